@@ -1,0 +1,33 @@
+# make train: set up and train the quick start.   make test: set up and run every check.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test format
+
+train: .venv/installed
+	$(BIN)/python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
+	@echo "look at runs/quickstart/samples; score it on held-out heads with:"
+	@echo "  $(BIN)/python scripts/evaluate.py --workdir=runs/quickstart"
+
+test: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/pytest
+
+format: .venv/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed; name one with make PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/installed

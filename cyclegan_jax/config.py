@@ -1,0 +1,229 @@
+"""The one place where options, their defaults and the numbers derived from them are defined.
+
+A file in `configs/` starts from `base_config()` and changes what differs. No jax here, so that
+`--help` and refusing a bad config take no time.
+"""
+
+import difflib
+import json
+from typing import Any, TypeAlias
+
+from ml_collections import ConfigDict
+
+from cyclegan_jax import InputError
+
+# A ConfigDict. Its values are checked by `validate`; to a type checker they could be anything.
+Config: TypeAlias = Any
+
+CHOICES = {
+    "parallel": ("pmap", "jit"),
+    "dtype": ("float32", "bfloat16"),
+    "data.fit": ("pad", "resize"),
+    "data.views": (1, 4),
+    "generator.upsampling": ("transpose", "resize", "pixel_shuffle"),
+    "generator.norm": ("instance", "none"),
+    "discriminator.norm": ("instance", "none"),
+    "loss.adversarial": ("bce", "lsgan"),
+}
+
+# A run may be resumed with these changed: they do not enter the numbers of a step.
+FREE_ON_RESUME = (
+    "parallel",
+    "data.dir",
+    "data.workers",
+    "log_every",
+    "sample_every",
+    "eval_every",
+    "save_every",
+    "keep",
+)
+
+
+def base_config() -> Config:
+    """The reference recipe's networks and losses at 256x256, on the embedded phantom."""
+    c = ConfigDict()
+    c.seed = 0
+    c.steps = 10_000
+    c.batch_size = 32  # images of each domain per step, over all devices, all views counted
+    c.image_size = 256  # pixels, height and width seen by the networks
+    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all local devices
+    c.dtype = "float32"  # of activations; parameters and optimizer states stay float32
+
+    c.data = ConfigDict()
+    c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom
+    c.data.fit = "pad"  # to image_size: "pad" (pad or crop, no resampling) or "resize"
+    c.data.views = 1  # 4: every image plain, flipped, contrast-changed and both
+    c.data.flip = True  # random left-right flip (with views=1)
+    c.data.contrast = 0.0  # largest |log gamma| of the intensity change
+    c.data.shift = 0  # largest random shift, pixels
+    c.data.workers = 0  # worker processes of the input pipeline; 0: threads
+    c.data.phantom = ConfigDict()
+    c.data.phantom.subjects = 40  # 3-D heads, of which 4 validate and 4 test
+    c.data.phantom.slices = 12  # axial slices of each head
+    c.data.phantom.lesions = False
+
+    c.generator = ConfigDict()
+    c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
+    c.generator.stem = 0  # width of an additional full-resolution level; 0: none
+    c.generator.kernel_size = 3
+    c.generator.upsampling = "transpose"  # or "resize", "pixel_shuffle"
+    c.generator.norm = "instance"  # or "none"
+
+    c.discriminator = ConfigDict()
+    c.discriminator.features = (64, 128, 256, 512, 512, 512)
+    c.discriminator.strides = (2, 2, 2, 2, 2, 2)
+    c.discriminator.kernel_size = 4
+    c.discriminator.norm = "instance"
+
+    c.loss = ConfigDict()
+    c.loss.adversarial = "bce"  # or "lsgan"
+    c.loss.cycle_weight = 15.0  # lambda
+    c.loss.identity_ratio = 0.25  # identity weight relative to lambda
+
+    c.optimizer = ConfigDict()  # Adam, one for each network
+    c.optimizer.generator_learning_rate = 2e-4
+    c.optimizer.discriminator_learning_rate = 2e-4
+    c.optimizer.b1 = 0.5
+    c.optimizer.b2 = 0.999
+    c.optimizer.decay_from = 0.5  # fraction of steps after which the rate falls linearly to 0
+
+    c.history_size = 0  # generated images remembered for the discriminators; 0: off
+    c.ema_decay = 0.0  # of the averaged generators used for evaluation; 0: off
+
+    c.log_every = 50  # steps; so are the next three
+    c.sample_every = 500
+    c.eval_every = 500
+    c.save_every = 500
+    c.keep = 2  # newest checkpoints kept, beside the best one
+    return c
+
+
+def size_multiple(config: Config) -> int:
+    """The number that `image_size` must be a multiple of."""
+    return 2 ** max(
+        len(config.generator.features), sum(s == 2 for s in config.discriminator.strides)
+    )
+
+
+def identity_weight(config: Config) -> float:
+    """The absolute weight of the identity terms."""
+    return config.loss.identity_ratio * config.loss.cycle_weight
+
+
+def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    """`{"loss.cycle_weight": 15.0, ...}`: every value under its dotted name, tuples as lists."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def validate(config: Config) -> None:
+    """Checks every value before anything is built.
+
+    Raises:
+      InputError: naming the key, its value and what it may be.
+    """
+    flat = flatten(config)
+    _check_keys(flat)
+    for key, allowed in CHOICES.items():
+        _require(flat[key] in allowed, key, flat[key], "one of " + ", ".join(map(repr, allowed)))
+    at_least = {
+        "steps": 1,
+        "batch_size": 1,
+        "log_every": 1,
+        "sample_every": 1,
+        "eval_every": 1,
+        "save_every": 1,
+        "keep": 1,
+        "history_size": 0,
+        "generator.stem": 0,
+        "data.shift": 0,
+        "data.contrast": 0,
+        "data.workers": 0,
+        "data.phantom.slices": 1,
+        "data.phantom.subjects": 10,
+        "loss.cycle_weight": 0,
+        "loss.identity_ratio": 0,
+        "optimizer.generator_learning_rate": 0,
+        "optimizer.discriminator_learning_rate": 0,
+    }
+    for key, least in at_least.items():
+        _require(flat[key] >= least, key, flat[key], f"at least {least}")
+    for key in ("ema_decay", "optimizer.b1", "optimizer.b2"):
+        _require(0 <= flat[key] < 1, key, flat[key], "in [0, 1)")
+    decay_from = config.optimizer.decay_from
+    _require(0 <= decay_from <= 1, "optimizer.decay_from", decay_from, "in [0, 1]; 1 is no decay")
+    for key in ("generator.features", "discriminator.features"):
+        widths_ok = len(flat[key]) > 0 and all(isinstance(w, int) and w > 0 for w in flat[key])
+        _require(widths_ok, key, flat[key], "one or more positive widths")
+    strides = flat["discriminator.strides"]
+    strides_ok = len(strides) == len(flat["discriminator.features"]) and set(strides) <= {1, 2}
+    _require(strides_ok, "discriminator.strides", strides, "1 or 2 for each of its features")
+    _require(
+        config.batch_size % config.data.views == 0,
+        "batch_size",
+        config.batch_size,
+        f"a multiple of data.views = {config.data.views}",
+    )
+    multiple, size = size_multiple(config), config.image_size
+    near = [m for m in (size // multiple * multiple, (size // multiple + 1) * multiple) if m > 0]
+    _require(
+        size > 0 and size % multiple == 0,
+        "image_size",
+        size,
+        f"a multiple of {multiple} (2 to the number of stride-2 layers), for example "
+        + " or ".join(map(str, near)),
+    )
+
+
+def _check_keys(flat: dict[str, Any]) -> None:
+    known = flatten(base_config())
+    for key in flat:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"config has no key {key!r}{hint}")
+    for key, default in known.items():
+        if key not in flat:
+            raise InputError(f"config lacks the key {key!r} (default {default!r})")
+
+
+def _require(condition: bool, key: str, value: Any, what: str) -> None:
+    if not condition:
+        raise InputError(f"config.{key} = {value!r}: must be {what}")
+
+
+def to_json(config: Config) -> str:
+    """The config as indented JSON, for `config.json` in a workdir."""
+    return json.dumps(config.to_dict(), indent=2)
+
+
+def from_json(text: str) -> Config:
+    """Reads `to_json`'s output back, locked and validated.
+
+    Raises:
+      InputError: the text is not JSON, or has a key or value this version does not know.
+    """
+    config = base_config()
+    try:
+        saved = json.loads(text)
+        _check_keys(flatten(saved))
+        config.update(ConfigDict(saved))
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise InputError(f"saved config cannot be read: {error}") from error
+    validate(config)
+    return config.lock()
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """Lines `key: old -> new` for every value that would change a resumed run's numbers."""
+    a, b = flatten(old), flatten(new)
+    return [
+        f"{key}: {a.get(key)!r} -> {b.get(key)!r}"
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key) and key not in FREE_ON_RESUME
+    ]

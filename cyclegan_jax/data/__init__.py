@@ -1,0 +1,1 @@
+"""From files or phantoms to batches: read, normalise, prepare, augment, pair."""

@@ -1,0 +1,85 @@
+"""What a config's `data` section stands for: the data set, its training batches, its test pairs."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import grain
+
+from cyclegan_jax import InputError, __version__
+from cyclegan_jax.config import Config
+from cyclegan_jax.data import pipeline
+from cyclegan_jax.data.mri_slices import Dataset, open_dataset, prepare
+from cyclegan_jax.data.sources import phantom_source
+
+
+def open_data(config: Config) -> Dataset:
+    """The prepared data set of a validated config; phantoms are prepared on first use.
+
+    Phantoms are kept in `$XDG_CACHE_HOME/cyclegan_jax` (default `~/.cache`), one folder for each
+    setting and version.
+
+    Raises:
+      InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
+    """
+    if config.data.dir:
+        return open_dataset(Path(config.data.dir).expanduser())
+    wanted: dict[str, Any] = {**config.data.phantom.to_dict(), "size": config.image_size}
+    key = json.dumps(wanted, sort_keys=True) + __version__
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cyclegan_jax"
+    folder = cache / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    if folder.exists():
+        return open_dataset(folder)
+    print(f"preparing {wanted['subjects']} phantom heads in {folder}", flush=True)
+    try:
+        return prepare(phantom_source(**wanted), folder)
+    except InputError:
+        if folder.exists():  # another process finished the same phantoms first
+            return open_dataset(folder)
+        raise
+
+
+def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
+    """The endless random-access data set of training batches; element i is step i's."""
+    d = config.data
+    for domain, contrast in (("x", "T1"), ("y", "T2")):
+        if not dataset.names(f"train_{domain}"):
+            raise InputError(f"{dataset.folder} has no {contrast} training image")
+    return pipeline.train_batches(
+        dataset.split("train_x"),
+        dataset.split("train_y"),
+        pipeline.Augmentation(d.views, d.flip, d.contrast, d.shift),
+        image_size=config.image_size,
+        mode=d.fit,
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+
+
+def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pairs:
+    """All pairs of `split` ("val" or "test") at the config's image size.
+
+    Raises:
+      InputError: the data set has no such split, or no pairs in it.
+    """
+    x, y = f"{split}_x", f"{split}_y"
+    if not (dataset.has(x) and dataset.has(y)):
+        raise InputError(
+            f"{dataset.folder} has no {split} pairs; prepare it with --holdout, "
+            "or --test_x and --test_y"
+        )
+    return pipeline.paired_images(
+        dataset.split(x),
+        dataset.split(y),
+        dataset.names(x),
+        dataset.names(y),
+        image_size=config.image_size,
+        mode=config.data.fit,
+    )
+
+
+def monitoring_split(dataset: Dataset) -> str | None:
+    """The split that is scored during training: "val", else "test", else None (no pairs)."""
+    return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)

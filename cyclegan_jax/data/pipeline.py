@@ -1,0 +1,215 @@
+"""From prepared records to batches: framing, augmentation, pairing, order.
+
+A training batch is a pure function of (seed, step): `batches` can start at any step and gives the
+same images with threads or any number of worker processes. Nothing but the step is stored.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from PIL import Image
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data.volumes import from_storage
+
+AIR = -1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training image; see `config.data` for units."""
+
+    views: int
+    flip: bool
+    contrast: float
+    shift: int
+
+
+def fit(image: np.ndarray, frame: tuple[int, int], mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Brings an image to the networks' size.
+
+    Args:
+      image: `[H, W]` float32 in [-1, 1].
+      frame: height and width to bring it to.
+      mode: "pad" centres it without resampling, filling with air and cropping what does not fit;
+        "resize" first scales it (bilinear, anti-aliased) so that it just fits.
+
+    Returns:
+      The image `[*frame]`, and a bool mask `[*frame]` of the pixels that come from the image.
+    """
+    if mode == "resize":
+        image = resize(image, fitted_size(image.shape, frame))
+    framed = np.full(frame, AIR, np.float32)
+    mask = np.zeros(frame, bool)
+    target, origin = _centred(image.shape, frame)
+    framed[target] = image[origin]
+    mask[target] = True
+    return framed, mask
+
+
+def unfit(framed: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
+    """Undoes `fit`: the part of `framed` `[h, w]` that came from an image of `size` `[H, W]`.
+
+    Pixels that `fit` cropped come back as air.
+    """
+    inner = fitted_size(size, framed.shape) if mode == "resize" else size
+    target, origin = _centred(inner, framed.shape)
+    image = np.full(inner, AIR, np.float32)
+    image[origin] = framed[target]
+    return resize(image, size) if mode == "resize" else image
+
+
+def fitted_size(size: tuple[int, ...], frame: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of an image of `size` scaled to just fit `frame`."""
+    scale = min(frame[0] / size[0], frame[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Scales `[H, W]` float32 to `size`: bilinear, anti-aliased when it gets smaller."""
+    if image.shape == size:
+        return image
+    pixels = Image.fromarray(np.asarray(image, np.float32))
+    return np.asarray(pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _centred(size: tuple[int, ...], frame: tuple[int, ...]) -> tuple[Any, Any]:
+    """Slices into the frame and into the image where a centred image and the frame overlap."""
+    target, origin = [], []
+    for n, room in zip(size, frame, strict=True):
+        length, offset = min(n, room), (room - n) // 2
+        target.append(slice(max(offset, 0), max(offset, 0) + length))
+        origin.append(slice(max(-offset, 0), max(-offset, 0) + length))
+    return tuple(target), tuple(origin)
+
+
+def train_batches(
+    x: Sequence[Any],
+    y: Sequence[Any],
+    augmentation: Augmentation,
+    *,
+    image_size: int,
+    mode: str,
+    batch_size: int,
+    seed: int,
+) -> grain.MapDataset:
+    """An endless random-access data set of unpaired batches; element i is step i's.
+
+    Args:
+      x: records of `Dataset.split("train_x")`.
+      y: records of `Dataset.split("train_y")`.
+      augmentation: of the training images.
+      image_size: height and width of the batches.
+      mode: of `fit`.
+      batch_size: images of each domain in a batch, views counted.
+      seed: of the order and the augmentation; both domains are shuffled on their own.
+
+    Returns:
+      Elements `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1].
+    """
+
+    def views(record: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
+        image, _ = fit(from_storage(record["image"][..., 0]), (image_size, image_size), mode)
+        return augmented(image, augmentation, rng)[..., None]
+
+    def domain(records: Sequence[Any], number: int) -> grain.MapDataset:
+        # an own seed for each domain, or both would be shuffled alike and come out paired
+        order = np.random.SeedSequence([seed, number]).generate_state(1)[0]
+        source: Any = records
+        return grain.MapDataset.source(source).seed(int(order)).shuffle().repeat().random_map(views)
+
+    def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+        return {d: a.reshape(-1, *a.shape[2:]) for d, a in zip("xy", pair, strict=True)}
+
+    zipped = grain.experimental.ZipMapDataset([domain(x, 0), domain(y, 1)])
+    return zipped.batch(batch_size // augmentation.views).map(merge_views)
+
+
+def augmented(image: np.ndarray, a: Augmentation, rng: np.random.Generator) -> np.ndarray:
+    """Random views of one image.
+
+    Args:
+      image: `[H, W]` in [-1, 1].
+      a: what may change. The contrast change is a gamma curve with log gamma uniform in
+        `[-contrast, contrast]`: it keeps air at -1 and the brightest at 1.
+      rng: the randomness of this image at this step.
+
+    Returns:
+      `[views, H, W]`; four views are the image, its mirror image, its contrast change and both.
+    """
+    if a.shift:
+        down, right = rng.integers(-a.shift, a.shift, size=2, endpoint=True).tolist()
+        image = _shifted(image, down, right)
+    gamma = float(np.exp(rng.uniform(-a.contrast, a.contrast))) if a.contrast else 1.0
+    changed = _gamma(image, gamma) if a.contrast else image
+    if a.views == 1:
+        return (changed[:, ::-1] if a.flip and rng.random() < 0.5 else changed)[None]
+    return np.stack([image, image[:, ::-1], changed, changed[:, ::-1]])
+
+
+def _gamma(image: np.ndarray, gamma: float) -> np.ndarray:
+    return 2 * ((image + 1) / 2) ** np.float32(gamma) - 1
+
+
+def _shifted(image: np.ndarray, down: int, right: int) -> np.ndarray:
+    height, width = image.shape
+    padded = np.pad(image, ((abs(down),) * 2, (abs(right),) * 2), constant_values=AIR)
+    top, left = abs(down) - down, abs(right) - right
+    return padded[top : top + height, left : left + width]
+
+
+def batches(
+    dataset: grain.MapDataset, start_step: int, workers: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches from `start_step` on, read ahead by threads or by `workers` processes."""
+    if workers:
+        rest = dataset[start_step:].to_iter_dataset(grain.ReadOptions(num_threads=1))
+        return iter(rest.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)))
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    return iter(dataset[start_step:].to_iter_dataset(options))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Paired test images: `x` and `y` `[N, H, W, 1]`, `mask` of their own pixels, and `names`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    mask: np.ndarray
+    names: list[str]
+
+
+def paired_images(
+    x: Sequence[Any],
+    y: Sequence[Any],
+    names_x: Sequence[str],
+    names_y: Sequence[str],
+    *,
+    image_size: int,
+    mode: str,
+) -> Pairs:
+    """All slices that both domains have under one name, brought to `image_size`.
+
+    Raises:
+      InputError: no name is in both, or the two images of a pair differ in size.
+    """
+    index_x, index_y = ({n: i for i, n in enumerate(names)} for names in (names_x, names_y))
+    common = [name for name in names_x if name in index_y]
+    if not common:
+        raise InputError("the data set has test images but no pair of equal names")
+    images: dict[str, list[np.ndarray]] = {"x": [], "y": [], "mask": []}
+    for name in common:
+        a, b = x[index_x[name]]["image"][..., 0], y[index_y[name]]["image"][..., 0]
+        if a.shape != b.shape:
+            raise InputError(
+                f"pair {name!r}: x is {a.shape[1]}x{a.shape[0]} pixels, y {b.shape[1]}x"
+                f"{b.shape[0]}; register and resample one to the other"
+            )
+        for key, image in (("x", a), ("y", b)):
+            framed, mask = fit(from_storage(image), (image_size, image_size), mode)
+            images[key].append(framed[..., None])
+        images["mask"].append(mask[..., None])
+    return Pairs(**{key: np.stack(stack) for key, stack in images.items()}, names=common)

@@ -1,0 +1,117 @@
+"""Compiles steps and places arrays on devices; the only module that calls `pmap` or sharded `jit`.
+
+Both modes keep one replicated state and split each batch over the local devices along its first
+axis, so their numbers and their checkpoints are the same as one device's.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cyclegan_jax import InputError
+from cyclegan_jax.state import Recipe, TrainState
+from cyclegan_jax.step import Batch, Metrics, sample_step, train_step, translate_step
+
+AXIS = "data"
+
+
+class Parallel:
+    """Data parallelism over `devices` in one of two modes.
+
+    "pmap": `jax.pmap` with explicit averaging of gradients. "jit": `jax.jit` with shardings, where
+    XLA inserts the same averaging.
+    """
+
+    def __init__(self, mode: str, devices: Sequence[Any] | None = None):
+        self.mode = mode
+        self.devices = list(devices or jax.local_devices())
+        mesh = Mesh(np.array(self.devices), (AXIS,))
+        self._replicated = NamedSharding(mesh, PartitionSpec())
+        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+
+    def check_batch_size(self, batch_size: int) -> None:
+        """Raises `InputError` unless every device gets the same number of images."""
+        count = len(self.devices)
+        if batch_size % count:
+            below, above = batch_size // count * count, (batch_size // count + 1) * count
+            near = f"{below} or {above}" if below else f"{above}"
+            raise InputError(
+                f"config.batch_size = {batch_size} cannot be split over {count} devices; "
+                f"use a multiple of {count}, for example {near}"
+            )
+
+    def place_state(self, state: Any) -> Any:
+        """Replicates a pytree. Do this before the first step: `pmap` compiles for a placement."""
+        return jax.device_put(state, self._replicated)
+
+    def place_batch(self, batch: dict[str, np.ndarray]) -> Batch:
+        """Splits host arrays `[B, ...]` over the devices, as `compile_train_step` takes them."""
+        if self.mode == "pmap":
+            count = len(self.devices)
+            batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
+        return jax.device_put(batch, self._split)
+
+    def compile_train_step(
+        self, recipe: Recipe
+    ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+        """`train_step` over all devices; the state passed in is donated."""
+        step = functools.partial(train_step, recipe=recipe)
+        if self.mode == "pmap":
+            return jax.pmap(
+                functools.partial(step, axis_name=AXIS),
+                axis_name=AXIS,
+                in_axes=(None, 0),
+                out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
+                devices=self.devices,
+                donate_argnums=0,
+            )
+        return jax.jit(
+            step,
+            in_shardings=(self._replicated, self._split),
+            out_shardings=self._replicated,
+            donate_argnums=0,
+        )
+
+    def compile_sample_step(self, recipe: Recipe) -> Callable[[Any, Any], Any]:
+        """`sample_step` on host batches of any size, padded to a multiple of the devices."""
+        return self._on_host(functools.partial(sample_step, recipe=recipe), None)
+
+    def compile_translate_step(
+        self, generator: Any, batch_size: int
+    ) -> Callable[[Any, np.ndarray], np.ndarray]:
+        """`translate_step` on any number of host images, `batch_size` at a time."""
+        return self._on_host(functools.partial(translate_step, generator), batch_size)
+
+    def placed_like(self, shapes: Any) -> Any:
+        """A pytree of shapes that says where `place_state` would put it."""
+        return jax.tree.map(
+            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._replicated), shapes
+        )
+
+    def _on_host(self, step: Callable[[Any, Any], Any], batch_size: int | None) -> Any:
+        compiled = jax.jit(
+            step,
+            in_shardings=(self._replicated, self._split),
+            out_shardings=self._replicated,
+        )
+
+        def run(params: Any, images: Any) -> Any:
+            """Equal chunks, the last one padded, so that one program serves them all."""
+            count = len(jax.tree.leaves(images)[0])
+            size = min(batch_size or count, count)
+            size += -size % len(self.devices)
+            results = []
+            for start in range(0, count, size):
+                chunk = jax.tree.map(lambda a, s=start: _padded(a[s : s + size], size), images)
+                results.append(jax.device_get(compiled(params, jax.device_put(chunk, self._split))))
+            return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
+
+        return run
+
+
+def _padded(images: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([images, images[:1].repeat(size - len(images), axis=0)])

@@ -1,0 +1,137 @@
+"""The state of a training run: four networks, their optimizers, and what a step needs to go on."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from cyclegan_jax.config import Config, identity_weight
+from cyclegan_jax.history import ImageHistory
+from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
+
+
+class Networks(flax.struct.PyTreeNode):
+    """Anything that exists once for each network: modules, parameters, optimizers, gradients."""
+
+    generator_g: Any  # X -> Y
+    generator_f: Any  # Y -> X
+    discriminator_x: Any
+    discriminator_y: Any
+
+    def map(self, function: Callable[..., Any], *others: "Networks") -> "Networks":
+        """`function` of each network's entry (and the same entry of `others`)."""
+        return Networks(
+            **{
+                field.name: function(*(getattr(n, field.name) for n in (self, *others)))
+                for field in dataclasses.fields(self)
+            }
+        )
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """Everything that changes during training.
+
+    `ema` holds the averaged generators (its discriminators are None) or is None; `history` holds
+    an `ImageHistory` for each domain under "x" and "y", or is None. Randomness is
+    `fold_in(key(seed), step)`.
+    """
+
+    step: jax.Array
+    seed: jax.Array
+    params: Networks
+    opt_state: Networks
+    ema: Networks | None
+    history: dict[str, ImageHistory] | None
+
+    @property
+    def best_params(self) -> Networks:
+        """The generators to judge and to use: averaged if there is an average."""
+        return self.params if self.ema is None else self.ema
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What stays fixed during training: the modules, their optimizers, and the losses."""
+
+    modules: Networks
+    optimizers: Networks
+    adversarial: str
+    cycle_weight: float
+    identity_weight: float
+    ema_decay: float
+
+
+def build_modules(config: Config) -> Networks:
+    """The four Flax modules that a validated config describes."""
+    dtype = jnp.dtype(config.dtype)
+    g, d = config.generator, config.discriminator
+    generator = UNetGenerator(tuple(g.features), g.stem, g.kernel_size, g.upsampling, g.norm, dtype)
+    discriminator = PatchDiscriminator(
+        tuple(d.features), tuple(d.strides), d.kernel_size, d.norm, dtype
+    )
+    return Networks(generator, generator, discriminator, discriminator)
+
+
+def learning_rate(peak: float, steps: int, decay_from: float) -> optax.Schedule:
+    """Constant `peak` for the fraction `decay_from` of `steps`, then linear to 0 at `steps`."""
+    start = round(decay_from * steps)
+    if start >= steps:
+        return optax.constant_schedule(peak)
+    return optax.linear_schedule(peak, 0.0, steps - start, transition_begin=start)
+
+
+def build_recipe(config: Config) -> Recipe:
+    """The fixed part of a run of a validated config."""
+    o = config.optimizer
+
+    def adam(peak: float) -> optax.GradientTransformation:
+        return optax.adam(learning_rate(peak, config.steps, o.decay_from), b1=o.b1, b2=o.b2)
+
+    g, d = adam(o.generator_learning_rate), adam(o.discriminator_learning_rate)
+    return Recipe(
+        modules=build_modules(config),
+        optimizers=Networks(g, g, d, d),
+        adversarial=config.loss.adversarial,
+        cycle_weight=config.loss.cycle_weight,
+        identity_weight=identity_weight(config),
+        ema_decay=config.ema_decay,
+    )
+
+
+def init_params(config: Config, modules: Networks) -> Networks:
+    """Fresh parameters, each network from a key of its own."""
+    images = jnp.zeros((1, config.image_size, config.image_size, 1), jnp.float32)
+    keys = Networks(*jax.random.split(jax.random.key(config.seed), 4))
+    return modules.map(lambda module, key: module.init(key, images)["params"], keys)
+
+
+def create_state(config: Config, recipe: Recipe) -> TrainState:
+    """The state before the first step of a validated config.
+
+    Jitted, so that building it costs one compilation and not one for each layer, and so that no
+    two leaves share a buffer (a step that donates its state needs that).
+    """
+
+    def build() -> TrainState:
+        params = init_params(config, recipe.modules)
+        ema = None
+        if config.ema_decay:
+            ema = params.replace(discriminator_x=None, discriminator_y=None)
+        history = None
+        if config.history_size:
+            shape = (config.image_size, config.image_size, 1)
+            history = {d: ImageHistory.empty(config.history_size, shape) for d in ("x", "y")}
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            seed=jnp.asarray(config.seed, jnp.int32),
+            params=params,
+            opt_state=recipe.optimizers.map(lambda o, p: o.init(p), params),
+            ema=ema,
+            history=history,
+        )
+
+    return jax.jit(build)()

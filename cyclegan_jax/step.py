@@ -1,0 +1,185 @@
+"""One training step, one evaluation step, one translation step: pure functions, not compiled here.
+
+Instance norm treats every image alone, so calls of the same network on different images merge into
+one call on the concatenated batch: G sees `[real_x, real_y]` at once, D_X sees `[real_x, fake_x]`.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from cyclegan_jax import losses
+from cyclegan_jax.history import ImageHistory, query
+from cyclegan_jax.state import Networks, Recipe, TrainState
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+def train_step(
+    state: TrainState, batch: Batch, recipe: Recipe, *, axis_name: str | None = None
+) -> tuple[TrainState, Metrics]:
+    """Updates all four networks with gradients taken at the parameters the step started with.
+
+    Args:
+      state: before the step.
+      batch: `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1], unpaired.
+      recipe: modules, optimizers and loss weights.
+      axis_name: under `pmap`, the axis over which gradients, metrics and the history's queries are
+        shared; None when the batch is the whole batch.
+
+    Returns:
+      The state after the step, and every loss term, unweighted, as a float32 scalar.
+    """
+    (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
+        (state.params.generator_g, state.params.generator_f), state.params, batch, recipe
+    )
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    history, shown = _through_history(state.history, fakes, key, axis_name)
+    discriminator_grads, discriminator_terms = jax.grad(discriminator_loss, has_aux=True)(
+        (state.params.discriminator_x, state.params.discriminator_y), batch, shown, recipe
+    )
+    gradients, metrics = Networks(*grads, *discriminator_grads), terms | discriminator_terms
+    if axis_name is not None:
+        gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    params, opt_state = _update(state, gradients, recipe)
+    return (
+        state.replace(
+            step=state.step + 1,
+            params=params,
+            opt_state=opt_state,
+            ema=_averaged(state, params, recipe.ema_decay),
+            history=history,
+        ),
+        metrics,
+    )
+
+
+def generator_loss(
+    generators: tuple[Any, Any], params: Networks, batch: Batch, recipe: Recipe
+) -> tuple[jax.Array, tuple[Batch, Metrics]]:
+    """The weighted sum of both generators' terms; its gradient serves both at once.
+
+    G's gradient of the sum equals that of G's own total, since F's adversarial and identity terms
+    do not depend on G (and conversely), and both generators share the cycle terms.
+
+    Returns:
+      The scalar sum, and (`{"x": fake_x, "y": fake_y}`, the unweighted terms).
+    """
+    g, f = generators
+    m, x, y = recipe.modules, batch["x"], batch["y"]
+    fake_y, same_y = _apply_merged(m.generator_g, g, x, y)
+    fake_x, same_x = _apply_merged(m.generator_f, f, y, x)
+    cycled_x = m.generator_f.apply({"params": f}, fake_y)
+    cycled_y = m.generator_g.apply({"params": g}, fake_x)
+    judged_y = m.discriminator_y.apply({"params": params.discriminator_y}, fake_y)
+    judged_x = m.discriminator_x.apply({"params": params.discriminator_x}, fake_x)
+    terms = {
+        "adversarial_g": losses.generator_adversarial(recipe.adversarial, judged_y),
+        "adversarial_f": losses.generator_adversarial(recipe.adversarial, judged_x),
+        "cycle_x": losses.mean_absolute_error(cycled_x, x),
+        "cycle_y": losses.mean_absolute_error(cycled_y, y),
+        "identity_x": losses.mean_absolute_error(same_x, x),
+        "identity_y": losses.mean_absolute_error(same_y, y),
+    }
+    total = (
+        terms["adversarial_g"]
+        + terms["adversarial_f"]
+        + recipe.cycle_weight * (terms["cycle_x"] + terms["cycle_y"])
+        + recipe.identity_weight * (terms["identity_x"] + terms["identity_y"])
+    )
+    return total, ({"x": fake_x, "y": fake_y}, terms | {"generators_total": total})
+
+
+def discriminator_loss(
+    discriminators: tuple[Any, Any], batch: Batch, fakes: Batch, recipe: Recipe
+) -> tuple[jax.Array, Metrics]:
+    """The sum of both discriminators' losses on real images and on `fakes`, and its two terms."""
+    terms = {}
+    for domain, module, params in zip(
+        "xy",
+        (recipe.modules.discriminator_x, recipe.modules.discriminator_y),
+        discriminators,
+        strict=True,
+    ):
+        real, fake = _apply_merged(module, params, batch[domain], fakes[domain])
+        terms[f"discriminator_{domain}"] = losses.discriminator(recipe.adversarial, real, fake)
+    return terms["discriminator_x"] + terms["discriminator_y"], terms
+
+
+def translate_step(generator: Any, params: Any, images: jax.Array) -> jax.Array:
+    """The other contrast of `images`, both `[B, H, W, 1]` in [-1, 1]."""
+    return generator.apply({"params": params}, images)
+
+
+def sample_step(generators: Networks, batch: Batch, recipe: Recipe) -> Batch:
+    """Every picture of both directions: `real_x, fake_y, cycled_x, same_y` and the mirror image.
+
+    Args:
+      generators: parameters (averaged or not); its discriminators are not used.
+      batch: `{"x", "y"}` `[B, H, W, 1]` in [-1, 1].
+      recipe: holds the modules.
+    """
+    g, f = generators.generator_g, generators.generator_f
+    m, x, y = recipe.modules, batch["x"], batch["y"]
+    fake_y, same_y = _apply_merged(m.generator_g, g, x, y)
+    fake_x, same_x = _apply_merged(m.generator_f, f, y, x)
+    return {
+        "real_x": x,
+        "fake_y": fake_y,
+        "cycled_x": translate_step(m.generator_f, f, fake_y),
+        "same_x": same_x,
+        "real_y": y,
+        "fake_x": fake_x,
+        "cycled_y": translate_step(m.generator_g, g, fake_x),
+        "same_y": same_y,
+    }
+
+
+def _apply_merged(module: Any, params: Any, a: jax.Array, b: jax.Array) -> list[jax.Array]:
+    return jnp.split(module.apply({"params": params}, jnp.concatenate([a, b])), 2)
+
+
+def _through_history(
+    history: dict[str, ImageHistory] | None, fakes: Batch, key: jax.Array, axis_name: str | None
+) -> tuple[dict[str, ImageHistory] | None, Batch]:
+    fakes = jax.lax.stop_gradient(fakes)
+    if history is None:
+        return None, fakes
+    new, shown = {}, {}
+    for index, domain in enumerate("xy"):
+        images, domain_key = fakes[domain], jax.random.fold_in(key, index)
+        if axis_name is None:
+            new[domain], shown[domain] = query(history[domain], images, domain_key)
+            continue
+        # The history is one and the same on every device, so all devices offer the whole batch
+        # with the same key and each keeps its own part of the answer.
+        everyone = jax.lax.all_gather(images, axis_name, tiled=True)
+        new[domain], answer = query(history[domain], everyone, domain_key)
+        start = jax.lax.axis_index(axis_name) * images.shape[0]
+        shown[domain] = jax.lax.dynamic_slice_in_dim(answer, start, images.shape[0])
+    return new, shown
+
+
+def _update(state: TrainState, gradients: Networks, recipe: Recipe) -> tuple[Networks, Networks]:
+    updated = recipe.optimizers.map(
+        lambda optimizer, grads, opt_state, params: optimizer.update(grads, opt_state, params),
+        gradients,
+        state.opt_state,
+        state.params,
+    )
+    updates, opt_state = updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
+    return state.params.map(optax.apply_updates, updates), opt_state
+
+
+def _averaged(state: TrainState, params: Networks, decay: float) -> Networks | None:
+    if state.ema is None:
+        return None
+    # A young average follows closely, so that the random start is soon forgotten.
+    step = state.step.astype(jnp.float32)
+    weight = 1.0 - jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+    return params.replace(discriminator_x=None, discriminator_y=None).map(
+        lambda new, old: optax.incremental_update(new, old, weight), state.ema
+    )

@@ -1,0 +1,42 @@
+"""Where a run's numbers and pictures go: `metrics.jsonl` and TensorBoard event files."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+METRICS = "metrics.jsonl"
+
+
+class Writer:
+    """Appends scalars to `<workdir>/metrics.jsonl` and, with pictures, to TensorBoard events."""
+
+    def __init__(self, workdir: Path):
+        self._lines = (workdir / METRICS).open("a", buffering=1)  # a line is on disk at once
+        self._board = SummaryWriter(str(workdir / "tensorboard"))
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes one line `{"step", "time", name: value, ...}`; time is Unix seconds."""
+        self._lines.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """Copies a PNG to TensorBoard."""
+        with Image.open(path) as image:
+            self._board.add_image(name, np.asarray(image), step, dataformats="HW")
+
+    def close(self) -> None:
+        """Flushes and closes both."""
+        self._lines.close()
+        self._board.close()
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float]]:
+    """The lines of `metrics.jsonl`; of a step that was run twice, the later."""
+    lines = [json.loads(line) for line in (workdir / METRICS).read_text().splitlines()]
+    return list({(line["step"], frozenset(line)): line for line in lines}.values())

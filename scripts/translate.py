@@ -1,0 +1,38 @@
+"""Translates images and NIfTI volumes, or folders of them, to the other contrast.
+
+python scripts/translate.py --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from cyclegan_jax import cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_DIRECTION = flags.DEFINE_enum(
+    "direction", None, ["t1_to_t2", "t2_to_t1"], "Which contrast to make.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the results; made if need be.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "best (by the score during training), latest, or a step."
+)
+
+
+def main(arguments: list[str]) -> int:
+    from cyclegan_jax.translate import translate  # late: --help and a bad flag answer at once
+
+    failed = translate(
+        Path(_WORKDIR.value),
+        _DIRECTION.value,
+        [Path(argument) for argument in arguments],
+        Path(_OUT.value),
+        _CHECKPOINT.value,
+    )
+    if failed:
+        print(f"{failed} of the files failed; see above")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

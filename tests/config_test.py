@@ -1,0 +1,80 @@
+"""Validation names the key and the mend; JSON round trip; what may change on resume."""
+
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax import config as config_lib
+
+
+def test_base_config_is_valid_and_survives_json():
+    config = config_lib.base_config()
+    config_lib.validate(config)
+    again = config_lib.from_json(config_lib.to_json(config))
+    assert config_lib.flatten(again) == config_lib.flatten(config)
+    assert isinstance(again.generator.features, tuple)
+    assert again.is_locked
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("steps", 0, "at least 1"),
+        ("parallel", "sharded", "'pmap', 'jit'"),
+        ("image_size", 100, "multiple of 128.*128"),
+        ("image_size", 200, "128 or 256"),
+        ("generator.features", (), "one or more positive widths"),
+        ("discriminator.strides", (2, 2), "1 or 2 for each"),
+        ("discriminator.strides", (2, 2, 2, 2, 2, 3), "1 or 2 for each"),
+        ("loss.adversarial", "wgan", "'bce', 'lsgan'"),
+        ("loss.cycle_weight", -1.0, "at least 0"),
+        ("ema_decay", 1.0, r"in \[0, 1\)"),
+        ("optimizer.decay_from", 1.5, "no decay"),
+        ("data.views", 2, "1, 4"),
+        ("dtype", "float16", "'bfloat16'"),
+    ],
+)
+def test_bad_value_is_refused_with_key_value_and_mend(key, value, words):
+    config = config_lib.base_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(InputError, match=rf"config\.{key} = .*{words}"):
+        config_lib.validate(config)
+
+
+def test_batch_must_hold_whole_sets_of_views():
+    config = config_lib.base_config()
+    config.data.views, config.batch_size = 4, 6
+    with pytest.raises(InputError, match=r"batch_size = 6.*data\.views = 4"):
+        config_lib.validate(config)
+
+
+def test_unknown_key_gets_a_suggestion():
+    config = config_lib.base_config()
+    config.loss.cycle_wieght = 3.0
+    with pytest.raises(InputError, match=r"'loss\.cycle_wieght'.*'loss\.cycle_weight'"):
+        config_lib.validate(config)
+
+
+def test_saved_config_of_another_version_names_the_key():
+    text = config_lib.to_json(config_lib.base_config())
+    with pytest.raises(InputError, match="no key 'stepz'.*'steps'"):
+        config_lib.from_json(text.replace('"steps"', '"stepz"'))
+    with pytest.raises(InputError, match="cannot be read"):
+        config_lib.from_json(text[:-20])
+
+
+def test_identity_weight_is_relative_to_lambda():
+    config = config_lib.base_config()
+    assert config_lib.identity_weight(config) == 0.25 * 15
+    config.loss.cycle_weight = 10.0
+    assert config_lib.identity_weight(config) == 2.5
+
+
+def test_differences_show_old_and_new_but_not_what_may_change():
+    old, new = config_lib.base_config(), config_lib.base_config()
+    new.loss.cycle_weight, new.log_every, new.data.workers = 10.0, 7, 2
+    new.parallel = "jit"
+    assert config_lib.differences(old, new) == ["loss.cycle_weight: 15.0 -> 10.0"]
+
+
+def test_free_keys_exist():
+    assert set(config_lib.FREE_ON_RESUME) <= config_lib.flatten(config_lib.base_config()).keys()

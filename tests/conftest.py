@@ -1,0 +1,37 @@
+"""A strict test process: eight CPU devices, no silent rank promotion, warnings are errors."""
+
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax.config import Config, base_config
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """The smallest config that has every part: 16x16 images, two levels, phantoms."""
+    config = base_config()
+    config.image_size = 16
+    config.batch_size = 8
+    config.steps = 4
+    config.data.phantom.subjects = 10
+    config.data.phantom.slices = 2
+    config.generator.features = (4, 8)
+    config.discriminator.features = (4, 8)
+    config.discriminator.strides = (2, 2)
+    config.log_every = config.sample_every = config.eval_every = config.save_every = 2
+    return config
+
+
+@pytest.fixture
+def batch() -> dict[str, np.ndarray]:
+    """Random images of both domains, `[8, 16, 16, 1]`."""
+    rng = np.random.default_rng(0)
+    return {d: rng.uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32) for d in "xy"}

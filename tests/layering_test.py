@@ -1,0 +1,100 @@
+"""The layers of the package: an import goes only to a lower rank, and some libraries stay out."""
+
+import ast
+from pathlib import Path
+
+import cyclegan_jax
+
+PACKAGE = Path(cyclegan_jax.__file__).parent
+JAX = {"jax", "flax", "optax"}
+RANKS = {
+    "layers": 0,
+    "config": 0,
+    "losses": 0,
+    "metrics": 0,
+    "history": 0,
+    "pictures": 0,
+    "writer": 0,
+    "cli": 0,
+    "data.volumes": 0,
+    "data.phantom": 0,
+    "models": 1,
+    "data.sources": 1,
+    "data.pipeline": 1,
+    "state": 2,
+    "data.mri_slices": 2,
+    "step": 3,
+    "checkpoint": 3,
+    "data.loading": 3,
+    "parallel": 4,
+    "evaluate": 5,
+    "translate": 6,
+    "train": 6,
+}
+FORBIDDEN = {
+    "config": JAX,
+    "models": {"ml_collections", "clu", "orbax"},
+    "layers": {"ml_collections", "clu", "orbax"},
+    "losses": {"ml_collections", "clu", "orbax"},
+    "step": {"clu", "orbax", "ml_collections"},
+    **{name: JAX for name in RANKS if name.startswith("data.")},
+}
+ONLY_IN = {
+    "orbax": "checkpoint",
+    "tensorboardX": "writer",
+    "tensorflow_datasets": "data.mri_slices",
+}
+
+
+def modules() -> dict[str, set[str]]:
+    """Each module's name below the package, and the dotted names of all that it imports."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if name.endswith("__init__"):
+            continue
+        imported = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported |= {f"{node.module}.{alias.name}" for alias in node.names}
+        found[name] = imported
+    return found
+
+
+def inner_imports(imported: set[str]) -> set[str]:
+    below = {name.removeprefix("cyclegan_jax.") for name in imported if "cyclegan_jax." in name}
+    return {module for module in RANKS if any(f"{b}.".startswith(f"{module}.") for b in below)}
+
+
+def test_every_module_has_a_rank():
+    assert set(modules()) == set(RANKS)
+
+
+def test_imports_go_to_lower_ranks_only():
+    wrong = [
+        f"{name} imports {target}"
+        for name, imported in modules().items()
+        for target in inner_imports(imported)
+        if RANKS[target] >= RANKS[name]
+    ]
+    assert not wrong
+
+
+def test_the_check_sees_imports():
+    assert inner_imports(modules()["step"]) == {"losses", "history", "state"}
+
+
+def test_libraries_stay_in_their_rooms():
+    wrong = []
+    for name, imported in modules().items():
+        roots = {i.split(".")[0] for i in imported}
+        wrong += [f"{name} imports {bad}" for bad in roots & FORBIDDEN.get(name, set())]
+        wrong += [f"{name} imports {lib}" for lib in roots & ONLY_IN.keys() if ONLY_IN[lib] != name]
+    assert not wrong
+
+
+def test_pmap_is_called_in_one_place():
+    users = [p.stem for p in PACKAGE.rglob("*.py") if "jax.pmap" in p.read_text()]
+    assert users == ["parallel"]

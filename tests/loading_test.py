@@ -1,0 +1,192 @@
+"""Tests of how a config becomes data: phantoms kept in the cache, prepared folders, test pairs."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax.config import Config, base_config
+from cyclegan_jax.data import loading
+from cyclegan_jax.data.mri_slices import Dataset, prepare
+from cyclegan_jax.data.sources import Scan, ScanImages, Source
+from cyclegan_jax.data.volumes import IntensityRange
+
+
+def tiny() -> Config:
+    c = base_config()
+    c.image_size = 32
+    c.batch_size = 4
+    c.data.phantom.subjects = 10
+    c.data.phantom.slices = 2
+    return c
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "cyclegan_jax"
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory) -> Dataset:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return loading.open_data(tiny())
+
+
+def first_batch(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
+    batch = loading.train_batches(config, dataset)[0]
+    assert batch is not None
+    return batch
+
+
+def flat(*splits: str, names: tuple[str, ...] = ("a",)) -> Source:
+    """A source of one small image for each name in each split."""
+
+    def scan(name: str) -> Scan:
+        images = {name: np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)}
+        return Scan(name, lambda: ScanImages(images, IntensityRange(0, 1)))
+
+    dtypes = {"x": "float32", "y": "float32"}
+    return Source({s: [scan(n) for n in names] for s in splits}, dtypes, {"kind": "test"})
+
+
+def test_phantoms_are_prepared_once(cache, monkeypatch, capsys):
+    first = loading.open_data(tiny())
+    assert first.folder.parent == cache
+    assert f"preparing 10 phantom heads in {first.folder}" in capsys.readouterr().out
+    written = {p: p.stat().st_mtime_ns for p in cache.rglob("*")}
+
+    def unexpected(*_args):
+        raise AssertionError("prepared again")
+
+    monkeypatch.setattr(loading, "prepare", unexpected)
+    again = loading.open_data(tiny())
+    assert again.folder == first.folder
+    assert again.names("test_x") == first.names("test_x")
+    assert capsys.readouterr().out == ""
+    assert {p: p.stat().st_mtime_ns for p in cache.rglob("*")} == written
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"image_size": 64}]
+    + [{f"data.phantom.{k}": v} for k, v in (("subjects", 11), ("slices", 3), ("lesions", True))],
+)
+def test_another_setting_is_another_folder(cache, monkeypatch, change):
+    monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
+    changed = tiny()
+    changed.update_from_flattened_dict(change)
+    assert loading.open_data(tiny()) != loading.open_data(changed)
+
+
+def test_other_keys_share_the_phantoms(cache, monkeypatch):
+    monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
+    changed = tiny()
+    changed.seed, changed.batch_size, changed.data.views = 5, 8, 4
+    assert loading.open_data(tiny()) == loading.open_data(changed)
+
+
+def test_another_version_is_another_folder(cache, monkeypatch):
+    monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
+    before = loading.open_data(tiny())
+    monkeypatch.setattr(loading, "__version__", "99")
+    assert loading.open_data(tiny()) != before
+
+
+def test_cache_without_its_variable_is_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for value in ("", None):
+        if value is None:
+            monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        else:
+            monkeypatch.setenv("XDG_CACHE_HOME", value)
+        folder: object = loading.open_data(tiny())
+        assert isinstance(folder, Path)
+        assert folder.parent == tmp_path / ".cache" / "cyclegan_jax"
+
+
+def test_phantoms_that_another_process_finished_first_are_used(cache, monkeypatch):
+    def overtaken(source, folder):
+        prepare(flat("train_x", "train_y"), folder)
+        raise InputError(f"{folder} exists")
+
+    monkeypatch.setattr(loading, "prepare", overtaken)
+    assert loading.open_data(tiny()).manifest["source"] == {"kind": "test"}
+
+
+def test_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path}/file/cyclegan_jax")):
+        loading.open_data(tiny())
+
+
+def test_data_dir_is_opened(tmp_path, monkeypatch):
+    prepare(flat("train_x", "train_y"), tmp_path / "mine")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    c = tiny()
+    for c.data.dir in (str(tmp_path / "mine"), "~/mine"):
+        assert loading.open_data(c).names("train_x") == ["a"]
+    c.data.dir = str(tmp_path / "gone")
+    with pytest.raises(InputError, match="gone is no prepared data set"):
+        loading.open_data(c)
+
+
+def test_train_batches_follow_the_config(phantoms):
+    c = tiny()
+    batch = first_batch(c, phantoms)
+    assert batch["x"].shape == batch["y"].shape == (4, 32, 32, 1)
+    np.testing.assert_array_equal(first_batch(c, phantoms)["x"], batch["x"])
+    c.seed = 1
+    assert not np.array_equal(first_batch(c, phantoms)["x"], batch["x"])
+    c.data.views, c.data.contrast, c.batch_size = 4, 0.2, 8
+    views = first_batch(c, phantoms)["y"]
+    assert views.shape == (8, 32, 32, 1)
+    np.testing.assert_array_equal(views[1], views[0][:, ::-1])
+    assert not np.array_equal(views[2], views[0])
+
+
+def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
+    pairs = loading.paired_images(tiny(), phantoms, "test")
+    assert pairs.names == phantoms.names("test_x") == ["phantom0001#000", "phantom0001#001"]
+    assert pairs.x.shape == pairs.y.shape == (2, 32, 32, 1)
+    assert pairs.mask.all()
+    heads = [image > -0.8 for image in (pairs.x[0], pairs.y[0])]
+    overlap = (heads[0] & heads[1]).sum() / (heads[0] | heads[1]).sum()
+    assert overlap > 0.6
+    assert np.abs(pairs.x - pairs.y).mean() > 0.05
+
+
+def test_pairs_are_framed_as_the_config_says(tmp_path):
+    dataset = prepare(flat("train_x", "train_y", "test_x", "test_y"), tmp_path / "out")
+    c = tiny()
+    for c.data.fit, pixels in (("pad", 5 * 6), ("resize", 27 * 32)):
+        assert loading.paired_images(c, dataset, "test").mask.sum() == pixels
+
+
+def test_monitoring_takes_val_then_test_then_nothing(phantoms, tmp_path):
+    train = ("train_x", "train_y")
+    tested = prepare(flat(*train, "test_x", "test_y"), tmp_path / "tested")
+    alone = prepare(flat(*train), tmp_path / "alone")
+    assert [loading.monitoring_split(d) for d in (phantoms, tested, alone)] == ["val", "test", None]
+
+
+def test_missing_pairs_say_how_to_get_them(tmp_path):
+    dataset = prepare(flat("train_x", "train_y"), tmp_path / "out")
+    words = f"{tmp_path}/out has no test pairs; prepare it with --holdout, or --test_x and --test_y"
+    with pytest.raises(InputError, match=re.escape(words)):
+        loading.paired_images(tiny(), dataset, "test")
+
+
+def test_no_training_image_is_an_error(tmp_path):
+    # the contact sheet needs training images, so such a folder can only be made by hand
+    dataset = prepare(flat("train_x", "train_y"), tmp_path / "out")
+    for domain, contrast in (("x", "T1"), ("y", "T2")):
+        splits = dataset.manifest["splits"] | {f"train_{domain}": {"names": []}}
+        empty = Dataset(dataset.folder, {**dataset.manifest, "splits": splits})
+        with pytest.raises(InputError, match=f"has no {contrast} training image"):
+            loading.train_batches(tiny(), empty)

@@ -1,0 +1,81 @@
+"""Both modes on eight devices give one device's numbers at the same global batch."""
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import build_recipe, create_state
+
+
+def run(config, batch, mode, devices, steps=3):
+    """The last metrics and the state after some steps, each on a different batch."""
+    recipe = build_recipe(config)
+    parallel = Parallel(mode, jax.devices()[:devices])
+    state = parallel.place_state(create_state(config, recipe))
+    train = parallel.compile_train_step(recipe)
+    for i in range(steps):
+        rolled = {k: np.roll(v, i, axis=1) for k, v in batch.items()}
+        state, metrics = train(state, parallel.place_batch(rolled))
+    return jax.device_get((state, metrics))
+
+
+@pytest.fixture
+def full(tiny):
+    tiny.ema_decay, tiny.history_size = 0.9, 10  # the history fills in the second step
+    # Adam divides by the gradient's size: a small rate keeps rounding from growing in few steps
+    tiny.optimizer.generator_learning_rate = tiny.optimizer.discriminator_learning_rate = 1e-5
+    return tiny
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_eight_devices_equal_one(full, batch, mode):
+    expected, expected_metrics = run(full, batch, "jit", 1)
+    state, metrics = run(full, batch, mode, 8)
+    for name, value in expected_metrics.items():
+        assert metrics[name] == pytest.approx(value, rel=1e-5), name
+    assert (state.history["x"].count, state.step) == (10, 3)
+    np.testing.assert_allclose(state.history["x"].images, expected.history["x"].images, atol=1e-5)
+    for ours, theirs in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_state_is_not_stacked(full, batch):
+    one, _ = run(full, batch, "jit", 1, steps=1)
+    eight, _ = run(full, batch, "pmap", 8, steps=1)
+    assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_a_step_is_compiled_once(tiny, batch, mode, caplog):
+    recipe = build_recipe(tiny)
+    parallel = Parallel(mode)
+    state = parallel.place_state(create_state(tiny, recipe))
+    train = parallel.compile_train_step(recipe)
+    with jax.log_compiles():
+        for _ in range(3):
+            state, _ = train(state, parallel.place_batch(batch))
+    compiled = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.message]
+    assert len(compiled) == 1
+
+
+def test_batch_that_cannot_be_split_names_the_nearest():
+    with pytest.raises(InputError, match=r"batch_size = 12 .* 8 devices.*8 or 16"):
+        Parallel("pmap").check_batch_size(12)
+    with pytest.raises(InputError, match="for example 8"):
+        Parallel("jit").check_batch_size(3)
+    Parallel("pmap").check_batch_size(16)
+
+
+@pytest.mark.parametrize("count", [1, 8, 19])
+def test_translation_takes_any_number_of_images(tiny, count):
+    recipe = build_recipe(tiny)
+    parallel = Parallel("pmap")
+    params = create_state(tiny, recipe).params.generator_g
+    images = np.random.default_rng(0).uniform(-1, 1, (count, 16, 16, 1)).astype(np.float32)
+    translated = parallel.compile_translate_step(recipe.modules.generator_g, 8)(params, images)
+    expected = recipe.modules.generator_g.apply({"params": params}, images)
+    np.testing.assert_allclose(translated, expected, atol=1e-5)

@@ -1,0 +1,62 @@
+"""The initial state and the learning-rate schedule."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cyclegan_jax.state import build_recipe, create_state, learning_rate
+
+
+def test_networks_start_from_keys_of_their_own(tiny):
+    params = create_state(tiny, build_recipe(tiny)).params
+    for a, b in (
+        (params.generator_g, params.generator_f),
+        (params.discriminator_x, params.discriminator_y),
+    ):
+        kernels = [(x, y) for x, y in zip(*map(jax.tree.leaves, (a, b)), strict=True) if x.ndim > 1]
+        assert kernels
+        assert all(bool((x != y).any()) for x, y in kernels)
+
+
+def test_same_seed_same_state_other_seed_other_state(tiny):
+    first = create_state(tiny, build_recipe(tiny))
+    again = create_state(tiny, build_recipe(tiny))
+    tiny.seed = 1
+    other = create_state(tiny, build_recipe(tiny))
+    equal = jax.tree.map(lambda a, b: bool((a == b).all()), first, again)
+    assert all(jax.tree.leaves(equal))
+    differ = jax.tree.map(lambda a, b: bool((a != b).any()), first.params, other.params)
+    assert any(jax.tree.leaves(differ))
+
+
+def test_optional_parts_are_there_only_if_asked_for(tiny):
+    plain = create_state(tiny, build_recipe(tiny))
+    assert plain.ema is None
+    assert plain.history is None
+    assert plain.best_params is plain.params
+    tiny.ema_decay, tiny.history_size = 0.9, 5
+    full = create_state(tiny, build_recipe(tiny))
+    assert full.best_params is full.ema
+    assert full.ema is not None
+    assert full.history is not None
+    assert full.ema.discriminator_x is None
+    assert full.history["x"].images.shape == (5, 16, 16, 1)
+
+
+def test_no_two_leaves_share_a_buffer(tiny):
+    # a step that donates its state would crash
+    tiny.ema_decay, tiny.history_size = 0.9, 5
+    leaves = jax.tree.leaves(create_state(tiny, build_recipe(tiny)))
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
+    assert len(set(pointers)) == len(pointers)
+
+
+@pytest.mark.parametrize(
+    ("decay_from", "expected"),
+    [(0.5, [2, 2, 2, 1, 0]), (1.0, [2, 2, 2, 2, 2]), (0.0, [2, 1.5, 1, 0.5, 0])],
+)
+def test_learning_rate_is_constant_then_falls_linearly_to_zero(decay_from, expected):
+    schedule = learning_rate(2.0, 100, decay_from)
+    values = [float(schedule(jnp.asarray(step))) for step in (0, 25, 50, 75, 100)]
+    np.testing.assert_allclose(values, expected)

@@ -1,0 +1,180 @@
+"""The training step against its definition, written out slowly."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cyclegan_jax import losses, step
+from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
+from cyclegan_jax.state import Networks, build_recipe, create_state
+
+
+def setup(config):
+    recipe = build_recipe(config)
+    return recipe, create_state(config, recipe)
+
+
+def separate_gradients(state, batch, recipe):
+    """Each network's gradient of its own total, every call on its own, as the paper states it."""
+    m, x, y = recipe.modules, batch["x"], batch["y"]
+    adversarial = functools.partial(losses.generator_adversarial, recipe.adversarial)
+    distance = losses.mean_absolute_error
+
+    def apply(name, params, images):
+        return getattr(m, name).apply({"params": params}, images)
+
+    def total(params, own, other, judge, own_in, other_in):
+        """One generator's loss: `own` maps own_in's domain to other_in's."""
+        fake = apply(own, getattr(params, own), own_in)
+        cycled = apply(other, getattr(params, other), fake)
+        back = apply(own, getattr(params, own), apply(other, getattr(params, other), other_in))
+        same = apply(own, getattr(params, own), other_in)
+        return (
+            adversarial(apply(judge, getattr(params, judge), fake))
+            + recipe.cycle_weight * (distance(cycled, own_in) + distance(back, other_in))
+            + recipe.identity_weight * distance(same, other_in)
+        )
+
+    def judged(params, judge, real, fake):
+        p = getattr(params, judge)
+        return losses.discriminator(
+            recipe.adversarial, apply(judge, p, real), apply(judge, p, fake)
+        )
+
+    p = state.params
+    fake_y, fake_x = apply("generator_g", p.generator_g, x), apply("generator_f", p.generator_f, y)
+    gradient = lambda loss, *a: jax.grad(loss)(p, *a)  # noqa: E731 - one line read four times
+    g = gradient(total, "generator_g", "generator_f", "discriminator_y", x, y)
+    f = gradient(total, "generator_f", "generator_g", "discriminator_x", y, x)
+    d_x = gradient(judged, "discriminator_x", x, fake_x)
+    d_y = gradient(judged, "discriminator_y", y, fake_y)
+    return Networks(g.generator_g, f.generator_f, d_x.discriminator_x, d_y.discriminator_y)
+
+
+@pytest.mark.parametrize("adversarial", ["bce", "lsgan"])
+def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial):
+    tiny.loss.adversarial = adversarial
+    recipe, state = setup(tiny)
+    expected = separate_gradients(state, batch, recipe)
+    generators = (state.params.generator_g, state.params.generator_f)
+    grads, (fakes, _) = jax.grad(step.generator_loss, has_aux=True)(
+        generators, state.params, batch, recipe
+    )
+    discriminators = (state.params.discriminator_x, state.params.discriminator_y)
+    d_grads, _ = jax.grad(step.discriminator_loss, has_aux=True)(
+        discriminators, batch, fakes, recipe
+    )
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
+    for ours, theirs in zip(
+        jax.tree.leaves(Networks(*grads, *d_grads)), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6 * scale)
+
+
+def test_step_is_adam_on_these_gradients(tiny, batch):
+    tiny.optimizer.decay_from = 1.0
+    recipe, state = setup(tiny)
+    expected = separate_gradients(state, batch, recipe)
+    new, _ = step.train_step(state, batch, recipe)
+    for name in ("generator_g", "generator_f", "discriminator_x", "discriminator_y"):
+        adam = optax.adam(2e-4, b1=0.5, b2=0.999)
+        params, grads = getattr(state.params, name), getattr(expected, name)
+        updates, _ = adam.update(grads, adam.init(params), params)
+        moved = jax.tree.map(lambda a, b: a - b, getattr(new.params, name), params)
+        # Adam's first step is the sign of the gradient where that is not tiny
+        agree = jax.tree.map(lambda a, b: (jnp.abs(a - b) < 2e-5).mean(), moved, updates)
+        assert min(map(float, jax.tree.leaves(agree))) > 0.9
+
+
+def test_network_calls_are_merged(tiny, batch, monkeypatch):
+    calls = {"generator": 0, "discriminator": 0}
+    recipe, state = setup(tiny)
+    for kind, cls in (("generator", UNetGenerator), ("discriminator", PatchDiscriminator)):
+        original = cls.apply
+
+        def counted(self, *args, _kind=kind, _original=original, **kwargs):
+            calls[_kind] += 1
+            return _original(self, *args, **kwargs)
+
+        monkeypatch.setattr(cls, "apply", counted)
+    jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch)
+    assert calls == {"generator": 4, "discriminator": 4}
+
+
+def test_discriminators_give_generators_no_gradient(tiny, batch):
+    recipe, state = setup(tiny)
+
+    def loss(generators):
+        _, (fakes, _) = step.generator_loss(generators, state.params, batch, recipe)
+        _, shown = step._through_history(None, fakes, jax.random.key(0), None)
+        d = (state.params.discriminator_x, state.params.discriminator_y)
+        return step.discriminator_loss(d, batch, shown, recipe)[0]
+
+    grads = jax.grad(loss)((state.params.generator_g, state.params.generator_f))
+    assert all(float(jnp.abs(g).max()) == 0 for g in jax.tree.leaves(grads))
+
+
+def test_metrics_add_up_to_the_total(tiny, batch):
+    recipe, state = setup(tiny)
+    _, m = step.train_step(state, batch, recipe)
+    total = m["adversarial_g"] + m["adversarial_f"] + 15 * (m["cycle_x"] + m["cycle_y"])
+    total += 0.25 * 15 * (m["identity_x"] + m["identity_y"])
+    assert m["generators_total"] == pytest.approx(float(total), rel=1e-5)
+
+
+def test_history_and_average_advance(tiny, batch):
+    tiny.ema_decay, tiny.history_size = 0.999, 50
+    recipe, state = setup(tiny)
+    new, _ = step.train_step(state, batch, recipe)
+    assert new.history["y"].count == 8
+    fake_y = recipe.modules.generator_g.apply({"params": state.params.generator_g}, batch["x"])
+    np.testing.assert_allclose(new.history["y"].images[:8], fake_y, atol=1e-5)
+    # the warm-up's first decay is 1 / 10
+    for average, old, now in zip(
+        *map(
+            jax.tree.leaves,
+            (new.ema.generator_g, state.params.generator_g, new.params.generator_g),
+        ),
+        strict=True,
+    ):
+        np.testing.assert_allclose(average, 0.1 * old + 0.9 * now, atol=1e-6)
+
+
+def test_training_lowers_the_cycle_loss(tiny):
+    slopes = np.linspace(-1, 1, 8)[:, None, None, None] * np.linspace(-1, 1, 16)[:, None, None]
+    images = np.broadcast_to(slopes, (8, 16, 16, 1)).astype(np.float32)
+    batch = {"x": images, "y": -np.abs(images)}
+    tiny.steps, tiny.optimizer.generator_learning_rate = 60, 2e-3
+    recipe, state = setup(tiny)
+    train = jax.jit(functools.partial(step.train_step, recipe=recipe))
+    state, first = train(state, batch)
+    for _ in range(50):
+        state, last = train(state, batch)
+    assert last["cycle_x"] < 0.7 * first["cycle_x"]
+
+
+def test_bfloat16_keeps_state_in_float32_and_is_close(tiny, batch):
+    _, state = setup(tiny)
+    _, exact = step.train_step(state, batch, build_recipe(tiny))
+    tiny.dtype = "bfloat16"
+    new, rounded = step.train_step(state, batch, build_recipe(tiny))
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves((new.params, new.opt_state))}
+    assert dtypes == {jnp.dtype("float32"), jnp.dtype("int32")}
+    assert rounded["cycle_x"] == pytest.approx(float(exact["cycle_x"]), rel=0.02)
+
+
+def test_sample_step_names_both_directions(tiny, batch):
+    recipe, state = setup(tiny)
+    pictures = step.sample_step(state.params, batch, recipe)
+    g = functools.partial(recipe.modules.generator_g.apply, {"params": state.params.generator_g})
+    f = functools.partial(recipe.modules.generator_f.apply, {"params": state.params.generator_f})
+    x, y = batch["x"], batch["y"]
+    expected = {"fake_y": g(x), "cycled_x": f(g(x)), "same_x": f(x), "same_y": g(y)}
+    expected |= {"fake_x": f(y), "cycled_y": g(f(y)), "real_x": x, "real_y": y}
+    assert pictures.keys() == expected.keys()
+    for name, images in expected.items():
+        np.testing.assert_allclose(pictures[name], images, atol=1e-5)

@@ -1,0 +1,375 @@
+"""Tests of translation with generators made by hand: sizes, types, geometry, names, failures."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import from_matvec
+from nibabel.loadsave import load
+from nibabel.nifti1 import Nifti1Image
+from PIL import Image
+
+from cyclegan_jax import InputError
+from cyclegan_jax import translate as t
+from cyclegan_jax.data import volumes
+
+UINT8 = {"dtype": "uint8", "range": [0.0, 255.0]}
+UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
+VOLUME = {"dtype": "float32", "range": [10.0, 210.0]}
+# Header fields a translated volume shares with its source, bit for bit.
+GEOMETRY = ["dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"]
+GEOMETRY += ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"]
+
+
+def identity(images: np.ndarray) -> np.ndarray:
+    return images
+
+
+def negation(images: np.ndarray) -> np.ndarray:
+    return -images
+
+
+def translator(
+    generate: Callable[[np.ndarray], np.ndarray] = identity, **changed: Any
+) -> t.Translator:
+    """Trained at 16 pixels, on a network that takes multiples of 8."""
+
+    def checked(images: np.ndarray) -> np.ndarray:
+        assert images.dtype == np.float32
+        assert images.ndim == 4
+        assert images.shape[3] == 1
+        assert min(images.shape[1:3]) >= 16
+        assert images.shape[1] % 8 == images.shape[2] % 8 == 0
+        assert np.abs(images).max() <= 1
+        return generate(images)
+
+    made = t.Translator(
+        direction="t1_to_t2",
+        step=7,
+        generate=checked,
+        multiple=8,
+        image_size=16,
+        mode="pad",
+        axis="axial",
+        source=UINT8,
+        target=UINT8,
+    )
+    return dataclasses.replace(made, **changed)
+
+
+def grey(dtype: type, *shape: int, highest: int = 255) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, highest, shape, endpoint=True).astype(dtype)
+
+
+def head(*shape: int) -> np.ndarray:
+    """A volume of air 100 and a box of 110 to 500, each common enough not to be clipped."""
+    data = np.full(shape, 100, np.float32)
+    inner = tuple(slice(2, n - 1) for n in shape)
+    tissue = np.random.default_rng(0).integers(110, 500, data[inner].shape)
+    tissue[:, :, 0] = 500
+    data[inner] = tissue
+    return data
+
+
+def affine(axes: str) -> np.ndarray:
+    """An affine for voxel axes of that order, with zooms 2, 3 and 4 mm and an offset."""
+    orientation = nib.orientations.axcodes2ornt(tuple(axes))
+    turned = nib.orientations.inv_ornt_aff(orientation, (1, 1, 1))[:3, :3]
+    return from_matvec(turned @ np.diag([2.0, 3.0, 4.0]), [-7, 11, 13])
+
+
+def save_volume(path: Path, data: np.ndarray, axes: str = "RAS") -> Nifti1Image:
+    image = Nifti1Image(data, affine(axes))
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_qform(image.affine, 1)
+    image.set_sform(image.affine, 2)
+    image.to_filename(path)
+    return load_volume(path)
+
+
+def load_volume(path: Path) -> Nifti1Image:
+    image = load(path)
+    assert isinstance(image, Nifti1Image)
+    return image
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.touch()
+    return paths
+
+
+# ---------------------------------------------------------------- images
+
+SHAPES = [(16, 16), (15, 17), (7, 9), (33, 16), (1, 40), (41, 47)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("dtype", "domain", "highest"),
+    [
+        (np.uint8, UINT8, 255),
+        (np.uint8, UINT16, 255),
+        (np.uint8, VOLUME, 255),
+        (np.uint16, UINT16, 4000),
+        (np.uint16, UINT8, 65535),
+        (np.uint16, VOLUME, 65535),
+    ],
+)
+def test_identity_returns_images_of_any_size_exactly(shape, dtype, domain, highest):
+    pixels = grey(dtype, *shape, highest=highest)
+    translated = translator(source=domain, target=domain).image(pixels)
+    assert translated.dtype == dtype
+    np.testing.assert_array_equal(translated, pixels)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["pad", "resize"])
+def test_padding_never_shows(shape, mode):
+    def light_up_padding(images: np.ndarray) -> np.ndarray:
+        return np.where(images == -1, 1, images)
+
+    pixels = np.full(shape, 100, np.uint8)
+    pixels[0, 0] = 101  # an image, not a constant
+    translated = translator(light_up_padding, mode=mode).image(pixels)
+    assert translated.shape == shape
+    assert np.abs(translated.astype(int) - pixels).max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(10, 13), (40, 19)])
+def test_images_stand_in_the_middle_of_at_least_the_training_frame(shape):
+    seen: list[np.ndarray] = []
+
+    def spy(images: np.ndarray) -> np.ndarray:
+        seen.append(images)
+        return images
+
+    translator(spy).image(np.full(shape, 255, np.uint8))
+    (frames,) = seen
+    assert frames.shape == ((1, 16, 16, 1) if shape == (10, 13) else (1, 40, 24, 1))
+    inside = np.argwhere(frames[0, ..., 0] == 1)
+    margins = inside.min(axis=0), np.array(frames.shape[1:3]) - 1 - inside.max(axis=0)
+    assert np.abs(margins[0] - margins[1]).max() <= 1
+    assert len(inside) == shape[0] * shape[1]
+
+
+def test_resize_translates_at_the_training_size():
+    def spy(images: np.ndarray) -> np.ndarray:
+        assert images.shape == (1, 16, 16, 1)
+        return images
+
+    rows, columns = np.mgrid[:40, :31]
+    pixels = (rows * 4 + columns).astype(np.uint8)
+    translated = translator(spy, mode="resize").image(pixels)
+    assert translated.dtype == np.uint8
+    assert translated.shape == pixels.shape
+    inner = np.abs(translated.astype(int) - pixels)[3:-3, 3:-3]
+    assert inner.max() <= 2  # a slope survives scaling, but for the edges
+
+
+def test_result_is_in_the_range_of_the_target_domain():
+    target = {"dtype": "uint16", "range": [0.0, 1000.0]}
+    pixels = np.array([[0, 2000, 4000, 60000]], np.uint16)  # the last is clipped
+    translated = translator(source=UINT16, target=target).image(pixels)
+    assert translated.tolist() == [[0, 500, 1000, 1000]]
+    translated = translator(negation, source=UINT16, target=target).image(pixels)
+    assert translated.tolist() == [[1000, 500, 0, 0]]
+
+
+def test_values_beyond_the_type_are_clipped_not_wrapped():
+    pixels = grey(np.uint8, 8, 8)
+    assert (translator(lambda images: images * 0 + 1.01).image(pixels) == 255).all()
+    assert (translator(lambda images: images * 0 - 1.01).image(pixels) == 0).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_image_files(tmp_path, suffix):
+    pixels = grey(np.uint8, 9, 14)
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
+    pixels = volumes.read_image(tmp_path / f"a{suffix}")  # what JPEG has made of it
+    ((source, target),) = t.plan([tmp_path / f"a{suffix}"], tmp_path / "out", "t1_to_t2")
+    target.parent.mkdir()
+    t.translate_file(translator(negation), source, target)
+    assert target.suffix == (".png" if suffix == ".jpg" else suffix)
+    np.testing.assert_array_equal(volumes.read_image(target), 255 - pixels)
+
+
+# ---------------------------------------------------------------- volumes
+
+
+@pytest.mark.parametrize("axis", volumes.AXES)
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PSR", "IRP", "ALS"])
+def test_volumes_keep_their_geometry_and_values(tmp_path, axes, axis):
+    data = head(9, 20, 14)
+    source = save_volume(tmp_path / "a.nii.gz", data, axes)
+    for generate, slope, offset in ((identity, 0.5, -40), (negation, -0.5, 260)):
+        made = translator(generate, axis=axis, source=UINT16, target=VOLUME)
+        t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+        result = load_volume(tmp_path / "b.nii.gz")
+        for field in GEOMETRY:
+            assert result.header[field].tobytes() == source.header[field].tobytes(), field
+        assert result.shape == (9, 20, 14)
+        assert result.get_data_dtype() == np.float32
+        # 100 to 500 become the target's 10 to 210, voxel by voxel in the file's own order
+        np.testing.assert_allclose(np.asarray(result.dataobj), slope * data + offset, atol=1e-3)
+        assert result.header["descrip"].tobytes().rstrip(b"\0").endswith(b"t1_to_t2 step 7")
+
+
+@pytest.mark.parametrize(
+    ("axis", "frames"),
+    [("axial", (14, 24, 16)), ("coronal", (20, 16, 16)), ("sagittal", (9, 16, 24))],
+)
+def test_volumes_are_sliced_along_the_axis_of_training(axis, frames):
+    def spy(images: np.ndarray) -> np.ndarray:
+        assert images.shape == (*frames, 1)
+        return images
+
+    assert translator(spy, axis=axis).volume(head(9, 20, 14)).shape == (9, 20, 14)
+
+
+def test_volumes_are_normalised_as_a_whole():
+    def spy(images: np.ndarray) -> np.ndarray:
+        highest = images.max(axis=(1, 2, 3))
+        assert highest[5] == pytest.approx(-0.5, abs=0.01)  # 200 of 100 to 500
+        assert highest[4] == pytest.approx(1)
+        return images
+
+    data = head(20, 20, 20)
+    data[:, :, 4] = np.where(data[:, :, 4] > 100, 500, 100)
+    data[:, :, 5] = np.where(data[:, :, 5] > 100, 200, 100)
+    translator(spy).volume(data)
+
+
+def test_volume_after_training_on_images_is_in_their_range():
+    result = translator(source=UINT16, target=UINT16).volume(head(9, 20, 14))
+    assert result.min() == pytest.approx(0, abs=1e-3)
+    assert result.max() == pytest.approx(4000)
+
+
+def test_volume_without_head_is_an_error_that_names_it(tmp_path):
+    data = np.ones((20, 20, 20), np.float32)
+    data[0, 0, 0] = 0  # not constant, which reading it would refuse
+    save_volume(tmp_path / "a.nii.gz", data)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: no foreground.*; give a head on dark air"):
+        t.translate_file(translator(), tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+# ---------------------------------------------------------------- which files
+
+
+def test_plan_names_results_after_the_subject(tmp_path):
+    paths = touch(tmp_path / "in", "a_T1.png", "b.jpg", "c.JPEG", "d-t1w.nii.gz", "e1.nii", "f.tif")
+    out = tmp_path / "out"
+    planned = t.plan([*paths], out, "t1_to_t2")
+    assert [source for source, _ in planned] == paths
+    assert [target for _, target in planned] == [
+        out / n
+        for n in ("a_T2.png", "b_T2.png", "c_T2.png", "d_T2.nii.gz", "e1_T2.nii", "f_T2.tif")
+    ]
+    (planned,) = t.plan(paths[:1], out, "t2_to_t1")
+    assert planned == (paths[0], out / "a_T1.png")
+    assert not out.exists()  # planning writes nothing
+
+
+def test_plan_expands_folders(tmp_path):
+    paths = touch(tmp_path / "in", "a.png", "b.png") + touch(tmp_path / "more", "c.nii")
+    planned = t.plan([tmp_path / "more", tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    assert [source for source, _ in planned] == [paths[2], *paths[:2]]
+
+
+def test_two_results_in_one_file_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.png", "a_T1.jpg")
+    with pytest.raises(InputError, match=r"a\.png and .*a_T1\.jpg would both be .*a_T2\.png; "):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
+    with pytest.raises(InputError, match="translate them into different folders"):
+        t.plan([*one, *two], tmp_path / "out", "t1_to_t2")
+
+
+def test_result_over_an_input_is_refused(tmp_path):
+    folder = tmp_path / "in"
+    touch(folder, "a_T1.png", "a_T2.png")
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, tmp_path / "link", folder / ".." / "in"):
+        with pytest.raises(InputError, match=r"a_T2\.png is an input; choose another --out"):
+            t.plan([folder], out, "t1_to_t2")
+
+
+def test_nothing_to_translate_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at least one image, volume or folder"):
+        t.plan([], tmp_path, "t1_to_t2")
+    with pytest.raises(InputError, match=r"gone: No such file.*; give an existing folder"):
+        t.plan([tmp_path / "gone"], tmp_path, "t1_to_t2")
+
+
+# ---------------------------------------------------------------- whole calls
+
+
+@pytest.fixture
+def fake(monkeypatch) -> list[tuple[Any, ...]]:
+    """Makes `translate` use `translator(negation)`; the list gets what it asked for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def load_fake(*arguments: Any) -> t.Translator:
+        asked.append(arguments)
+        return translator(negation)
+
+    monkeypatch.setattr(t, "load_translator", load_fake)
+    return asked
+
+
+def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
+    folder, out = tmp_path / "in", tmp_path / "new" / "out"
+    folder.mkdir()
+    for name in ("a", "b", "c", "d"):
+        Image.fromarray(grey(np.uint8, 9, 9)).save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:50])
+    Image.fromarray(np.stack([grey(np.uint8, 9, 9)] + [grey(np.uint8, 9, 9) // 2] * 2, -1)).save(
+        folder / "d.png"
+    )
+    assert t.translate(tmp_path / "run", "t1_to_t2", [folder], out, "latest") == 2
+    assert fake == [(tmp_path / "run", "t1_to_t2", "latest")]
+    assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"[1/4] {folder}/a.png -> {out}/a_T2.png"
+    assert lines[1].startswith(f"[2/4] FAILED {folder}/b.png: cannot read")
+    assert lines[2] == f"[3/4] {folder}/c.png -> {out}/c_T2.png"
+    assert lines[3].startswith(f"[4/4] FAILED {folder}/d.png: coloured")
+
+
+def test_success_counts_no_failure(tmp_path, fake):
+    pixels = grey(np.uint8, 9, 9)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    save_volume(tmp_path / "v.nii", head(9, 20, 14))
+    paths = [tmp_path / "a.png", tmp_path / "v.nii"]
+    assert t.translate(tmp_path / "run", "t1_to_t2", paths, tmp_path / "out") == 0
+    assert fake[0][2] == "best"
+    np.testing.assert_array_equal(volumes.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
+    assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
+
+
+def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):
+    with pytest.raises(InputError, match="gone"):
+        t.translate(tmp_path, "t1_to_t2", [tmp_path / "gone"], tmp_path / "out")
+    assert fake == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("fake")
+def test_out_that_is_a_file_is_refused(tmp_path):
+    (source,) = touch(tmp_path, "a.png")
+    touch(tmp_path, "out")
+    with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
+        t.translate(tmp_path, "t1_to_t2", [source], tmp_path / "out")
+
+
+def test_unknown_direction_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"--direction='x': must be one of t1_to_t2, t2_to_t1"):
+        t.load_translator(tmp_path, "x")
