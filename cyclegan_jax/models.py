@@ -88,9 +88,9 @@ class UNetGenerator(nn.Module):
 
     Encoder: per entry of `features` a stride-2 convolution, norm and leaky ReLU (the first without
     norm). Decoder: the mirror image with ReLU, each level concatenated with the encoder's map of
-    the same size; the last up-sampling goes to one channel and tanh. With a `stem` there is one more
-    level, at full resolution: what is finer than the first stride-2 layer then reaches the output
-    by a skip connection and need not be coded into channels.
+    the same size; the last up-sampling goes to one channel and tanh. With a `stem` there is one
+    more level, at full resolution: what is finer than the first stride-2 layer then reaches the
+    output by a skip connection and need not be coded into channels.
 
     Attributes:
       features: encoder widths, outermost first; the depth is their number.

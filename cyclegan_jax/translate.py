@@ -63,22 +63,23 @@ class Translator:
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
         """Translates a uint8 or uint16 image `[H, W]`; the same type and shape come back."""
-        normalised = volumes.normalise(pixels, _image_range(pixels.dtype, self.source))
-        out = _image_range(pixels.dtype, self.target)
+        normalised = volumes.normalise(pixels, _image_range(pixels, self.source))
+        out = _image_range(pixels, self.target)
         limits = volumes.full_range(pixels.dtype)
         values = volumes.denormalise(self.slices(normalised[None])[0], out)
         return np.clip(values.round(), *limits).astype(pixels.dtype)
 
-    def volume(self, data: np.ndarray) -> np.ndarray:
-        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice, normalised as a whole.
+    def volume(self, data: np.ndarray, intensity: IntensityRange) -> np.ndarray:
+        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice.
+
+        Args:
+          data: the whole volume.
+          intensity: what it is normalised by; see `volumes.volume_range`.
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
-
-        Raises:
-          ValueError: there is no foreground to normalise by.
         """
-        stack = volumes.to_slices(volumes.normalise(data, volumes.volume_range(data)), self.axis)
+        stack = volumes.to_slices(volumes.normalise(data, intensity), self.axis)
         translated = volumes.from_slices(self.slices(stack), self.axis)
         return volumes.denormalise(translated, IntensityRange(*self.target["range"]))
 
@@ -122,7 +123,7 @@ def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, 
     The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG.
 
     Raises:
-      InputError: nothing to do, or two results (or a result and an input) share a file.
+      InputError: nothing to do, two results share a file, or `out` is the folder of an input.
     """
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
@@ -131,11 +132,13 @@ def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, 
         suffix = path.name.removeprefix(volumes.stem(path))
         suffix = ".png" if suffix.lower() in (".jpg", ".jpeg") else suffix
         pairs.append((path, out / f"{subject_of(path)}{_SUFFIX[direction]}{suffix}"))
-    sources = {source.resolve() for source, _ in pairs}
     writers: dict[Path, Path] = {}
     for source, target in pairs:
-        if target.resolve() in sources:
-            raise InputError(f"{target} is an input; choose another --out")
+        if source.resolve().parent == out.resolve():
+            raise InputError(
+                f"--out={out} is the folder of {source.name}: a translation could replace a scan "
+                "there; choose another"
+            )
         if writers.setdefault(target, source) != source:
             raise InputError(
                 f"{writers[target]} and {source} would both be written to {target}; "
@@ -155,9 +158,10 @@ def translate_file(translator: Translator, source: Path, target: Path) -> None:
         return
     volume = volumes.read_volume(source)
     try:
-        translated = translator.volume(volume.data)
+        intensity = volumes.volume_range(volume.data)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
+    translated = translator.volume(volume.data, intensity)
     descrip = f"cyclegan_jax {__version__} {translator.direction} step {translator.step}"
     volumes.write_volume(target, translated, volume, descrip)
 
@@ -190,8 +194,13 @@ def translate(
     return failed
 
 
-def _image_range(dtype: np.dtype, domain: dict[str, Any]) -> IntensityRange:
-    """The training images' range if they had this type; else all the type can hold."""
-    if domain["dtype"] == str(dtype):
+def _image_range(pixels: np.ndarray, domain: dict[str, Any]) -> IntensityRange:
+    """The training images' range if they had this type; else what the type is used for.
+
+    That is 0 to 255 for 8 bits. Of 16 bits, scanners use 10 to 15, so the image's own maximum.
+    """
+    if domain["dtype"] == str(pixels.dtype):
         return IntensityRange(*domain["range"])
-    return volumes.full_range(dtype)
+    if pixels.dtype == np.uint8:
+        return volumes.full_range(pixels.dtype)
+    return IntensityRange(0.0, max(1.0, float(pixels.max())))

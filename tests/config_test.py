@@ -56,7 +56,7 @@ def test_unknown_key_gets_a_suggestion():
 
 def test_saved_config_of_another_version_names_the_key():
     text = config_lib.to_json(config_lib.base_config())
-    with pytest.raises(InputError, match="no key 'stepz'.*'steps'"):
+    with pytest.raises(InputError, match=r"no key 'stepz'.*'steps'"):
         config_lib.from_json(text.replace('"steps"', '"stepz"'))
     with pytest.raises(InputError, match="cannot be read"):
         config_lib.from_json(text[:-20])

@@ -14,7 +14,7 @@ from cyclegan_jax.data.sources import Scan, ScanImages, Source
 from cyclegan_jax.data.volumes import IntensityRange
 
 
-def tiny() -> Config:
+def small_config() -> Config:
     c = base_config()
     c.image_size = 32
     c.batch_size = 4
@@ -33,7 +33,7 @@ def cache(tmp_path, monkeypatch) -> Path:
 def phantoms(tmp_path_factory) -> Dataset:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        return loading.open_data(tiny())
+        return loading.open_data(small_config())
 
 
 def first_batch(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -47,14 +47,14 @@ def flat(*splits: str, names: tuple[str, ...] = ("a",)) -> Source:
 
     def scan(name: str) -> Scan:
         images = {name: np.linspace(-1, 1, 30, dtype=np.float32).reshape(5, 6)}
-        return Scan(name, lambda: ScanImages(images, IntensityRange(0, 1)))
+        return Scan(name, lambda: ScanImages(images, IntensityRange(0, 1), (1, 16, 16)))
 
     dtypes = {"x": "float32", "y": "float32"}
     return Source({s: [scan(n) for n in names] for s in splits}, dtypes, {"kind": "test"})
 
 
 def test_phantoms_are_prepared_once(cache, monkeypatch, capsys):
-    first = loading.open_data(tiny())
+    first = loading.open_data(small_config())
     assert first.folder.parent == cache
     assert f"preparing 10 phantom heads in {first.folder}" in capsys.readouterr().out
     written = {p: p.stat().st_mtime_ns for p in cache.rglob("*")}
@@ -63,7 +63,7 @@ def test_phantoms_are_prepared_once(cache, monkeypatch, capsys):
         raise AssertionError("prepared again")
 
     monkeypatch.setattr(loading, "prepare", unexpected)
-    again = loading.open_data(tiny())
+    again = loading.open_data(small_config())
     assert again.folder == first.folder
     assert again.names("test_x") == first.names("test_x")
     assert capsys.readouterr().out == ""
@@ -77,23 +77,23 @@ def test_phantoms_are_prepared_once(cache, monkeypatch, capsys):
 )
 def test_another_setting_is_another_folder(cache, monkeypatch, change):
     monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
-    changed = tiny()
+    changed = small_config()
     changed.update_from_flattened_dict(change)
-    assert loading.open_data(tiny()) != loading.open_data(changed)
+    assert loading.open_data(small_config()) != loading.open_data(changed)
 
 
 def test_other_keys_share_the_phantoms(cache, monkeypatch):
     monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
-    changed = tiny()
+    changed = small_config()
     changed.seed, changed.batch_size, changed.data.views = 5, 8, 4
-    assert loading.open_data(tiny()) == loading.open_data(changed)
+    assert loading.open_data(small_config()) == loading.open_data(changed)
 
 
 def test_another_version_is_another_folder(cache, monkeypatch):
     monkeypatch.setattr(loading, "prepare", lambda source, folder: folder)
-    before = loading.open_data(tiny())
+    before = loading.open_data(small_config())
     monkeypatch.setattr(loading, "__version__", "99")
-    assert loading.open_data(tiny()) != before
+    assert loading.open_data(small_config()) != before
 
 
 def test_cache_without_its_variable_is_in_the_home_folder(tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_cache_without_its_variable_is_in_the_home_folder(tmp_path, monkeypatch)
             monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
         else:
             monkeypatch.setenv("XDG_CACHE_HOME", value)
-        folder: object = loading.open_data(tiny())
+        folder: object = loading.open_data(small_config())
         assert isinstance(folder, Path)
         assert folder.parent == tmp_path / ".cache" / "cyclegan_jax"
 
@@ -115,20 +115,20 @@ def test_phantoms_that_another_process_finished_first_are_used(cache, monkeypatc
         raise InputError(f"{folder} exists")
 
     monkeypatch.setattr(loading, "prepare", overtaken)
-    assert loading.open_data(tiny()).manifest["source"] == {"kind": "test"}
+    assert loading.open_data(small_config()).manifest["source"] == {"kind": "test"}
 
 
 def test_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=re.escape(f"{tmp_path}/file/cyclegan_jax")):
-        loading.open_data(tiny())
+        loading.open_data(small_config())
 
 
 def test_data_dir_is_opened(tmp_path, monkeypatch):
     prepare(flat("train_x", "train_y"), tmp_path / "mine")
     monkeypatch.setenv("HOME", str(tmp_path))
-    c = tiny()
+    c = small_config()
     for c.data.dir in (str(tmp_path / "mine"), "~/mine"):
         assert loading.open_data(c).names("train_x") == ["a"]
     c.data.dir = str(tmp_path / "gone")
@@ -137,7 +137,7 @@ def test_data_dir_is_opened(tmp_path, monkeypatch):
 
 
 def test_train_batches_follow_the_config(phantoms):
-    c = tiny()
+    c = small_config()
     batch = first_batch(c, phantoms)
     assert batch["x"].shape == batch["y"].shape == (4, 32, 32, 1)
     np.testing.assert_array_equal(first_batch(c, phantoms)["x"], batch["x"])
@@ -151,7 +151,7 @@ def test_train_batches_follow_the_config(phantoms):
 
 
 def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
-    pairs = loading.paired_images(tiny(), phantoms, "test")
+    pairs = loading.paired_images(small_config(), phantoms, "test")
     assert pairs.names == phantoms.names("test_x") == ["phantom0001#000", "phantom0001#001"]
     assert pairs.x.shape == pairs.y.shape == (2, 32, 32, 1)
     assert pairs.mask.all()
@@ -163,7 +163,7 @@ def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
 
 def test_pairs_are_framed_as_the_config_says(tmp_path):
     dataset = prepare(flat("train_x", "train_y", "test_x", "test_y"), tmp_path / "out")
-    c = tiny()
+    c = small_config()
     for c.data.fit, pixels in (("pad", 5 * 6), ("resize", 27 * 32)):
         assert loading.paired_images(c, dataset, "test").mask.sum() == pixels
 
@@ -179,7 +179,7 @@ def test_missing_pairs_say_how_to_get_them(tmp_path):
     dataset = prepare(flat("train_x", "train_y"), tmp_path / "out")
     words = f"{tmp_path}/out has no test pairs; prepare it with --holdout, or --test_x and --test_y"
     with pytest.raises(InputError, match=re.escape(words)):
-        loading.paired_images(tiny(), dataset, "test")
+        loading.paired_images(small_config(), dataset, "test")
 
 
 def test_no_training_image_is_an_error(tmp_path):
@@ -189,4 +189,4 @@ def test_no_training_image_is_an_error(tmp_path):
         splits = dataset.manifest["splits"] | {f"train_{domain}": {"names": []}}
         empty = Dataset(dataset.folder, {**dataset.manifest, "splits": splits})
         with pytest.raises(InputError, match=f"has no {contrast} training image"):
-            loading.train_batches(tiny(), empty)
+            loading.train_batches(small_config(), empty)

@@ -31,7 +31,7 @@ def image_folder(folder: Path, names: list[str], first_seed: int) -> dict[str, n
 def constant(subject: str, *values: float, high: float = 1.0) -> Scan:
     """A scan with one constant slice for each of `values`."""
     images = {f"{subject}#{i}": np.full((4, 6), v, np.float32) for i, v in enumerate(values)}
-    return Scan(subject, lambda: ScanImages(images, IntensityRange(0.0, high)))
+    return Scan(subject, lambda: ScanImages(images, IntensityRange(0.0, high), (len(values), 4, 6)))
 
 
 def two_scans(*x: Scan) -> Source:
@@ -209,3 +209,12 @@ def test_other_folders_are_no_data_set(tmp_path, content, words):
         open_dataset(tmp_path)
     with refused(tmp_path / "gone", "no manifest.json", "prepare_data.py"):
         open_dataset(tmp_path / "gone")
+
+
+def test_test_pairs_of_different_grids_are_refused(tmp_path):
+    source = two_scans()
+    source.splits["test_x"] = [constant("p", 0, 0)]
+    source.splits["test_y"] = [constant("p", 0, 0, 0)]
+    with refused("'p'", "2 slice(s) of 6x4", "3 slice(s) of 6x4", "register"):
+        prepare(source, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

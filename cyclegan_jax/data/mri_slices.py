@@ -38,6 +38,7 @@ class MriSlices(tfds.core.GeneratorBasedBuilder):
         self.names: dict[str, list[str]] = {}
         self.sizes: dict[str, list[tuple[int, int]]] = {}
         self.ranges: dict[str, list[IntensityRange]] = {}
+        self.shapes: dict[str, dict[str, tuple[int, ...]]] = {}
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -62,9 +63,11 @@ class MriSlices(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         names, sizes, ranges = [], set(), []
         self.names[split], self.ranges[split] = names, ranges
+        self.shapes[split] = {}
         for scan in self._source.splits[split]:
             read = scan.read()
             ranges.append(read.intensity)
+            self.shapes[split][scan.subject] = read.shape
             for name, image in read.images.items():
                 yield len(names), {"image": to_storage(image)[..., None], "name": name}
                 names.append(name)
@@ -158,6 +161,8 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     with _no_progress_bars():
         builder.download_and_prepare()
     shutil.rmtree(folder / "downloads", ignore_errors=True)
+    for split in ("val", "test"):
+        _check_pairs(builder.shapes.get(f"{split}_x", {}), builder.shapes.get(f"{split}_y", {}))
     domains = {}
     for domain in "xy":
         ranges = builder.ranges[f"train_{domain}"]
@@ -182,6 +187,20 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     rows = [_spread(dataset.split(f"train_{domain}")) for domain in "xy"]
     save_grid(folder / CONTACT_SHEET, rows, [], ["x: T1-weighted", "y: T2-weighted"])
     return manifest
+
+
+def _check_pairs(x: dict[str, tuple[int, ...]], y: dict[str, tuple[int, ...]]) -> None:
+    """Slices pair up by number, so the two scans of a pair must be one grid."""
+    for subject in x.keys() & y.keys():
+        if x[subject] != y[subject]:
+            raise InputError(
+                f"test pair {subject!r}: the T1 scan has {_size(x[subject])} and the T2 scan "
+                f"{_size(y[subject])}; register and resample one to the other"
+            )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} slice(s) of {shape[2]}x{shape[1]} pixels"
 
 
 def _spread(records: Sequence[dict[str, Any]]) -> list[np.ndarray]:

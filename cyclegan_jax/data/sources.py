@@ -28,11 +28,13 @@ class ScanImages:
     """The slices of one scan.
 
     `images` maps a name, unique in its split and the same for the paired slice of the other
-    domain, to a `[H, W]` float32 image in [-1, 1]; `intensity` is what -1 and 1 stand for.
+    domain, to a `[H, W]` float32 image in [-1, 1]; `intensity` is what -1 and 1 stand for, `shape`
+    is that of the whole scan `[N, H, W]`, with the slices that were left out.
     """
 
     images: dict[str, np.ndarray]
     intensity: IntensityRange
+    shape: tuple[int, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,7 +224,8 @@ def _check_images(files: Sequence[Path]) -> IntensityRange:
 
 
 def _read_image(path: Path, subject: str, *, intensity: IntensityRange) -> ScanImages:
-    return ScanImages({subject: volumes.normalise(volumes.read_image(path), intensity)}, intensity)
+    image = volumes.normalise(volumes.read_image(path), intensity)
+    return ScanImages({subject: image}, intensity, (1, *image.shape))
 
 
 def _read_volume(path: Path, subject: str, *, axis: str, min_head: float) -> ScanImages:
@@ -247,6 +250,7 @@ def _volume_images(slices: np.ndarray, subject: str, min_head: float = 0.0) -> S
     return ScanImages(
         {name: image for name, image, keep in zip(names, images, head, strict=True) if keep},
         intensity,
+        images.shape,
     )
 
 
