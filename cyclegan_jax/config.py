@@ -61,6 +61,8 @@ def base_config() -> Config:
     c.data.phantom.subjects = 40  # 3-D heads, of which 4 validate and 4 test
     c.data.phantom.slices = 12  # axial slices of each head
     c.data.phantom.lesions = False
+    c.data.phantom.noise = 0.03  # sd, relative to white matter
+    c.data.phantom.bias = 0.15  # largest relative change by the bias field
 
     c.generator = ConfigDict()
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
@@ -145,6 +147,8 @@ def validate(config: Config) -> None:
         "data.contrast": 0,
         "data.workers": 0,
         "data.phantom.slices": 1,
+        "data.phantom.noise": 0,
+        "data.phantom.bias": 0,
         "data.phantom.subjects": 10,
         "loss.cycle_weight": 0,
         "loss.identity_ratio": 0,

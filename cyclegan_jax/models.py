@@ -139,6 +139,7 @@ class UNetGenerator(nn.Module):
             x = nn.relu(Norm(self.norm, self.dtype, name=f"up_norm_{level}")(up(x)))
             x = jnp.concatenate([x, skip], axis=-1)
         if self.stem:
+            x = _Down(self.stem, self.kernel_size, 1, self.norm, self.dtype, name="head")(x)
             kernel = (self.kernel_size, self.kernel_size)
             out = Conv(1, kernel, dtype=self.dtype, name="out")(x)
         else:

@@ -274,6 +274,12 @@ def test_workers_give_the_same_batches():
         assert_equal(next(iterator), batches[step])
 
 
+def test_batches_of_one_image_start_anywhere():
+    # an endless repeat would overflow here, and only here
+    batches = data_set(ALL, batch_size=1)
+    assert_equal(next(pipeline.batches(batches, 5, workers=0)), batches[5])
+
+
 # ---------------------------------------------------------------- test pairs
 
 

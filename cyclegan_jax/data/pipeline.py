@@ -16,6 +16,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data.volumes import from_storage
 
 AIR = -1.0
+_EPOCHS = 10**9  # more than any run; an endless repeat overflows where batches hold one image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ def train_batches(
     batch_size: int,
     seed: int,
 ) -> grain.MapDataset:
-    """An endless random-access data set of unpaired batches; element i is step i's.
+    """A random-access data set of unpaired batches, without end in practice; element i is step i's.
 
     Args:
       x: records of `Dataset.split("train_x")`.
@@ -119,7 +120,8 @@ def train_batches(
         # an own seed for each domain, or both would be shuffled alike and come out paired
         order = np.random.SeedSequence([seed, number]).generate_state(1)[0]
         source: Any = records
-        return grain.MapDataset.source(source).seed(int(order)).shuffle().repeat().random_map(views)
+        shuffled = grain.MapDataset.source(source).seed(int(order)).shuffle()
+        return shuffled.repeat(_EPOCHS).random_map(views)
 
     def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {d: a.reshape(-1, *a.shape[2:]) for d, a in zip("xy", pair, strict=True)}

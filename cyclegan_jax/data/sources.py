@@ -58,19 +58,25 @@ class Source:
     facts: dict[str, Any]
 
 
-def phantom_source(*, subjects: int, slices: int, lesions: bool, size: int) -> Source:
+def phantom_source(
+    *, subjects: int, slices: int, lesions: bool, noise: float, bias: float, size: int
+) -> Source:
     """Phantom heads: a tenth each for validation and test; no training head is in both domains.
 
     Args:
       subjects: number of heads, at least 10.
       slices: axial slices of each head.
       lesions: whether white-matter lesions occur.
+      noise: sd of the noise, relative to white matter.
+      bias: largest relative change by the bias field.
       size: height and width in pixels.
     """
 
     def scan(subject: int, domain: str) -> Scan:
         def read() -> ScanImages:
-            phantom = make_phantom(subject, size=size, slices=slices, lesions=lesions)
+            phantom = make_phantom(
+                subject, size=size, slices=slices, lesions=lesions, noise=noise, bias=bias
+            )
             return _volume_images(
                 phantom.t1 if domain == "x" else phantom.t2, f"phantom{subject:04d}"
             )
@@ -84,7 +90,13 @@ def phantom_source(*, subjects: int, slices: int, lesions: bool, size: int) -> S
     for name, group in (("val", val), ("test", test)):
         members |= {f"{name}_x": group, f"{name}_y": group}
     splits = {name: [scan(s, name[-1]) for s in group] for name, group in members.items()}
-    facts = {"kind": "phantom", "slices_per_head": slices, "lesions": lesions}
+    facts = {
+        "kind": "phantom",
+        "slices_per_head": slices,
+        "lesions": lesions,
+        "noise": noise,
+        "bias": bias,
+    }
     return Source(splits, {"x": "float32", "y": "float32"}, facts)
 
 

@@ -1,0 +1,18 @@
+"""The reference recipe's data at 128x128, sized for two CPU cores."""
+
+from cyclegan_jax.config import Config, base_config
+
+
+def get_config() -> Config:
+    """See the module's docstring."""
+    c = base_config()
+    c.image_size = 128
+    c.data.dir = "data/brainweb43"
+    c.data.fit = "resize"
+    c.batch_size = 4
+    c.steps = 2000
+    c.generator.features = (32, 64, 128, 256, 256, 256)
+    c.discriminator.features = (32, 64, 128, 256, 256)
+    c.discriminator.strides = (2, 2, 2, 2, 2)
+    c.ema_decay = 0.995
+    return c

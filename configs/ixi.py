@@ -1,0 +1,32 @@
+"""Whole-head volumes at 256x256 on one GPU, such as the IXI data set.
+
+    python scripts/prepare_data.py --x=IXI/T1 --y=IXI/T2 --test_x=TEST/T1 --test_y=TEST/T2 \
+        --out=data/ixi
+    python scripts/train.py --config=configs/ixi.py --workdir=runs/ixi
+
+The 70x70 patch discriminators of pix2pix, least squares, a history of 50 images, averaged
+generators, and bfloat16 activations. Expected time and score: not measured yet.
+"""
+
+from cyclegan_jax.config import Config, base_config
+
+
+def get_config() -> Config:
+    """Deltas on the base config."""
+    c = base_config()
+    c.data.dir = "data/ixi"
+    c.data.shift = 8
+    c.data.contrast = 0.1
+    c.data.workers = 4
+    c.batch_size = 8
+    c.steps = 100_000
+    c.dtype = "bfloat16"
+    c.generator.upsampling = "resize"
+    c.discriminator.features = (64, 128, 256, 512)
+    c.discriminator.strides = (2, 2, 2, 1)
+    c.loss.adversarial = "lsgan"
+    c.history_size = 50
+    c.ema_decay = 0.999
+    c.log_every = 100
+    c.sample_every = c.eval_every = c.save_every = 2000
+    return c

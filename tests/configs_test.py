@@ -1,0 +1,62 @@
+"""Every shipped config builds; its networks have the expected outputs and sizes."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cyclegan_jax.config import validate
+from cyclegan_jax.state import build_recipe, create_state
+
+FOLDER = Path(__file__).parents[1] / "configs"
+# {name: (parameters of a generator, of a discriminator, logits for one image)}
+EXPECTED = {
+    "brainweb43": (16_456_449, 10_962_497, (4, 4)),
+    "brainweb43_small": (4_114_625, 1_742_753, (4, 4)),
+    "ixi": (16_456_449, 2_764_609, (32, 32)),
+    "quickstart": (0, 0, (0, 0)),
+}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def count(params):
+    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(params))
+
+
+def test_every_config_is_listed_here():
+    assert {path.stem for path in FOLDER.glob("*.py")} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_config_builds_with_the_expected_sizes(name):
+    config = load(name).get_config()
+    validate(config)
+    recipe = build_recipe(config)
+    state = jax.eval_shape(lambda: create_state(config, recipe))
+    generator, discriminator, logits = EXPECTED[name]
+    assert count(state.params.generator_g) == count(state.params.generator_f) == generator
+    assert count(state.params.discriminator_x) == discriminator
+    image = jax.ShapeDtypeStruct((2, config.image_size, config.image_size, 1), jnp.float32)
+    for module, params, shape in (
+        (recipe.modules.generator_g, state.params.generator_g, image.shape),
+        (recipe.modules.discriminator_y, state.params.discriminator_y, (2, *logits, 1)),
+    ):
+        assert jax.eval_shape(module.apply, {"params": params}, image).shape == shape
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_config_says_how_to_run_it_and_what_to_expect(name):
+    text = load(name).__doc__
+    assert f"--config=configs/{name}.py" in text
+    assert re.search("[Ee]xpected time", text)
+    assert re.search("score", text)

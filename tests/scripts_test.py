@@ -1,0 +1,243 @@
+"""The scripts as a user runs them, each in a process of its own, on tiny data."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+CONFIG = """
+from cyclegan_jax.config import base_config
+
+def get_config():
+    c = base_config()
+    c.image_size, c.batch_size, c.steps = 32, 4, 4
+    c.generator.features = c.discriminator.features = (4, 8)
+    c.discriminator.strides = (2, 2)
+    c.log_every = c.sample_every = c.eval_every = c.save_every = 2
+    return c
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Folders of slices, a config, and a prepared data set."""
+    place = tmp_path_factory.mktemp("user")
+    (place / "tiny.py").write_text(CONFIG)
+    rng = np.random.default_rng(0)
+    for contrast in ("t1", "t2"):
+        (place / contrast).mkdir()
+        for i in range(10):
+            pixels = rng.integers(0, 200, (30, 26)).astype(np.uint8)
+            Image.fromarray(pixels).save(place / contrast / f"slice_{i:03d}.png")
+    result = script(
+        place,
+        "prepare_data",
+        "--x=t1",
+        "--y=t2",
+        "--holdout=2::5",
+        "--out=data",
+        "--unpaired=shared",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "train_x      8 images" in result.stdout
+    return place
+
+
+def command(name, *arguments):
+    return [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+
+
+def environment(place):
+    keep = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
+    return keep | {"XDG_CACHE_HOME": str(place / "cache")}
+
+
+def script(place, name, *arguments):
+    return subprocess.run(
+        command(name, *arguments),
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def train_arguments(workdir, *more):
+    return ["--config=tiny.py", f"--workdir={workdir}", "--config.data.dir=data", *more]
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    result = script(place, "train", *train_arguments("run"))
+    assert result.returncode == 0, result.stderr
+    return place
+
+
+def test_train_prints_data_parameters_and_progress(trained):
+    result = script(trained, "train", *train_arguments("run"))
+    assert result.returncode == 0
+    assert "is trained: 4 steps are done" in result.stdout
+    assert "2 test pairs" not in result.stdout  # nothing is loaded for a finished run's loop
+    assert len(list((trained / "run" / "samples").iterdir())) == 2
+
+
+def test_evaluate_writes_scores_of_the_held_out_pairs(trained):
+    result = script(trained, "evaluate", "--workdir=run", "--checkpoint=4")
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((trained / "run" / "eval" / "4" / "scores.json").read_text())["fixed"]
+    assert scores["t1_to_t2"]["psnr"]["n"] == 2
+    assert f"{scores['t1_to_t2']['ssim']['mean']:.3f}" in result.stdout
+    lines = (trained / "run" / "eval" / "4" / "images.csv").read_text().splitlines()
+    assert {line.split(",")[0] for line in lines[1:]} == {"slice_002", "slice_007"}
+
+
+def test_translate_images_and_volumes_without_training_data(trained):
+    (trained / "data").rename(trained / "elsewhere")
+    (trained / "scans").mkdir()
+    image = np.random.default_rng(1).integers(0, 4000, (45, 37)).astype(np.uint16)
+    Image.fromarray(image).save(trained / "scans" / "wide_T1.png")
+    data = np.zeros((20, 22, 5), np.int16)
+    data[4:16, 4:16] = np.random.default_rng(2).integers(200, 900, (12, 12, 5))
+    affine = np.array([[0, -2.0, 0, 9], [1.5, 0, 0, -7], [0, 0, 3, 4], [0, 0, 0, 1]])
+    (trained / "volumes").mkdir()
+    nib.save(nib.Nifti1Image(data, affine), trained / "volumes" / "head_T1.nii.gz")
+    result = script(
+        trained, "translate", "--workdir=run", "--direction=t1_to_t2", "--out=o", "scans", "volumes"
+    )
+    (trained / "elsewhere").rename(trained / "data")
+    assert result.returncode == 0, result.stdout + result.stderr
+    with Image.open(trained / "o" / "wide_T2.png") as written:
+        assert np.asarray(written).dtype == np.uint16
+        assert written.size == (37, 45)
+    volume = nib.load(trained / "o" / "head_T2.nii.gz")
+    assert volume.shape == data.shape
+    np.testing.assert_array_equal(volume.affine, affine)
+
+
+def test_a_bad_scan_is_reported_and_the_rest_goes_on(trained):
+    (trained / "mixed").mkdir()
+    good = trained / "t1" / "slice_000.png"
+    (trained / "mixed" / "a.png").write_bytes(good.read_bytes()[:200])
+    (trained / "mixed" / "b.png").write_bytes(good.read_bytes())
+    result = script(
+        trained, "translate", "--workdir=run", "--direction=t2_to_t1", "--out=o2", "mixed"
+    )
+    assert result.returncode == 1
+    assert "[1/2] FAILED mixed/a.png" in result.stdout
+    assert [p.name for p in (trained / "o2").iterdir()] == ["b_T1.png"]
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(place):
+    arguments = train_arguments("stopped", "--config.steps=100000", "--config.log_every=1")
+    with (place / "log").open("w") as log:
+        process = subprocess.Popen(
+            command("train", *arguments), cwd=place, env=environment(place), stdout=log, stderr=log
+        )
+        metrics = place / "stopped" / "metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while not (metrics.exists() and metrics.read_text()):
+            assert process.poll() is None, (place / "log").read_text()
+            assert time.monotonic() < deadline, (place / "log").read_text()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    printed = (place / "log").read_text()
+    assert "SIGTERM: saving after this step" in printed
+    assert "scripts/train.py --config=tiny.py --workdir=stopped" in printed
+    saved = sorted(int(p.name) for p in (place / "stopped" / "checkpoints").iterdir())
+    assert f"stopped after step {saved[-1]} of 100000" in printed
+
+
+ERRORS = {
+    "no data": (
+        ["train", "--config=tiny.py", "--workdir=w", "--config.data.dir=nowhere"],
+        "nowhere is no prepared data set .* scripts/prepare_data.py",
+    ),
+    "image size": (
+        ["train", "--config=tiny.py", "--workdir=w", "--config.image_size=30"],
+        "config.image_size = 30: must be a multiple of 4 .* 28 or 32",
+    ),
+    "other config": (
+        ["train", *train_arguments("run", "--config.seed=3")],
+        "run holds a run of another config.*seed: 0 -> 3",
+    ),
+    "workdir": (
+        ["train", *train_arguments("tiny.py/run")],
+        "tiny.py/run cannot be written",
+    ),
+    "checkpoint": (
+        ["evaluate", "--workdir=run", "--checkpoint=3"],
+        "no checkpoint '3'; there are best, latest, 2, 4",
+    ),
+    "no run": (["evaluate", "--workdir=t1"], "t1 has no checkpoints/; train first"),
+    "no pairs": (
+        ["evaluate", "--workdir=run", "--data_dir=unpaired"],
+        "unpaired has no test pairs; prepare it with --holdout",
+    ),
+    "empty folder": (
+        ["prepare_data", "--x=empty", "--y=t2", "--out=new"],
+        "empty: no supported file",
+    ),
+    "missing domain": (
+        ["prepare_data", "--x=t1", "--y=t3", "--out=new"],
+        "t3: No such file or directory; give an existing folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_bad_input_is_one_clear_line(trained, case):
+    (trained / "empty").mkdir(exist_ok=True)
+    if case == "no pairs" and not (trained / "unpaired").exists():
+        assert not script(trained, "prepare_data", "--x=t1", "--y=t2", "--out=unpaired").returncode
+    arguments, words = ERRORS[case]
+    result = script(trained, *arguments)
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ")
+
+    assert re.search(words, last), last
+    assert "Traceback" not in result.stderr
+    assert not (trained / "new").exists()
+    assert not (trained / "w" / "checkpoints").exists()
+
+
+def test_unknown_config_key_is_named_with_the_nearest(place):
+    result = script(place, "train", *train_arguments("w2", "--config.loss.cycle_wieght=3"))
+    assert result.returncode == 1
+    assert "cycle_wieght" in result.stderr
+    assert "Did you mean" in result.stderr
+    assert not (place / "w2").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "translate", "prepare_data"])
+def test_help_needs_no_jax(place, name):
+    # what makes --help slow; the time itself is not asserted on a shared machine
+    code = (
+        f"import sys, runpy; sys.argv = ['{name}', '--help']\n"
+        "try: runpy.run_path(sys.path[0] + '/scripts/" + name + ".py', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print('LOADED', sorted({'jax', 'tensorflow', 'torch'} & sys.modules.keys()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + code],
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "--workdir" in result.stdout or "--holdout" in result.stdout
+    assert "LOADED []" in result.stdout

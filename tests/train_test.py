@@ -1,0 +1,188 @@
+"""The loop in one process: files, exact resume, interruption, divergence, refused workdirs."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError, evaluate, train
+from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.config import from_json, to_json
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import build_recipe, create_state
+from cyclegan_jax.writer import read_metrics
+
+
+@pytest.fixture
+def config(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tiny
+
+
+def final_state(config, workdir):
+    like = Parallel("jit").place_state(create_state(config, build_recipe(config)))
+    with Checkpoints(workdir) as checkpoints:
+        return jax.device_get(checkpoints.restore(checkpoints.resolve("latest"), like))
+
+
+def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
+    """Sends this process a signal while the metrics of `step` are read."""
+    original = train._Run._read
+
+    def read(self, pending):
+        if pending is not None and pending[0] == step:
+            os.kill(os.getpid(), number)
+        original(self, pending)
+
+    monkeypatch.setattr(train._Run, "_read", read)
+
+
+def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert train.train(config, workdir)
+    names = {p.name for p in workdir.iterdir()}
+    assert names == {"checkpoints", "config.json", "metrics.jsonl", "samples", "tensorboard"}
+    assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
+        "step_0000002.png",
+        "step_0000004.png",
+    ]
+    lines = read_metrics(workdir)
+    losses = [line for line in lines if "loss/cycle_x" in line]
+    scores = [line for line in lines if "eval/t1_to_t2/ssim" in line]
+    assert [line["step"] for line in losses] == [line["step"] for line in scores] == [2, 4]
+    assert from_json((workdir / "config.json").read_text()).steps == 4
+    out = capsys.readouterr().out
+    for words in ("generator_g", "parameters:", "train_x", "phantom", "2 val pairs"):
+        assert words in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_and_resumed_equals_one_go_bit_for_bit(
+    config, tmp_path, monkeypatch, capsys, number
+):
+    config.ema_decay, config.history_size = 0.9, 10
+    config.data.contrast, config.data.shift = 0.2, 2
+    config.steps, config.save_every, config.eval_every = 6, 100, 100
+    assert train.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, number)
+        assert not train.train(config, tmp_path / "parts")
+    out = capsys.readouterr().out
+    assert "stopped after step 3 of 6, saved; go on with the same command" in out
+    assert signal.getsignal(number) != signal.SIG_IGN
+    assert train.train(config, tmp_path / "parts")
+    assert "resuming from step 3" in capsys.readouterr().out
+    whole, parts = (final_state(config, tmp_path / name) for name in ("whole", "parts"))
+    assert (whole.step, parts.step) == (6, 6)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_says_so_and_does_nothing(config, tmp_path, capsys):
+    train.train(config, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert train.train(config, tmp_path / "run")
+    assert "is trained: 4 steps are done" in capsys.readouterr().out
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_another_config_is_refused_with_the_difference(config, tmp_path):
+    workdir = tmp_path / "run"
+    train.claim_workdir(config, workdir)
+    config.log_every = 1  # changes no number of a step
+    train.claim_workdir(config, workdir)
+    config.loss.cycle_weight = 10.0
+    with pytest.raises(InputError, match=r"another config.*loss\.cycle_weight: 15\.0 -> 10\.0"):
+        train.claim_workdir(config, workdir)
+    assert from_json((workdir / "config.json").read_text()).loss.cycle_weight == 15
+
+
+def test_unusable_workdirs_are_refused(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--workdir=.*file/run cannot be written"):
+        train.claim_workdir(config, tmp_path / "file" / "run")
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"has checkpoints but no config\.json"):
+        train.claim_workdir(config, tmp_path / "run")
+
+
+def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
+    config.batch_size = 4
+    with pytest.raises(InputError, match="batch_size = 4 .* 8 devices"):
+        train.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_divergence_names_step_and_term_and_keeps_the_checkpoint(config, tmp_path, monkeypatch):
+    config.steps, config.optimizer.decay_from = 6, 1.0
+    original = Parallel.compile_train_step
+
+    def poisoned(self, recipe):
+        step = original(self, recipe)
+
+        def run(state, batch):
+            if int(state.step) == 4:
+                batch = jax.tree.map(lambda a: a * np.nan, batch)
+            return step(state, batch)
+
+        return run
+
+    monkeypatch.setattr(Parallel, "compile_train_step", poisoned)
+    with pytest.raises(InputError, match=r"step 5: loss .*cycle_x.* not finite.*step 4 is kept"):
+        train.train(config, tmp_path / "run")
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(final_state(config, tmp_path / "run")))
+
+
+def test_due_counts_the_last_step_once():
+    assert [s for s in range(1, 8) if train.due(s, 3, s == 7)] == [3, 6, 7]
+    assert [s for s in range(1, 7) if train.due(s, 3, s == 6)] == [3, 6]
+
+
+def test_evaluation_after_training_reproduces_the_score_and_writes_all(config, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    train.train(config, workdir)
+    folder = evaluate.evaluate(workdir, "latest")
+    assert folder == workdir / "eval" / "4"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores.keys() == {"fixed"}
+    assert scores["fixed"].keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
+    csv = (folder / "images.csv").read_text().splitlines()
+    assert csv[0] == "name,direction,ssim,psnr,mae"
+    assert len(csv) == 1 + 3 * 2  # one test head of two slices
+    rows = [line.split(",") for line in csv[1:] if ",t1_to_t2," in line]
+    mean = np.mean([float(row[2]) for row in rows])
+    assert scores["fixed"]["t1_to_t2"]["ssim"] == {
+        "mean": pytest.approx(mean, rel=1e-6),
+        "sd": 0.0,
+        "n": 1,
+    }
+    assert (folder / "grid.png").stat().st_size > 0
+    assert "untranslated" in capsys.readouterr().out
+
+
+def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path):
+    config.steps, config.optimizer.generator_learning_rate = 8, 1e-2
+    workdir = tmp_path / "run"
+    train.train(config, workdir)
+    scores = {
+        line["step"]: (line["eval/t1_to_t2/ssim"] + line["eval/t2_to_t1/ssim"]) / 2
+        for line in read_metrics(workdir)
+        if "eval/t1_to_t2/ssim" in line
+    }
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.resolve("best") == max(scores, key=lambda step: scores[step])
+
+
+def test_slices_of_one_subject_count_once():
+    values = {"d": {"ssim": np.array([0.0, 1.0, 0.9])}}
+    result = evaluate.summarise(values, ["a#001", "a#002", "b#001"])
+    assert result["d"]["ssim"]["n"] == 2
+    assert result["d"]["ssim"]["mean"] == pytest.approx((0.5 + 0.9) / 2)
+
+
+def test_saved_config_survives_a_launch(config, tmp_path):
+    train.claim_workdir(config, tmp_path)
+    assert (tmp_path / "config.json").read_text() == to_json(config)
