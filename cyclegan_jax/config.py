@@ -66,7 +66,7 @@ def base_config() -> Config:
 
     c.generator = ConfigDict()
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
-    c.generator.stem = 0  # width of an additional full-resolution level; 0: none
+    c.generator.head = 0  # hidden width of the per-pixel head; 0: none
     c.generator.kernel_size = 3
     c.generator.upsampling = "transpose"  # or "resize", "pixel_shuffle"
     c.generator.norm = "instance"  # or "none"
@@ -142,7 +142,7 @@ def validate(config: Config) -> None:
         "save_every": 1,
         "keep": 1,
         "history_size": 0,
-        "generator.stem": 0,
+        "generator.head": 0,
         "data.shift": 0,
         "data.contrast": 0,
         "data.workers": 0,

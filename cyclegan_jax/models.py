@@ -88,13 +88,14 @@ class UNetGenerator(nn.Module):
 
     Encoder: per entry of `features` a stride-2 convolution, norm and leaky ReLU (the first without
     norm). Decoder: the mirror image with ReLU, each level concatenated with the encoder's map of
-    the same size; the last up-sampling goes to one channel and tanh. With a `stem` there is one
-    more level, at full resolution: what is finer than the first stride-2 layer then reaches the
-    output by a skip connection and need not be coded into channels.
+    the same size; the last up-sampling goes to one channel and tanh. With a `head` the
+    decoder instead ends in context features for every pixel, and a perceptron of one hidden layer
+    maps each pixel's own intensity and context to its new intensity: it can change contrast but
+    not move or blur what is finer than the first stride-2 layer.
 
     Attributes:
       features: encoder widths, outermost first; the depth is their number.
-      stem: width of a full-resolution level before the encoder; 0 for none, as in the reference.
+      head: hidden width of the per-pixel perceptron; 0 for none, as in the reference.
       kernel_size: of every convolution.
       upsampling: "transpose" (stride-2 transposed convolution), "resize" (nearest neighbour, then
         convolution: Odena et al. 2016, no checkerboard) or "pixel_shuffle" (Shi et al. 2016).
@@ -103,7 +104,7 @@ class UNetGenerator(nn.Module):
     """
 
     features: Sequence[int]
-    stem: int = 0
+    head: int = 0
     kernel_size: int = 3
     upsampling: str = "transpose"
     norm: str = "instance"
@@ -122,29 +123,27 @@ class UNetGenerator(nn.Module):
           InputError: H or W is not a multiple of `size_multiple`.
         """
         check_size((x.shape[1], x.shape[2]), self.size_multiple)
-        x = x.astype(self.dtype)
+        image = x = x.astype(self.dtype)
         skips = []
-        if self.stem:
-            # Normed, unlike the first stride-2 layer: N(0, 0.02) weights of one input channel would
-            # make this skip too faint beside the normed decoder to be learnt from.
-            x = _Down(self.stem, self.kernel_size, 1, self.norm, self.dtype, name="stem")(x)
-            skips.append(x)
         for level, width in enumerate(self.features):
             norm = self.norm if level else "none"
             x = _Down(width, self.kernel_size, 2, norm, self.dtype, name=f"down_{level}")(x)
             skips.append(x)
-        for level, skip in reversed(list(enumerate(skips[:-1], start=0 if self.stem else 1))):
-            # never a 1x1 map here, so the norm always acts and its bias serves
-            up = self._upsample(skip.shape[-1], use_bias=self.norm == "none", name=f"up_{level}")
-            x = nn.relu(Norm(self.norm, self.dtype, name=f"up_norm_{level}")(up(x)))
-            x = jnp.concatenate([x, skip], axis=-1)
-        if self.stem:
-            x = _Down(self.stem, self.kernel_size, 1, self.norm, self.dtype, name="head")(x)
-            kernel = (self.kernel_size, self.kernel_size)
-            out = Conv(1, kernel, dtype=self.dtype, name="out")(x)
+        for level in range(len(self.features) - 1, 0, -1):
+            x = self._up(x, self.features[level - 1], f"up_{level}")
+            x = jnp.concatenate([x, skips[level - 1]], axis=-1)
+        if self.head:
+            x = jnp.concatenate([self._up(x, self.head, "up_0"), image], axis=-1)
+            x = _Down(self.head, 1, 1, self.norm, self.dtype, name="head")(x)
+            out = Conv(1, (1, 1), dtype=self.dtype, name="out")(x)
         else:
             out = self._upsample(1, use_bias=True, name="out")(x)
         return jnp.tanh(out.astype(jnp.float32))
+
+    def _up(self, x: jax.Array, width: int, name: str) -> jax.Array:
+        # never to a 1x1 map, so the norm always acts and its bias serves
+        x = self._upsample(width, use_bias=self.norm == "none", name=name)(x)
+        return nn.relu(Norm(self.norm, self.dtype, name=f"{name}_norm")(x))
 
     def _upsample(self, features: int, use_bias: bool, name: str) -> "_Upsample":
         return _Upsample(

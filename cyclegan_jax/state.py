@@ -69,7 +69,7 @@ def build_modules(config: Config) -> Networks:
     """The four Flax modules that a validated config describes."""
     dtype = jnp.dtype(config.dtype)
     g, d = config.generator, config.discriminator
-    generator = UNetGenerator(tuple(g.features), g.stem, g.kernel_size, g.upsampling, g.norm, dtype)
+    generator = UNetGenerator(tuple(g.features), g.head, g.kernel_size, g.upsampling, g.norm, dtype)
     discriminator = PatchDiscriminator(
         tuple(d.features), tuple(d.strides), d.kernel_size, d.norm, dtype
     )

@@ -24,6 +24,20 @@ def test_generator_keeps_the_shape_and_the_range(upsampling, norm):
     assert float(y.std()) > 0
 
 
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_head_maps_each_pixel_by_itself_given_its_context(norm):
+    module = UNetGenerator((4, 8), head=6, norm=norm)
+    x, params = init(module, (2, 16, 16, 1))
+    y = module.apply(params, x)
+    assert y.shape == x.shape
+    # without context (and without norm, which sees all pixels) only its own intensity counts
+    if norm == "none":
+        cut = jax.tree.map(lambda leaf: leaf, params)
+        cut["params"]["up_0"] = jax.tree.map(jnp.zeros_like, params["params"]["up_0"])
+        gradient = jax.grad(lambda x: module.apply(cut, x)[0, 5, 7, 0])(x)
+        assert [tuple(map(int, i)) for i in jnp.argwhere(gradient != 0)] == [(0, 5, 7, 0)]
+
+
 def test_generator_sees_the_whole_image():
     # at a 1x1 bottleneck without norm every output pixel depends on every input pixel
     module = UNetGenerator((4, 8, 8, 8), norm="none")

@@ -111,7 +111,7 @@ def test_unusable_workdirs_are_refused(config, tmp_path):
 
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
     config.batch_size = 4
-    with pytest.raises(InputError, match="batch_size = 4 .* 8 devices"):
+    with pytest.raises(InputError, match=r"batch_size = 4 .* 8 devices"):
         train.train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
