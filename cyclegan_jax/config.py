@@ -20,6 +20,7 @@ CHOICES = {
     "dtype": ("float32", "bfloat16"),
     "data.fit": ("pad", "resize"),
     "data.views": (1, 4),
+    "data.phantom.unpaired": ("disjoint", "shared"),
     "generator.upsampling": ("transpose", "resize", "pixel_shuffle"),
     "generator.norm": ("instance", "none"),
     "discriminator.norm": ("instance", "none"),
@@ -58,7 +59,9 @@ def base_config() -> Config:
     c.data.shift = 0  # largest random shift, pixels
     c.data.workers = 0  # worker processes of the input pipeline; 0: threads
     c.data.phantom = ConfigDict()
-    c.data.phantom.subjects = 40  # 3-D heads, of which 4 validate and 4 test
+    c.data.phantom.subjects = 32  # training heads
+    c.data.phantom.held_out = 4  # further heads to validate on, and as many to test on
+    c.data.phantom.unpaired = "disjoint"  # or "shared": both domains train on all heads
     c.data.phantom.slices = 12  # axial slices of each head
     c.data.phantom.lesions = False
     c.data.phantom.noise = 0.03  # sd, relative to white matter
@@ -142,14 +145,14 @@ def validate(config: Config) -> None:
         "save_every": 1,
         "keep": 1,
         "history_size": 0,
-        "generator.head": 0,
         "data.shift": 0,
         "data.contrast": 0,
         "data.workers": 0,
         "data.phantom.slices": 1,
         "data.phantom.noise": 0,
         "data.phantom.bias": 0,
-        "data.phantom.subjects": 10,
+        "data.phantom.subjects": 2,
+        "data.phantom.held_out": 1,
         "loss.cycle_weight": 0,
         "loss.identity_ratio": 0,
         "optimizer.generator_learning_rate": 0,
@@ -161,6 +164,8 @@ def validate(config: Config) -> None:
         _require(0 <= flat[key] < 1, key, flat[key], "in [0, 1)")
     decay_from = config.optimizer.decay_from
     _require(0 <= decay_from <= 1, "optimizer.decay_from", decay_from, "in [0, 1]; 1 is no decay")
+    head = config.generator.head
+    _require(head == 0 or head >= 4, "generator.head", head, "0 (none) or at least 4")
     for key in ("generator.features", "discriminator.features"):
         widths_ok = len(flat[key]) > 0 and all(isinstance(w, int) and w > 0 for w in flat[key])
         _require(widths_ok, key, flat[key], "one or more positive widths")

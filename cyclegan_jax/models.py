@@ -90,12 +90,12 @@ class UNetGenerator(nn.Module):
     norm). Decoder: the mirror image with ReLU, each level concatenated with the encoder's map of
     the same size; the last up-sampling goes to one channel and tanh. With a `head` the
     decoder instead ends in context features for every pixel, and a perceptron of one hidden layer
-    maps each pixel's own intensity and context to its new intensity: it can change contrast but
-    not move or blur what is finer than the first stride-2 layer.
+    maps each pixel's context and its intensity, split into coarse, middle and fine detail, to the
+    new intensity. It can invert the contrast of fine detail but neither move nor blur it.
 
     Attributes:
       features: encoder widths, outermost first; the depth is their number.
-      head: hidden width of the per-pixel perceptron; 0 for none, as in the reference.
+      head: hidden width of the per-pixel perceptron, at least 4; 0 for none, as in the reference.
       kernel_size: of every convolution.
       upsampling: "transpose" (stride-2 transposed convolution), "resize" (nearest neighbour, then
         convolution: Odena et al. 2016, no checkerboard) or "pixel_shuffle" (Shi et al. 2016).
@@ -133,7 +133,8 @@ class UNetGenerator(nn.Module):
             x = self._up(x, self.features[level - 1], f"up_{level}")
             x = jnp.concatenate([x, skips[level - 1]], axis=-1)
         if self.head:
-            x = jnp.concatenate([self._up(x, self.head, "up_0"), image], axis=-1)
+            bands = Norm(self.norm, self.dtype, name="bands_norm")(_bands(image))
+            x = jnp.concatenate([self._up(x, self.head // 4, "up_0"), bands], axis=-1)
             x = _Down(self.head, 1, 1, self.norm, self.dtype, name="head")(x)
             out = Conv(1, (1, 1), dtype=self.dtype, name="out")(x)
         else:
@@ -149,6 +150,14 @@ class UNetGenerator(nn.Module):
         return _Upsample(
             features, self.kernel_size, self.upsampling, use_bias, self.dtype, name=name
         )
+
+
+def _bands(image: jax.Array) -> jax.Array:
+    """The image's coarse, middle and fine detail (a Laplacian pyramid, not sub-sampled)."""
+    coarse, middle = (
+        nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False) for side in (9, 3)
+    )
+    return jnp.concatenate([coarse, middle - coarse, image - middle], axis=-1)
 
 
 class PatchDiscriminator(nn.Module):

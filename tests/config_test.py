@@ -27,6 +27,7 @@ def test_base_config_is_valid_and_survives_json():
         ("discriminator.strides", (2, 2, 2, 2, 2, 3), "1 or 2 for each"),
         ("loss.adversarial", "wgan", "'bce', 'lsgan'"),
         ("loss.cycle_weight", -1.0, "at least 0"),
+        ("generator.head", 3, "at least 4"),
         ("ema_decay", 1.0, r"in \[0, 1\)"),
         ("optimizer.decay_from", 1.5, "no decay"),
         ("data.views", 2, "1, 4"),

@@ -14,6 +14,13 @@ from cyclegan_jax.config import Config, base_config
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compile_equal_programs_once(tmp_path_factory):
+    """Many tests train the same tiny networks."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
 @pytest.fixture
 def tiny() -> Config:
     """The smallest config that has every part: 16x16 images, two levels, phantoms."""
@@ -21,7 +28,8 @@ def tiny() -> Config:
     config.image_size = 16
     config.batch_size = 8
     config.steps = 4
-    config.data.phantom.subjects = 10
+    config.data.phantom.subjects = 8
+    config.data.phantom.held_out = 1
     config.data.phantom.slices = 2
     config.generator.features = (4, 8)
     config.discriminator.features = (4, 8)

@@ -55,7 +55,7 @@ def test_a_step_is_compiled_once(tiny, batch, mode, caplog):
     parallel = Parallel(mode)
     state = parallel.place_state(create_state(tiny, recipe))
     train = parallel.compile_train_step(recipe)
-    with jax.log_compiles():
+    with jax.log_compiles(), jax.enable_compilation_cache(False):
         for _ in range(3):
             state, _ = train(state, parallel.place_batch(batch))
     compiled = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.message]

@@ -127,8 +127,29 @@ def test_test_folders_pair_by_subject(tmp_path):
     assert subjects(source, "train_x") == ["a"]
 
 
+def phantoms(unpaired: str) -> Source:
+    return sources.phantom_source(
+        subjects=16,
+        held_out=2,
+        unpaired=unpaired,
+        slices=2,
+        lesions=False,
+        noise=0.03,
+        bias=0.15,
+        size=16,
+    )
+
+
+def test_shared_phantoms_train_both_domains_on_all_heads():
+    source = phantoms("shared")
+    trained = subjects(source, "train_x")
+    assert trained == subjects(source, "train_y")
+    assert len(trained) == 16
+    assert not {*trained} & {*subjects(source, "val_x"), *subjects(source, "test_x")}
+
+
 def test_phantoms_are_split_by_head_and_only_tests_are_paired():
-    source = sources.phantom_source(subjects=20, slices=2, lesions=False, size=16)
+    source = phantoms("disjoint")
     assert subjects(source, "val_x") == subjects(source, "val_y") == ["phantom0000", "phantom0001"]
     assert (
         subjects(source, "test_x") == subjects(source, "test_y") == ["phantom0002", "phantom0003"]

@@ -32,7 +32,7 @@ def open_data(config: Config) -> Dataset:
     folder = cache / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.exists():
         return open_dataset(folder)
-    print(f"preparing {wanted['subjects']} phantom heads in {folder}", flush=True)
+    print(f"preparing phantom heads in {folder}", flush=True)
     try:
         return prepare(phantom_source(**wanted), folder)
     except InputError:

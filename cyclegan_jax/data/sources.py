@@ -59,12 +59,23 @@ class Source:
 
 
 def phantom_source(
-    *, subjects: int, slices: int, lesions: bool, noise: float, bias: float, size: int
+    *,
+    subjects: int,
+    held_out: int,
+    unpaired: str,
+    slices: int,
+    lesions: bool,
+    noise: float,
+    bias: float,
+    size: int,
 ) -> Source:
-    """Phantom heads: a tenth each for validation and test; no training head is in both domains.
+    """Phantom heads to train on, further ones to validate on and others to test on.
 
     Args:
-      subjects: number of heads, at least 10.
+      subjects: number of training heads, at least 2.
+      held_out: number of heads in each of "val" and "test"; they come in both contrasts.
+      unpaired: "disjoint" divides the training heads between the domains, "shared" trains both
+        domains on all.
       slices: axial slices of each head.
       lesions: whether white-matter lesions occur.
       noise: sd of the noise, relative to white matter.
@@ -83,10 +94,11 @@ def phantom_source(
 
         return Scan(f"phantom{subject:04d}", read)
 
-    part = max(1, subjects // 10)
-    heads = list(range(subjects))
-    val, test, train = heads[:part], heads[part : 2 * part], heads[2 * part :]
-    members = {"train_x": train[::2], "train_y": train[1::2]}
+    heads = list(range(subjects + 2 * held_out))
+    val, test, train = heads[:held_out], heads[held_out : 2 * held_out], heads[2 * held_out :]
+    members = {"train_x": train, "train_y": train}
+    if unpaired == "disjoint":
+        members = {"train_x": train[::2], "train_y": train[1::2]}
     for name, group in (("val", val), ("test", test)):
         members |= {f"{name}_x": group, f"{name}_y": group}
     splits = {name: [scan(s, name[-1]) for s in group] for name, group in members.items()}
