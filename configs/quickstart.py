@@ -18,10 +18,10 @@ def get_config() -> Config:
     c.data.phantom.bias = 0.1
     c.generator.features = (32, 64, 128)
     c.generator.head = 32
-    # Small patches and a weak identity term: with larger ones the generators keep T1's contrast
-    # (dark fluid stays dark) and invent ventricles where the other contrast often has them.
-    c.discriminator.features = (64, 128, 128)
-    c.discriminator.strides = (2, 2, 1)
+    # A weak identity term: with the reference's the generators keep the contrast they see (dark
+    # fluid stays dark) and invent ventricles where the other contrast often has them.
+    c.discriminator.features = (64, 128, 256)
+    c.discriminator.strides = (2, 2, 2)
     c.loss.cycle_weight = 5.0
     c.loss.identity_ratio = 0.1
     c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 5e-4

@@ -15,7 +15,7 @@ import numpy as np
 
 FIELD_OF_VIEW = 230.0  # mm; a few percent of it stay free around the largest heads
 FULL_SIGNAL = 1000.0  # signal of PD = 1 without any relaxation, arbitrary scanner units
-T1_WEIGHTED = (500.0, 12.0)  # TR, TE in ms of the spin echo
+T1_WEIGHTED = (350.0, 10.0)  # TR, TE in ms of the spin echo
 T2_WEIGHTED = (4000.0, 100.0)
 
 # Proton density (1 = water), T1 and T2 in ms at 1.5 T.
@@ -29,7 +29,7 @@ _PROPERTIES: dict[str, tuple[float, float, float]] = {
     "grey_matter": (0.86, 833.0, 83.0),
     "white_matter": (0.77, 500.0, 70.0),
     "deep_grey_matter": (0.83, 720.0, 75.0),
-    "scalp": (1.0, 350.0, 70.0),  # subcutaneous fat
+    "scalp": (0.9, 500.0, 60.0),  # skin and subcutaneous fat, mixed
     "skull": (0.03, 500.0, 10.0),  # cortical bone: next to no mobile protons
     "muscle": (1.0, 900.0, 47.0),  # temporal muscle and skin, one class in BrainWeb too
     "lesion": (0.76, 752.0, 237.0),
