@@ -31,7 +31,7 @@ def test_shapes_types_and_ranges():
         assert image.dtype == np.float32
         assert np.isfinite(image).all()
         assert image.min() >= 0
-        assert 400 < image.max() < 1100
+        assert 300 < image.max() < 1100
     assert head.labels.shape == (3, 64, 64)
     assert head.labels.dtype == np.uint8
     assert head.labels.max() < len(phantom.TISSUES)
@@ -58,7 +58,7 @@ def test_seeds_give_different_anatomies(heads: dict[int, phantom.Phantom]):
 def test_contrasts(heads: dict[int, phantom.Phantom], seed: int):
     names = ("air", "skull", "csf", "grey_matter", "white_matter", "deep_grey_matter", "scalp")
     t1, t2 = ({name: _means(heads[seed], name)[i] for name in names} for i in range(2))
-    assert t1["scalp"] > 1.2 * t1["white_matter"]
+    assert t1["scalp"] > 1.05 * t1["white_matter"]
     assert t1["white_matter"] > 1.08 * t1["grey_matter"]
     assert t1["white_matter"] > t1["deep_grey_matter"]
     assert t1["grey_matter"] > 1.3 * t1["csf"]
@@ -76,10 +76,10 @@ def test_spin_echo_by_hand():
     pd, t1, t2 = (np.array([x]) for x in (0.8, 500.0, 100.0))
     signal = phantom.spin_echo(pd, t1, t2, 500.0, 100.0)
     np.testing.assert_allclose(signal, [0.1860353], rtol=1e-6)
-    # BrainWeb white matter, T1w: 0.77 (1 - exp(-500/500)) exp(-12/70) = 0.77 * 0.632121 * 0.842465.
+    # BrainWeb white matter, T1w: 0.77 (1 - exp(-350/500)) exp(-10/70) = 0.77 * 0.503415 * 0.866878.
     pd, t1, t2 = (np.array([x]) for x in (0.77, 500.0, 70.0))
     signal = phantom.spin_echo(pd, t1, t2, *phantom.T1_WEIGHTED)
-    np.testing.assert_allclose(signal, [0.410057], rtol=1e-4)
+    np.testing.assert_allclose(signal, [0.336028], rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [64, 96, 256])

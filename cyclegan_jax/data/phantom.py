@@ -3,8 +3,8 @@
 A head is a set of implicit surfaces shaped by random parameters and smooth random fields. Every
 voxel gets tissue fractions, every tissue a spin-echo signal; mixed, they give an exactly paired
 T1-weighted and T2-weighted volume. Head coordinates are in mm: x to the patient's left, y to the
-front, z to the top, origin near the anterior commissure; point sets `p` are float32 [3, n].
-Shapes are functions of continuous coordinates, so `size` and `slices` only sample a fixed head.
+front, z to the top, origin near the anterior commissure; point sets `p` are float32 [3, n]. Shapes
+are functions of continuous coordinates: `size` and `slices` only sample a fixed head.
 """
 
 import dataclasses
@@ -19,17 +19,16 @@ T1_WEIGHTED = (350.0, 10.0)  # TR, TE in ms of the spin echo
 T2_WEIGHTED = (4000.0, 100.0)
 
 # Proton density (1 = water), T1 and T2 in ms at 1.5 T.
-#   CSF, grey, white, fat, muscle/skin, MS lesion: tissue table of BrainWeb (Kwan, Evans, Pike,
-#   IEEE TMI 18:1085, 1999; Collins et al., IEEE TMI 17:463, 1998).
+#   CSF, grey, white, muscle/skin, MS lesion: BrainWeb (Kwan, Evans, Pike, IEEE TMI 18:1085, 1999).
 #   Marrow: T1 and T2 of de Bazelaire et al., Radiology 230:652, 2004; half its volume is bone.
-#   Deep grey: between grey and white, its T2 shortened by iron; chosen, not measured.
+#   Deep grey (T2 shortened by iron) and scalp (fat and skin mixed) are chosen, not measured.
 _PROPERTIES: dict[str, tuple[float, float, float]] = {
     "air": (0.0, 1.0, 1.0),
     "csf": (1.0, 2569.0, 329.0),
     "grey_matter": (0.86, 833.0, 83.0),
     "white_matter": (0.77, 500.0, 70.0),
     "deep_grey_matter": (0.83, 720.0, 75.0),
-    "scalp": (0.9, 500.0, 60.0),  # skin and subcutaneous fat, mixed
+    "scalp": (0.9, 500.0, 60.0),
     "skull": (0.03, 500.0, 10.0),  # cortical bone: next to no mobile protons
     "muscle": (1.0, 900.0, 47.0),  # temporal muscle and skin, one class in BrainWeb too
     "lesion": (0.76, 752.0, 237.0),
@@ -43,7 +42,7 @@ _Layers = list[tuple[str, np.ndarray]]  # tissue, depth [n] in mm; each covers t
 class Phantom:
     """One head: slices from inferior to superior, row 0 anterior, column 0 patient's right."""
 
-    t1: np.ndarray  # float32 [slices, size, size], signal >= 0, white matter about 410
+    t1: np.ndarray  # float32 [slices, size, size], signal >= 0, white matter about 335
     t2: np.ndarray  # float32 [slices, size, size], signal >= 0, white matter about 185
     labels: np.ndarray  # uint8 [slices, size, size], tissue with the largest fraction
 
@@ -131,9 +130,8 @@ def _sulcal_distance(head: _Head, p: np.ndarray) -> np.ndarray:
     """Distance (mm, first order: |f| / |grad f|) to the middle of the nearest sulcus.
 
     The fold field is read at u = p (|p| / 55)^(a - 1), p from the middle of the hemisphere. It
-    changes slowly along the rays, so its zero set is made of sheets at right angles to the
-    surface, as sulci are. Its gradient in p is that in u times (|p| / 55)^(a - 1), the radial
-    part also by a.
+    changes slowly along the rays: its zero set is sheets at right angles to the surface, as sulci
+    are. Its gradient in p is that in u times (|p| / 55)^(a - 1), the radial part also by a.
     """
     a = 0.35
     q = p - np.stack([18 * np.sign(p[0]), 0 * p[1], np.full_like(p[2], head.centre)])
@@ -256,10 +254,8 @@ def _scan(rng: np.random.Generator, clean: np.ndarray, noise: float, bias: float
     waves = rng.uniform(-1.5, 1.5, size=(3, 3)) * np.pi  # at most 3/4 period across the volume
     phases = rng.uniform(0, 2 * np.pi, size=3)
     z, y, x = np.ix_(*((np.arange(n) + 0.5) / n for n in clean.shape))
-    shade = (
-        sum(np.cos(a * z + b * y + c * x + d) for (a, b, c), d in zip(waves, phases, strict=True))
-        / 3
-    )
+    angles = (a * z + b * y + c * x + d for (a, b, c), d in zip(waves, phases, strict=True))
+    shade = sum(map(np.cos, angles)) / 3
     real = clean * (1 + strength * shade) + rng.normal(scale=noise, size=clean.shape)
     return np.hypot(real, rng.normal(scale=noise, size=clean.shape)).astype(np.float32)
 
