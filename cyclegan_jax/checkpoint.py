@@ -5,6 +5,7 @@ A checkpoint has the items `params` (four parameter sets), `ema` (averaged gener
 that inference reads the generators alone.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -122,7 +123,7 @@ class Checkpoints:
         }
         if state.ema is not None:
             items["ema"] = ocp.args.PyTreeSave(_generators(state.ema))  # pyright: ignore
-        metrics = None if score is None else {_SCORE: score}
+        metrics = {_SCORE: score} if score is not None and math.isfinite(score) else None
         self._writing(
             lambda: self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
         )
@@ -194,7 +195,8 @@ class Checkpoints:
         except (ValueError, KeyError, OSError) as error:
             raise InputError(
                 f"{self._folder / str(step)} cannot be restored ({_first_line(error)}); "
-                f"name another with --checkpoint, of {', '.join(map(str, self.steps()))}"
+                f"name another with --checkpoint, of {', '.join(map(str, self.steps()))}, or "
+                "delete this folder to go on training from an earlier one"
             ) from error
 
     def _writing(self, write: Any) -> None:

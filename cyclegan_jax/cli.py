@@ -11,8 +11,8 @@ from cyclegan_jax import InputError
 def run(main: Callable[[list[str]], int]) -> None:
     """Parses flags, calls `main` with the other arguments, and exits with its status.
 
-    An `InputError` becomes one line on stderr and status 1. Libraries' chatter below a warning is
-    silenced.
+    An `InputError`, a file that cannot be read or written and an unusable config file become one
+    line on stderr and status 1. Libraries' chatter below a warning is silenced.
     """
 
     def guarded(argv: list[str]) -> int:
@@ -21,6 +21,19 @@ def run(main: Callable[[list[str]], int]) -> None:
             return main(argv[1:])
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            print(
+                f"error: {where}{error.strerror or error}; check permissions and free space",
+                file=sys.stderr,
+            )
+        return 1
 
-    app.run(guarded)
+    def parse_flags(argv: list[str]) -> list[str]:
+        try:
+            return app.parse_flags_with_usage(argv)
+        except (AttributeError, OSError) as error:  # raised while the --config file is read
+            print(f"error: --config cannot be used: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    app.run(guarded, flags_parser=parse_flags)

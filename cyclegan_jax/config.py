@@ -134,11 +134,20 @@ def validate(config: Config) -> None:
     """
     flat = flatten(config)
     _check_keys(flat)
+    for key, default in flatten(base_config()).items():
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        right = isinstance(flat[key], wanted) and not (number and isinstance(flat[key], bool))
+        _require(right, key, flat[key], f"of type {type(default).__name__}")
+        _require(not number or abs(flat[key]) < 2**31, key, flat[key], "finite and below 2**31")
     for key, allowed in CHOICES.items():
         _require(flat[key] in allowed, key, flat[key], "one of " + ", ".join(map(repr, allowed)))
     at_least = {
+        "seed": 0,
         "steps": 1,
         "batch_size": 1,
+        "generator.kernel_size": 1,
+        "discriminator.kernel_size": 1,
         "log_every": 1,
         "sample_every": 1,
         "eval_every": 1,
@@ -170,7 +179,8 @@ def validate(config: Config) -> None:
         widths_ok = len(flat[key]) > 0 and all(isinstance(w, int) and w > 0 for w in flat[key])
         _require(widths_ok, key, flat[key], "one or more positive widths")
     strides = flat["discriminator.strides"]
-    strides_ok = len(strides) == len(flat["discriminator.features"]) and set(strides) <= {1, 2}
+    one_each = len(strides) == len(flat["discriminator.features"])
+    strides_ok = one_each and all(s in (1, 2) for s in strides)
     _require(strides_ok, "discriminator.strides", strides, "1 or 2 for each of its features")
     _require(
         config.batch_size % config.data.views == 0,
@@ -186,6 +196,14 @@ def validate(config: Config) -> None:
         size,
         f"a multiple of {multiple} (2 to the number of stride-2 layers), for example "
         + " or ".join(map(str, near)),
+    )
+    # A 1x1 bottleneck has no norm, hence other parameters than a larger image would need.
+    least = max(11, 2 ** (len(config.generator.features) + 1))
+    _require(
+        size >= least,
+        "image_size",
+        size,
+        f"at least {least} (11 for SSIM, twice the multiple for the norm); or use fewer features",
     )
 
 

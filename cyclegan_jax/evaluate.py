@@ -25,6 +25,7 @@ _BATCH = 8
 _GRID_ROWS = 8
 
 Translate = Callable[[Any, np.ndarray], np.ndarray]
+Summary = dict[str, dict[str, dict[str, Any]]]  # {direction: {metric: {mean, sd, n}}}
 PerImage = dict[str, dict[str, np.ndarray]]  # {direction: {metric: [N]}}
 
 
@@ -35,6 +36,10 @@ class Evaluator:
         self.pairs = pairs
         self._g = parallel.compile_translate_step(recipe.modules.generator_g, _BATCH)
         self._f = parallel.compile_translate_step(recipe.modules.generator_f, _BATCH)
+
+    def summary(self, generators: Networks) -> Summary:
+        """Mean scores of all pairs; see `summarise`."""
+        return summarise(self.score(self.translate(generators)), self.pairs.names)
 
     def translate(self, generators: Networks) -> dict[str, np.ndarray]:
         """`{direction: [N, H, W, 1]}`, the translations of all pairs."""
@@ -57,7 +62,7 @@ class Evaluator:
         }
 
 
-def summarise(per_image: PerImage, names: list[str]) -> dict[str, dict[str, dict[str, Any]]]:
+def summarise(per_image: PerImage, names: list[str]) -> Summary:
     """`{direction: {metric: {mean, sd, n}}}` over subjects; a subject counts by its mean.
 
     Args:
@@ -74,7 +79,7 @@ def summarise(per_image: PerImage, names: list[str]) -> dict[str, dict[str, dict
     }
 
 
-def mean_score(summarised: dict[str, dict[str, dict[str, Any]]], metric: str) -> float:
+def mean_score(summarised: Summary, metric: str) -> float:
     """The mean of both directions, by which the best checkpoint is chosen."""
     return float(np.mean([summarised[d][metric]["mean"] for d in DIRECTIONS]))
 
@@ -128,7 +133,7 @@ def load_generators(
     return checkpoints.restore_generators(step, parallel.placed_like(shapes))
 
 
-def table(summarised: dict[str, dict[str, dict[str, Any]]]) -> str:
+def table(summarised: Summary) -> str:
     """A text table of `summarise`'s result."""
     n = summarised[UNTRANSLATED]["ssim"]["n"]
     lines = [f"protocol {PROTOCOL}, mean ± sd over n = {n}"]

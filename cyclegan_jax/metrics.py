@@ -80,7 +80,7 @@ def scores(prediction: jax.Array, truth: jax.Array, mask: jax.Array) -> dict[str
 
 
 def summary(values: Sequence[float] | np.ndarray) -> dict[str, float | int]:
-    """`{"mean", "sd", "n"}` of one value for each image; sd is the sample's (n - 1), 0 for one."""
+    """`{"mean", "sd", "n"}` of one value for each subject; sd is the sample's, 0 for one."""
     array = np.asarray(values, np.float64)
     sd = float(array.std(ddof=1)) if len(array) > 1 else 0.0
     return {"mean": float(array.mean()), "sd": sd, "n": len(array)}

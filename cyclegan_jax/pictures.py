@@ -46,8 +46,11 @@ def save_grid(
         if line:
             draw.text((3, y + height + 1), row_titles[i], fill=255, font=font)
     temporary = path.with_name(f".{path.name}.part")
-    canvas.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    try:
+        canvas.save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _tile(image: np.ndarray) -> Image.Image:

@@ -48,8 +48,8 @@ class TrainState(flax.struct.PyTreeNode):
     history: dict[str, ImageHistory] | None
 
     @property
-    def best_params(self) -> Networks:
-        """The generators to judge and to use: averaged if there is an average."""
+    def generators(self) -> Networks:
+        """The generators to judge and to use: the averaged ones if there are."""
         return self.params if self.ema is None else self.ema
 
 

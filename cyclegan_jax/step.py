@@ -1,4 +1,4 @@
-"""One training step, one evaluation step, one translation step: pure functions, not compiled here.
+"""The training, sampling and translation steps: pure functions, not compiled here.
 
 Instance norm treats every image alone, so calls of the same network on different images merge into
 one call on the concatenated batch: G sees `[real_x, real_y]` at once, D_X sees `[real_x, fake_x]`.
@@ -31,7 +31,8 @@ def train_step(
         shared; None when the batch is the whole batch.
 
     Returns:
-      The state after the step, and every loss term, unweighted, as a float32 scalar.
+      The state after the step, and float32 scalars: every loss term, unweighted, the generators'
+      weighted total, and the norm of all gradients.
     """
     (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
         (state.params.generator_g, state.params.generator_f), state.params, batch, recipe
@@ -44,6 +45,8 @@ def train_step(
     gradients, metrics = Networks(*grads, *discriminator_grads), terms | discriminator_terms
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
+    # A finite loss can have an infinite gradient; the loop stops on either.
+    metrics["gradient_norm"] = optax.global_norm(gradients)
     params, opt_state = _update(state, gradients, recipe)
     return (
         state.replace(

@@ -2,10 +2,10 @@
 
 import contextlib
 import os
-import signal
+import shlex
 import sys
+import time
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -18,7 +18,8 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.evaluate import Evaluator, mean_score, summarise, table
+from cyclegan_jax.evaluate import Evaluator, Summary, mean_score, table
+from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.pictures import save_grid
@@ -64,9 +65,14 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
     config_lib.validate(config)
     parallel = Parallel(config.parallel)
     parallel.check_batch_size(config.batch_size)
-    claim_workdir(config, workdir)
     dataset = loading.open_data(config)
+    claim_workdir(config, workdir)
     print(dataset.summary(), flush=True)
+    print(
+        f"identity weight {config.loss.identity_ratio:g} lambda = "
+        f"{config_lib.identity_weight(config):g}",
+        flush=True,
+    )
     recipe = build_recipe(config)
     state = parallel.place_state(create_state(config, recipe))
     print(_overview(state), flush=True)
@@ -86,7 +92,7 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         step = run.loop(state, interruption)
     if step < config.steps:
         print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
-        print("  " + " ".join(sys.orig_argv))
+        print("  " + shlex.join(sys.orig_argv))
     return step == config.steps
 
 
@@ -94,14 +100,20 @@ def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
     """Makes `workdir` this config's, or checks that it is.
 
     Raises:
-      InputError: it holds a run of another config (the message shows what differs), holds other
-        files, or cannot be written.
+      InputError: it holds a run of another config (the message shows what differs), checkpoints
+        without a config, or cannot be written.
     """
     path = workdir / CONFIG
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            changed = config_lib.differences(config_lib.from_json(path.read_text()), config)
+            try:
+                old = config_lib.from_json(path.read_text())
+            except ValueError as error:  # an InputError, or text that is not UTF-8
+                raise InputError(
+                    f"{path} is no config of this program ({error}); use a new --workdir"
+                ) from error
+            changed = config_lib.differences(old, config)
             if changed:
                 raise InputError(
                     f"{workdir} holds a run of another config; use a new --workdir, or undo: "
@@ -116,31 +128,6 @@ def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
         raise InputError(
             f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
         ) from error
-
-
-class Interruption:
-    """Turns the first SIGINT or SIGTERM into `requested`; a second one acts at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "Interruption":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._request)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _request(self, number: int, _: FrameType | None) -> None:
-        self.requested = True
-        self._restore()
-        print(f"\n{signal.Signals(number).name}: saving after this step", flush=True)
 
 
 class _Run:
@@ -189,39 +176,64 @@ class _Run:
         pending: tuple[int, Any] | None = None
         step = start
         with _progress(start, c.steps) as progress:
+            self.progress, self.rate_from = progress, (start, time.perf_counter())
             for batch in pipeline.batches(self.batches, start, c.data.workers):
                 state, terms = self.train_step(state, self.parallel.place_batch(batch))
                 step += 1
                 # The device works on this step while the previous one's numbers are read.
                 self._read(pending)
                 pending = (step, terms)
-                is_last = step == c.steps or interruption.requested
-                if any(
-                    due(step, every, is_last)
-                    for every in (c.log_every, c.sample_every, c.eval_every, c.save_every)
-                ):
+                is_last = step == c.steps
+                every = (c.log_every, c.sample_every, c.eval_every, c.save_every)
+                if interruption.requested or any(due(step, n, is_last) for n in every):
                     self._read(pending)
                     pending = None
-                    self._on_due(state, step, is_last, progress)
+                    self._on_due(state, step, is_last, interruption.requested)
                 progress.update()
-                if is_last:
+                if is_last or interruption.requested:
                     break
         self.checkpoints.wait()
         return step
 
-    def _on_due(self, state: TrainState, step: int, is_last: bool, progress: tqdm) -> None:
+    def _on_due(self, state: TrainState, step: int, is_last: bool, hurry: bool) -> None:
+        """Saves before it writes anything else, so that a full disk costs no step.
+
+        In a `hurry`, before the process is killed, it only saves.
+        """
         c = self.config
+        summarised = None
+        if self.evaluator is not None and not hurry and due(step, c.eval_every, is_last):
+            summarised = self.evaluator.summary(state.generators)
+        if hurry or summarised is not None or due(step, c.save_every, is_last):
+            score = None if summarised is None else mean_score(summarised, "ssim")
+            self.checkpoints.save(state, self.meta, score)
+        if hurry:
+            return
         if due(step, c.log_every, is_last):
-            rate = progress.format_dict["rate"]
-            losses = {f"loss/{name}": value for name, value in self.averages.result().items()}
-            self.writer.scalars(step, losses | {"steps_per_second": rate or 0.0})
-            shown = losses["loss/generators_total"]
-            progress.set_postfix_str(f"generators' loss {shown:.3f}", refresh=False)
+            self._log(step)
+        if summarised is not None:
+            self._log_scores(summarised, step)
         if due(step, c.sample_every, is_last):
             self._sample(state, step)
-        score = self._evaluate(state, step) if due(step, c.eval_every, is_last) else None
-        if score is not None or due(step, c.save_every, is_last):
-            self.checkpoints.save(state, self.meta, score)
+        self.rate_from = (step, time.perf_counter())  # the rate is that of training alone
+
+    def _log(self, step: int) -> None:
+        since, then = self.rate_from
+        losses = {f"loss/{name}": value for name, value in self.averages.result().items()}
+        rate = (step - since) / (time.perf_counter() - then)
+        self.writer.scalars(step, losses | {"steps_per_second": rate})
+        self.progress.set_postfix_str(
+            f"generators' loss {losses['loss/generators_total']:.3f}", refresh=False
+        )
+
+    def _log_scores(self, summarised: Summary, step: int) -> None:
+        values = {
+            f"eval/{direction}/{metric}": value["mean"]
+            for direction, metrics in summarised.items()
+            for metric, value in metrics.items()
+        }
+        self.writer.scalars(step, values)
+        tqdm.write(f"step {step}: {table(summarised)}", file=sys.stdout)
 
     def _read(self, pending: tuple[int, Any] | None) -> None:
         if pending is None:
@@ -239,26 +251,12 @@ class _Run:
         self.averages.add(terms)
 
     def _sample(self, state: TrainState, step: int) -> None:
-        pictures = self.sample_step(state.best_params, self.samples)
+        pictures = self.sample_step(state.generators, self.samples)
         path = self.workdir / SAMPLES / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
         save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
         self.writer.picture(step, SAMPLES, path)
-
-    def _evaluate(self, state: TrainState, step: int) -> float | None:
-        if self.evaluator is None:
-            return None
-        per_image = self.evaluator.score(self.evaluator.translate(state.best_params))
-        summarised = summarise(per_image, self.evaluator.pairs.names)
-        values = {
-            f"eval/{direction}/{metric}": value["mean"]
-            for direction, metrics in summarised.items()
-            for metric, value in metrics.items()
-        }
-        self.writer.scalars(step, values)
-        tqdm.write(f"step {step}: {table(summarised)}", file=sys.stdout)
-        return mean_score(summarised, "ssim")
 
 
 def _progress(start: int, steps: int) -> Any:

@@ -1,5 +1,6 @@
 """Where a run's numbers and pictures go: `metrics.jsonl` and TensorBoard event files."""
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -16,7 +17,11 @@ class Writer:
     """Appends scalars to `<workdir>/metrics.jsonl` and, with pictures, to TensorBoard events."""
 
     def __init__(self, workdir: Path):
-        self._lines = (workdir / METRICS).open("a", buffering=1)  # a line is on disk at once
+        path = workdir / METRICS
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")  # by a kill in mid-line
+        self._lines = path.open("a", buffering=1)  # a line is on disk at once
+        if torn and path.stat().st_size:
+            self._lines.write("\n")
         self._board = SummaryWriter(str(workdir / "tensorboard"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -38,5 +43,8 @@ class Writer:
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
     """The lines of `metrics.jsonl`; of a step that was run twice, the later."""
-    lines = [json.loads(line) for line in (workdir / METRICS).read_text().splitlines()]
+    lines = []
+    for line in (workdir / METRICS).read_text().splitlines():
+        with contextlib.suppress(json.JSONDecodeError):  # torn by a kill in mid-line
+            lines.append(json.loads(line))
     return list({(line["step"], frozenset(line)): line for line in lines}.values())

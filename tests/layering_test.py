@@ -16,6 +16,7 @@ RANKS = {
     "pictures": 0,
     "writer": 0,
     "cli": 0,
+    "interruption": 0,
     "data.volumes": 0,
     "data.phantom": 0,
     "models": 1,

@@ -34,10 +34,10 @@ def test_optional_parts_are_there_only_if_asked_for(tiny):
     plain = create_state(tiny, build_recipe(tiny))
     assert plain.ema is None
     assert plain.history is None
-    assert plain.best_params is plain.params
+    assert plain.generators is plain.params
     tiny.ema_decay, tiny.history_size = 0.9, 5
     full = create_state(tiny, build_recipe(tiny))
-    assert full.best_params is full.ema
+    assert full.generators is full.ema
     assert full.ema is not None
     assert full.history is not None
     assert full.ema.discriminator_x is None

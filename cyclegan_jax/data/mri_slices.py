@@ -129,8 +129,11 @@ def prepare(source: Source, out: Path) -> Dataset:
         manifest = _write(source, work)
         work.chmod(0o755)
         os.replace(work, out)
-    except OSError as error:
-        raise InputError(f"{out}: cannot be written: {error}") from error
+    except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
+        reason = str(error).split("\n")[0]
+        raise InputError(
+            f"{out}: cannot be written: {reason}; make room or name another"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Dataset(out, manifest)

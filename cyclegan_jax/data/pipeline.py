@@ -5,6 +5,7 @@ same images with threads or any number of worker processes. Nothing but the step
 """
 
 import dataclasses
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -169,9 +170,16 @@ def batches(
     """Batches from `start_step` on, read ahead by threads or by `workers` processes."""
     if workers:
         rest = dataset[start_step:].to_iter_dataset(grain.ReadOptions(num_threads=1))
-        return iter(rest.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers)))
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        return iter(rest.mp_prefetch(options, worker_init_fn=_ignore_interrupts))
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     return iter(dataset[start_step:].to_iter_dataset(options))
+
+
+def _ignore_interrupts(index: int, count: int) -> None:
+    """A terminal's Ctrl-C goes to the workers too, but the run still has a step to finish."""
+    del index, count
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @dataclasses.dataclass(frozen=True)
