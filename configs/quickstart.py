@@ -13,7 +13,7 @@ def get_config() -> Config:
     c = base_config()
     c.image_size = 64
     c.batch_size = 4
-    c.steps = 900
+    c.steps = 1500
     c.data.phantom.noise = 0.02
     c.data.phantom.bias = 0.1
     c.generator.features = (32, 64, 128)
@@ -26,5 +26,5 @@ def get_config() -> Config:
     c.loss.identity_ratio = 0.1
     c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 5e-4
     c.ema_decay = 0.99
-    c.sample_every = c.eval_every = c.save_every = 300
+    c.sample_every = c.eval_every = c.save_every = 500
     return c

@@ -12,11 +12,11 @@ def run(main: Callable[[list[str]], int]) -> None:
     """Parses flags, calls `main` with the other arguments, and exits with its status.
 
     An `InputError`, a file that cannot be read or written and an unusable config file become one
-    line on stderr and status 1. Libraries' chatter below a warning is silenced.
+    line on stderr and status 1. Libraries' own log lines below an error are silenced.
     """
 
     def guarded(argv: list[str]) -> int:
-        logging.set_verbosity(logging.WARNING)
+        logging.set_verbosity(logging.ERROR)
         try:
             return main(argv[1:])
         except InputError as error:

@@ -150,10 +150,10 @@ def test_evaluation_after_training_reproduces_the_score_and_writes_all(config, t
     assert scores.keys() == {"fixed"}
     assert scores["fixed"].keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
     csv = (folder / "images.csv").read_text().splitlines()
-    assert csv[0] == "name,direction,ssim,psnr,mae"
+    assert csv[0] == "name,direction,mae,psnr,ssim"
     assert len(csv) == 1 + 3 * 2  # one test head of two slices
     rows = [line.split(",") for line in csv[1:] if ",t1_to_t2," in line]
-    mean = np.mean([float(row[2]) for row in rows])
+    mean = np.mean([float(row[4]) for row in rows])
     assert scores["fixed"]["t1_to_t2"]["ssim"] == {
         "mean": pytest.approx(mean, rel=1e-6),
         "sd": 0.0,
