@@ -2,7 +2,8 @@
 
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Expected time and score: see docs/results.md.
+Expected time: 4 minutes. Expected SSIM on the test heads: 0.78 both ways (untranslated 0.36);
+docs/results.md has the figures and what did not work.
 """
 
 from cyclegan_jax.config import Config, base_config
