@@ -1,5 +1,8 @@
 """Saving, choosing and restoring checkpoints, and what happens to damaged ones."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
@@ -123,3 +126,51 @@ def test_a_model_of_another_size_does_not_fit(tmp_path, state, tiny):
     other = create_state(tiny, build_recipe(tiny))
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="cannot be rest"):
         checkpoints.restore(1, other)
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import subprocess
+import sys
+
+import jax
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.config import base_config
+from cyclegan_jax.state import build_recipe, create_state
+
+config = base_config()
+config.image_size, config.batch_size = 16, 8
+config.generator.features = config.discriminator.features = (32, 64)
+config.discriminator.strides = (2, 2)
+state = create_state(config, build_recipe(config))
+checkpoints = Checkpoints(Path(sys.argv[1]), keep=2)
+checkpoints.save(state, {"config": {"ema_decay": 0}}, None)
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    checkpoints.save(state.replace(step=state.step + 1), {}, None)
+    checkpoints.wait()
+    print("SAVED")
+except InputError as error:
+    print("REFUSED", error)
+"""
+
+
+def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny):
+    # no file may grow beyond 4 KiB: to the writer that is a disk with no room left
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "REFUSED a checkpoint could not be written" in result.stdout, result.stderr[-500:]
+    assert "make room" in result.stdout
+    tiny.generator.features = tiny.discriminator.features = (32, 64)
+    like = create_state(tiny, build_recipe(tiny))
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps() == [0]
+        assert equal(checkpoints.restore(0, like), like)
