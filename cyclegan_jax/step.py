@@ -46,7 +46,7 @@ def train_step(
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
     # A finite loss can have an infinite gradient; the loop stops on either.
-    metrics["gradient_norm"] = optax.global_norm(gradients)
+    metrics["gradient_norm"] = optax.tree.norm(gradients)
     params, opt_state = _update(state, gradients, recipe)
     return (
         state.replace(

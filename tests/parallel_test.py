@@ -49,13 +49,21 @@ def test_the_state_is_not_stacked(full, batch):
     assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
 
 
+@pytest.fixture
+def _no_compilation_cache():
+    jax.config.update("jax_enable_compilation_cache", False)
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+
+
+@pytest.mark.usefixtures("_no_compilation_cache")
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_a_step_is_compiled_once(tiny, batch, mode, caplog):
     recipe = build_recipe(tiny)
     parallel = Parallel(mode)
     state = parallel.place_state(create_state(tiny, recipe))
     train = parallel.compile_train_step(recipe)
-    with jax.log_compiles(), jax.enable_compilation_cache(False):
+    with jax.log_compiles():
         for _ in range(3):
             state, _ = train(state, parallel.place_batch(batch))
     compiled = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.message]

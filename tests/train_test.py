@@ -65,7 +65,8 @@ def test_stopped_and_resumed_equals_one_go_bit_for_bit(
 ):
     config.ema_decay, config.history_size = 0.9, 10
     config.data.contrast, config.data.shift = 0.2, 2
-    config.steps, config.save_every, config.eval_every = 6, 100, 100
+    config.steps = 6
+    config.log_every = config.sample_every = config.eval_every = config.save_every = 100
     assert train.train(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2, number)

@@ -17,7 +17,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data.volumes import from_storage
 
 AIR = -1.0
-_EPOCHS = 10**9  # more than any run; an endless repeat overflows where batches hold one image
+_IMAGES = 10**9  # more than any run; an endless repeat overflows where batches hold one image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,7 @@ def train_batches(
         order = np.random.SeedSequence([seed, number]).generate_state(1)[0]
         source: Any = records
         shuffled = grain.MapDataset.source(source).seed(int(order)).shuffle()
-        return shuffled.repeat(_EPOCHS).random_map(views)
+        return shuffled.repeat(_IMAGES)[:_IMAGES].random_map(views)
 
     def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
         return {d: a.reshape(-1, *a.shape[2:]) for d, a in zip("xy", pair, strict=True)}
