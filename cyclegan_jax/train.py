@@ -184,13 +184,16 @@ class _Run:
                 self._read(pending)
                 pending = (step, terms)
                 is_last = step == c.steps
+                # Read once: a signal that comes while this step is written stops the next one,
+                # and so never leaves the loop unsaved.
+                stop = interruption.requested and not is_last
                 every = (c.log_every, c.sample_every, c.eval_every, c.save_every)
-                if interruption.requested or any(due(step, n, is_last) for n in every):
+                if stop or any(due(step, n, is_last) for n in every):
                     self._read(pending)
                     pending = None
-                    self._on_due(state, step, is_last, interruption.requested)
+                    self._on_due(state, step, is_last, stop)
                 progress.update()
-                if is_last or interruption.requested:
+                if is_last or stop:
                     break
         self.checkpoints.wait()
         return step
