@@ -88,11 +88,10 @@ def phantom_source(
             phantom = make_phantom(
                 subject, size=size, slices=slices, lesions=lesions, noise=noise, bias=bias
             )
-            return _volume_images(
-                phantom.t1 if domain == "x" else phantom.t2, f"phantom{subject:04d}"
-            )
+            return _volume_images(phantom.t1 if domain == "x" else phantom.t2, name)
 
-        return Scan(f"phantom{subject:04d}", read)
+        name = f"phantom{subject:04d}"
+        return Scan(name, read)
 
     heads = list(range(subjects + 2 * held_out))
     val, test, train = heads[:held_out], heads[held_out : 2 * held_out], heads[2 * held_out :]
@@ -102,13 +101,8 @@ def phantom_source(
     for name, group in (("val", val), ("test", test)):
         members |= {f"{name}_x": group, f"{name}_y": group}
     splits = {name: [scan(s, name[-1]) for s in group] for name, group in members.items()}
-    facts = {
-        "kind": "phantom",
-        "slices_per_head": slices,
-        "lesions": lesions,
-        "noise": noise,
-        "bias": bias,
-    }
+    facts = {"kind": "phantom", "unpaired": unpaired, "slices_per_head": slices}
+    facts |= {"lesions": lesions, "noise": noise, "bias": bias}
     return Source(splits, {"x": "float32", "y": "float32"}, facts)
 
 
@@ -145,10 +139,9 @@ def folder_source(
         or nothing to test on.
     """
     make = functools.partial(_folder_scans, axis=axis, min_head=min_head)
-    train, ranges = {}, {}
+    train, dtypes, ranges = {}, {}, {}
     for domain, folder in (("x", x), ("y", y)):
-        train[domain], ranges[domain] = make(folder)
-    dtypes = {"x": _dtype_of(x), "y": _dtype_of(y)}
+        train[domain], dtypes[domain], ranges[domain] = make(folder)
     splits: dict[str, list[Scan]] = {}
     if (test_x is None) != (test_y is None):
         raise InputError("test images come in pairs: give both --test_x and --test_y, or neither")
@@ -157,8 +150,8 @@ def folder_source(
             raise InputError("give either --holdout or --test_x and --test_y, not both")
         tests = {}
         for domain, folder in (("x", test_x), ("y", test_y)):
-            tests[domain], _ = make(folder, like=ranges[domain])
-            if (dtype := _dtype_of(folder)) != dtypes[domain]:
+            tests[domain], dtype, _ = make(folder, like=ranges[domain])
+            if dtype != dtypes[domain]:
                 raise InputError(
                     f"{folder} holds {dtype} images but the {domain} training folder "
                     f"{dtypes[domain]}; give both in one format"
@@ -198,8 +191,8 @@ def subject_of(path: Path) -> str:
 
 def _folder_scans(
     folder: Path, *, axis: str, min_head: float, like: IntensityRange | None = None
-) -> tuple[list[Scan], IntensityRange | None]:
-    """Scans, and the range of images (None for volumes, which have their own): `like` if given."""
+) -> tuple[list[Scan], str, IntensityRange | None]:
+    """Scans, their stored type, and the range of images: `like` if given, None for volumes."""
     files = volumes.list_files(folder)
     by_subject: dict[str, Path] = {}
     for path in files:
@@ -208,22 +201,18 @@ def _folder_scans(
             raise InputError(
                 f"{twin} and {path.name} have the same subject {subject_of(path)!r}; rename one"
             )
-    intensity = None
+    dtype, intensity = "float32", None
     if volumes.is_volume(files[0]):
         reader = functools.partial(_read_volume, axis=axis, min_head=min_head)
     else:
-        own = _check_images(files)
+        dtype, own = _check_images(files)
         intensity = like or own
         reader = functools.partial(_read_image, intensity=intensity)
-    return [Scan(s, functools.partial(reader, p, s)) for s, p in by_subject.items()], intensity
+    scans = [Scan(s, functools.partial(reader, p, s)) for s, p in by_subject.items()]
+    return scans, dtype, intensity
 
 
-def _dtype_of(folder: Path) -> str:
-    first = volumes.list_files(folder)[0]
-    return "float32" if volumes.is_volume(first) else str(volumes.read_image(first).dtype)
-
-
-def _check_images(files: Sequence[Path]) -> IntensityRange:
+def _check_images(files: Sequence[Path]) -> tuple[str, IntensityRange]:
     """Reads every image once, so that a bad one is named before anything is written."""
     first = volumes.read_image(files[0])
     highest = 0
@@ -243,8 +232,8 @@ def _check_images(files: Sequence[Path]) -> IntensityRange:
     if not highest:
         raise InputError(f"{files[0].parent}: every image is black")
     if first.dtype == np.uint8:
-        return volumes.full_range(first.dtype)
-    return IntensityRange(0.0, float(highest))  # scanners use 10 to 15 of the 16 bits
+        return "uint8", volumes.full_range(first.dtype)
+    return str(first.dtype), IntensityRange(0.0, float(highest))  # scanners use 10 to 15 bits
 
 
 def _read_image(path: Path, subject: str, *, intensity: IntensityRange) -> ScanImages:
