@@ -1,64 +1,41 @@
-"""Layers whose stock form is too slow or too imprecise for this project.
-
-Only the models use this module; nothing else knows how a convolution is computed.
-"""
-
-import functools
+"""The layers of both networks: what a network is made of, not how a convolution is computed."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
-_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-WEIGHT_INIT = nn.initializers.normal(0.02)
+from cyclegan_jax.convolution import conv, conv_transpose
+
+WEIGHT_INIT = nn.initializers.normal(0.02)  # Zhu et al. 2017, appendix 7.1
+_EPSILON = 1e-5
 
 
-def _strided_conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=_DIMENSIONS
-    )
+class Conv(nn.Module):
+    """Convolution with SAME padding, `[B, H, W, C] -> [B, ceil(H / stride), .., features]`.
 
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def conv_transpose(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Adjoint of the SAME convolution with `stride`: up-samples by `stride`.
-
-    Args:
-      x: `[B, H, W, C_in]`.
-      kernel: `[k, k, C_out, C_in]`, the kernel of the convolution this is the adjoint of (the
-        layout of `jax.lax.conv_transpose(..., transpose_kernel=True)`, and of PyTorch's and
-        TensorFlow's transposed convolutions).
-      stride: up-sampling factor.
-
-    Returns:
-      `[B, stride * H, stride * W, C_out]`.
+    The parameters and the results of `nn.Conv`.
     """
-    return jax.lax.conv_transpose(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=_DIMENSIONS, transpose_kernel=True
-    )
 
+    features: int
+    kernel_size: int
+    stride: int = 1
+    use_bias: bool = True
+    dtype: Dtype = jnp.float32
 
-def _conv_transpose_fwd(x, kernel, stride):
-    return conv_transpose(x, kernel, stride), (x, kernel)
-
-
-def _conv_transpose_bwd(stride, residuals, cotangent):
-    # <cotangent, A^T x> = <A cotangent, x> with A the strided convolution. So the gradient in x
-    # is A(cotangent), and the gradient in the kernel is A's own kernel gradient with the roles of
-    # input and output swapped. Plain autodiff would instead convolve with the dilated input, for
-    # which XLA's CPU backend has no fast path (2.3x slower whole steps).
-    x, kernel = residuals
-    grad_x, pull_kernel = jax.vjp(lambda k: _strided_conv(cotangent, k, stride), kernel)
-    (grad_kernel,) = pull_kernel(x)
-    return grad_x, grad_kernel
-
-
-conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", WEIGHT_INIT, shape, jnp.float32)
+        y: jax.Array = conv(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        return _biased(self, y)
 
 
 class ConvTranspose(nn.Module):
-    """Transposed convolution, `[B, H, W, C] -> [B, stride * H, stride * W, features]`."""
+    """Transposed convolution, `[B, H, W, C] -> [B, stride * H, stride * W, features]`.
+
+    The parameters and the results of `nn.ConvTranspose(..., transpose_kernel=True)`.
+    """
 
     features: int
     kernel_size: int
@@ -71,23 +48,75 @@ class ConvTranspose(nn.Module):
         shape = (self.kernel_size, self.kernel_size, self.features, x.shape[-1])
         kernel = self.param("kernel", WEIGHT_INIT, shape, jnp.float32)
         y: jax.Array = conv_transpose(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-            y = y + bias.astype(self.dtype)[None, None, None, :]
+        return _biased(self, y)
+
+
+def _biased(layer: Conv | ConvTranspose, y: jax.Array) -> jax.Array:
+    if not layer.use_bias:
         return y
+    bias = layer.param("bias", nn.initializers.zeros, (layer.features,), jnp.float32)
+    return y + _per_channel(bias.astype(layer.dtype))
 
 
-class Conv(nn.Conv):
-    """`nn.Conv` with the CycleGAN initialisation N(0, 0.02) (Zhu et al. 2017, appendix 7.1)."""
+def _per_channel(values: jax.Array) -> jax.Array:
+    return values[None, None, None, :]
 
-    kernel_init: nn.initializers.Initializer = WEIGHT_INIT
+
+@jax.custom_vjp
+def instance_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
+    """Each image's channels brought to mean `bias` and standard deviation `scale`.
+
+    Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022. Statistics are float32 whatever the dtype
+    of `x`, and by the two-pass formula, which keeps its digits at large offsets.
+
+    Args:
+      x: `[B, H, W, C]`.
+      scale: `[C]`.
+      bias: `[C]`.
+    """
+    return _instance_norm_fwd(x, scale, bias)[0]
+
+
+def _instance_norm_fwd(x, scale, bias):
+    wide = x.astype(jnp.float32)
+    mean = wide.mean((1, 2), keepdims=True)
+    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean((1, 2), keepdims=True) + _EPSILON)
+    y = (wide - mean) * (inverse * _per_channel(scale)) + _per_channel(bias)
+    return y.astype(x.dtype), (x, mean, inverse, scale)
+
+
+def _instance_norm_bwd(residuals, cotangent):
+    # Autodiff of the forward pass keeps more maps and sums over them more often.
+    x, mean, inverse, scale = residuals
+    cotangent = cotangent.astype(jnp.float32)
+    normalised = (x.astype(jnp.float32) - mean) * inverse
+    offset = cotangent.sum((1, 2), keepdims=True)
+    slope = (cotangent * normalised).sum((1, 2), keepdims=True)
+    pixels = x.shape[1] * x.shape[2]
+    grad_x = (inverse * _per_channel(scale)) * (
+        cotangent - offset / pixels - normalised * (slope / pixels)
+    )
+    return grad_x.astype(x.dtype), slope.sum((0, 1, 2)), offset.sum((0, 1, 2))
+
+
+instance_norm.defvjp(_instance_norm_fwd, _instance_norm_bwd)
+
+
+class InstanceNorm(nn.Module):
+    """`instance_norm` with learnt scale and bias; the parameters of `nn.InstanceNorm`."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
+        return instance_norm(x.astype(self.dtype), scale, bias)
 
 
 class Norm(nn.Module):
     """Instance normalisation ("instance") or nothing ("none").
 
-    Affine, epsilon 1e-5, statistics in float32 at any `dtype` and by the two-pass formula, which
-    keeps its digits at large offsets (Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022).
     A 1x1 map passes unchanged: its instance variance is zero, so normalising it would return the
     bias alone and stop everything the layers before have learnt.
     """
@@ -97,9 +126,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        if not normalises(self.kind, x.shape):
-            return x
-        return nn.InstanceNorm(epsilon=1e-5, use_fast_variance=False, dtype=self.dtype)(x)
+        return InstanceNorm(self.dtype)(x) if normalises(self.kind, x.shape) else x
 
 
 def normalises(kind: str, shape: tuple[int, ...]) -> bool:

@@ -41,8 +41,8 @@ class _Down(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = Conv(
             self.features,
-            (self.kernel_size, self.kernel_size),
-            strides=self.stride,
+            self.kernel_size,
+            self.stride,
             # a norm has a bias of its own
             use_bias=not normalises(self.norm, _strided(x.shape, self.stride)),
             dtype=self.dtype,
@@ -69,12 +69,15 @@ class _Upsample(nn.Module):
             return ConvTranspose(
                 self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype
             )(x)
-        kernel = (self.kernel_size, self.kernel_size)
         if self.mode == "resize":
             x = x.repeat(2, axis=1).repeat(2, axis=2)
-            return Conv(self.features, kernel, use_bias=self.use_bias, dtype=self.dtype)(x)
+            return Conv(self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype)(
+                x
+            )
         if self.mode == "pixel_shuffle":
-            x = Conv(4 * self.features, kernel, use_bias=self.use_bias, dtype=self.dtype)(x)
+            x = Conv(4 * self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype)(
+                x
+            )
             b, h, w, _ = x.shape
             x = x.reshape(b, h, w, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
             return x.reshape(b, 2 * h, 2 * w, self.features)
@@ -136,7 +139,7 @@ class UNetGenerator(nn.Module):
             bands = Norm(self.norm, self.dtype, name="bands_norm")(_bands(image))
             x = jnp.concatenate([self._up(x, self.head // 4, "up_0"), bands], axis=-1)
             x = _Down(self.head, 1, 1, self.norm, self.dtype, name="head")(x)
-            out = Conv(1, (1, 1), dtype=self.dtype, name="out")(x)
+            out = Conv(1, 1, dtype=self.dtype, name="out")(x)
         else:
             out = self._upsample(1, use_bias=True, name="out")(x)
         return jnp.tanh(out.astype(jnp.float32))
@@ -187,5 +190,5 @@ class PatchDiscriminator(nn.Module):
         for level, (width, stride) in enumerate(zip(self.features, self.strides, strict=True)):
             norm = self.norm if level else "none"
             x = _Down(width, self.kernel_size, stride, norm, self.dtype, name=f"down_{level}")(x)
-        out = Conv(1, (self.kernel_size, self.kernel_size), dtype=self.dtype, name="out")(x)
+        out = Conv(1, self.kernel_size, dtype=self.dtype, name="out")(x)
         return out.astype(jnp.float32)

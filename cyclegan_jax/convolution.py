@@ -1,0 +1,243 @@
+"""SAME convolutions and their transposes, with a second lowering where XLA's own is slow.
+
+A convolution A is linear in its input and in its kernel, so a convolution, a transposed convolution
+and all their gradients are three operations: A, its adjoint, and the kernel's gradient. GPU and TPU
+have fast ones. XLA's CPU backend has a fast A on large maps only, so there each operation becomes
+one matrix product over patches (Chellapilla et al. 2006) and none works on a dilated map. Which
+lowering serves is decided when a program is lowered for its platform; docs/performance.md has the
+figures.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# Output pixels of a map from which the native convolution beats patches on a CPU.
+_NATIVE_PIXELS = 32 * 32
+# Patches are made in blocks of at most this size, to stay near the cache and save memory.
+_PATCH_BYTES = 16 * 2**20
+
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Convolution with SAME padding, as `jax.lax.conv_general_dilated` computes it.
+
+    Args:
+      x: `[B, H, W, C_in]`.
+      kernel: `[k, k, C_in, C_out]`, the dtype of `x`.
+      stride: of both axes.
+
+    Returns:
+      `[B, ceil(H / stride), ceil(W / stride), C_out]`, the dtype of `x`.
+    """
+    return _apply(x, kernel, stride)
+
+
+def _conv_fwd(x, kernel, stride):
+    return _apply(x, kernel, stride), (x, kernel)
+
+
+def _conv_bwd(stride, residuals, cotangent):
+    x, kernel = residuals
+    return (
+        _adjoint(cotangent, kernel, stride, x.shape[1:3]),
+        _kernel_gradient(x, cotangent, stride, kernel.shape[0]),
+    )
+
+
+conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_transpose(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Adjoint of the SAME convolution with `stride`: up-samples by `stride`.
+
+    Args:
+      x: `[B, H, W, C_in]`.
+      kernel: `[k, k, C_out, C_in]`, the kernel of the convolution this is the adjoint of (the
+        layout of `jax.lax.conv_transpose(..., transpose_kernel=True)`, and of PyTorch's and
+        TensorFlow's transposed convolutions).
+      stride: up-sampling factor.
+
+    Returns:
+      `[B, stride * H, stride * W, C_out]`, the dtype of `x`.
+    """
+    return _adjoint(x, kernel, stride, (stride * x.shape[1], stride * x.shape[2]))
+
+
+def _conv_transpose_fwd(x, kernel, stride):
+    return conv_transpose(x, kernel, stride), (x, kernel)
+
+
+def _conv_transpose_bwd(stride, residuals, cotangent):
+    # <cotangent, A^T x> = <A cotangent, x>
+    x, kernel = residuals
+    return (
+        _apply(cotangent, kernel, stride),
+        _kernel_gradient(cotangent, x, stride, kernel.shape[0]),
+    )
+
+
+conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _apply(x, kernel, stride):
+    """A x."""
+    padding = _same(x.shape[1:3], kernel.shape[0], stride)
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, k: _apply_on_cpu(x, k, stride, padding),
+        default=lambda x, k: _native(x, k, stride, padding),
+    )
+
+
+def _adjoint(y, kernel, stride, size):
+    """A^T y, for A on maps of `size`."""
+    padding = _same(size, kernel.shape[0], stride)
+    x = jax.ShapeDtypeStruct((y.shape[0], *size, kernel.shape[2]), y.dtype)
+
+    def native(y, kernel):
+        return jax.linear_transpose(lambda x: _native(x, kernel, stride, padding), x)(y)[0]
+
+    return jax.lax.platform_dependent(
+        y,
+        kernel,
+        cpu=lambda y, k: _adjoint_on_cpu(y, k, stride, size, padding),
+        default=native,
+    )
+
+
+def _kernel_gradient(x, y, stride, k):
+    """The gradient of <y, A x> in A's kernel."""
+    padding = _same(x.shape[1:3], k, stride)
+    kernel = jax.ShapeDtypeStruct((k, k, x.shape[3], y.shape[3]), x.dtype)
+
+    def native(x, y):
+        return jax.linear_transpose(lambda k: _native(x, k, stride, padding), kernel)(y)[0]
+
+    return jax.lax.platform_dependent(
+        x, y, cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding), default=native
+    )
+
+
+def _same(size: tuple[int, ...], k: int, stride: int) -> Padding:
+    rows, columns = (max((-(-n // stride) - 1) * stride + k - n, 0) for n in size)
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
+
+
+def _native(x, kernel, stride, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=_DIMENSIONS
+    )
+
+
+def _apply_on_cpu(x, kernel, stride, padding):
+    k, _, c, n = kernel.shape
+    rows, columns = (-(-size // stride) for size in x.shape[1:3])
+    if k > 1 and rows * columns >= _NATIVE_PIXELS:
+        return _native(x, kernel, stride, padding)
+    patches = _patches(_padded(x, padding), k, stride, (rows, columns))
+    return _dot(patches, kernel.reshape(k * k * c, n), (3,), (0,)).astype(x.dtype)
+
+
+def _adjoint_on_cpu(y, kernel, stride, size, padding):
+    k, _, c, n = kernel.shape
+    if stride == 1:  # a convolution too, with the kernel turned by 180 degrees
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        return _apply_on_cpu(y, turned, 1, tuple((k - 1 - a, k - 1 - b) for a, b in padding))
+    patches = _dot(y, kernel.reshape(k * k * c, n), (3,), (1,))
+    return _folded(patches, k, stride, size, padding).astype(y.dtype)
+
+
+def _kernel_gradient_on_cpu(x, y, stride, k, padding):
+    (b, rows, columns, n), c = y.shape, x.shape[3]
+    x = _padded(x, padding)
+    patch_bytes = b * rows * columns * k * k * c * x.dtype.itemsize
+    enough = [d for d in range(1, rows) if rows % d == 0 and patch_bytes <= d * _PATCH_BYTES]
+    blocks = enough[0] if enough else rows
+    block = rows // blocks
+    # The product is faster with the wider factor on the right; its result then has to be
+    # transposed, which pays where there are more pixels than entries of a kernel's column.
+    wide = n <= k * k * c <= b * rows * columns
+
+    def block_gradient(start):
+        source = jax.lax.dynamic_slice_in_dim(x, start * stride, (block - 1) * stride + k, 1)
+        patches = _patches(source, k, stride, (block, columns))
+        cotangent = jax.lax.dynamic_slice_in_dim(y, start, block, 1)
+        pair = (cotangent, patches) if wide else (patches, cotangent)
+        return _dot(*pair, (0, 1, 2), (0, 1, 2))
+
+    if blocks == 1:
+        gradient = block_gradient(0)
+    else:
+        start = jnp.zeros((n, k * k * c) if wide else (k * k * c, n), jnp.float32)
+        gradient = jax.lax.fori_loop(
+            0, blocks, lambda i, total: total + block_gradient(i * block), start
+        )
+    if wide:
+        # Without barriers XLA swaps the factors back, or transposes again at each later use.
+        gradient = jax.lax.optimization_barrier(jax.lax.optimization_barrier(gradient).T)
+    return gradient.reshape(k, k, c, n).astype(x.dtype)
+
+
+def _padded(x, padding):
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+
+def _dot(a, b, a_axes, b_axes):
+    """Float32 sums at any dtype, without a batch axis."""
+    dimensions = ((a_axes, b_axes), ((), ()))
+    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
+
+
+def _patches(x, k, stride, size):
+    """`[B, *size, k * k * C]` of `x` `[B, h, w, C]`, padded already."""
+    if k == 1 and stride == 1:
+        return x
+    b, c = x.shape[0], x.shape[3]
+    corners = stride * np.stack(np.indices(size, np.int32), axis=-1)
+    dimensions = jax.lax.GatherDimensionNumbers(
+        offset_dims=(0, 3, 4, 5), collapsed_slice_dims=(), start_index_map=(1, 2)
+    )
+    # One gather compiles in a fifth of the time that k * k slices take.
+    patches = jax.lax.gather(x, corners, dimensions, (b, k, k, c), mode="promise_in_bounds")
+    return patches.reshape(b, *size, k * k * c)
+
+
+def _folded(patches, k, stride, size, padding):
+    """The adjoint of padding and `_patches`: sums `[B, h, w, k * k * C]` where patches overlap.
+
+    Output pixels with the same remainders modulo the stride get the same taps, so each such set
+    is a sum of shifted maps, and the sets are interleaved at the end.
+    """
+    b, h, w, depth = patches.shape
+    c = depth // (k * k)
+    high, wide = -(-size[0] // stride), -(-size[1] // stride)
+    taps = patches.reshape(b, h, w, k, k, c)
+
+    def shifted(i, j):
+        down, right = ((t - p[0]) // stride for t, p in zip((i, j), padding, strict=True))
+        edges = ((0, 0, 0), (down, high - h - down, 0), (right, wide - w - right, 0), (0, 0, 0))
+        return jax.lax.pad(taps[:, :, :, i, j], jnp.zeros((), patches.dtype), edges)
+
+    def of_remainder(row, column):
+        chosen = [
+            shifted(i, j)
+            for i in range((row + padding[0][0]) % stride, k, stride)
+            for j in range((column + padding[1][0]) % stride, k, stride)
+        ]
+        return (
+            sum(chosen[1:], chosen[0]) if chosen else jnp.zeros((b, high, wide, c), patches.dtype)
+        )
+
+    interleaved = jnp.stack(
+        [jnp.stack([of_remainder(r, q) for q in range(stride)], axis=3) for r in range(stride)],
+        axis=2,
+    )
+    return interleaved.reshape(b, stride * high, stride * wide, c)[:, : size[0], : size[1]]
