@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from absl import app, logging
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, runtime
 
 
 def run(main: Callable[[list[str]], int]) -> None:
@@ -36,4 +36,5 @@ def run(main: Callable[[list[str]], int]) -> None:
             print(f"error: --config cannot be used: {error}", file=sys.stderr)
             sys.exit(1)
 
+    runtime.prepare()
     app.run(guarded, flags_parser=parse_flags)

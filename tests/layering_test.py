@@ -15,10 +15,11 @@ RANKS = {
     "history": 0,
     "pictures": 0,
     "writer": 0,
-    "cli": 0,
+    "runtime": 0,
     "interruption": 0,
     "data.volumes": 0,
     "data.phantom": 0,
+    "cli": 1,
     "layers": 1,
     "data.sources": 1,
     "data.pipeline": 1,
@@ -35,6 +36,8 @@ RANKS = {
 }
 FORBIDDEN = {
     "config": JAX,
+    "runtime": JAX,
+    "cli": JAX,
     **{name: {"ml_collections", "clu", "orbax"} for name in ("models", "layers", "convolution")},
     "losses": {"ml_collections", "clu", "orbax"},
     "step": {"clu", "orbax", "ml_collections"},

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,13 @@ from cyclegan_jax.config import Config
 from cyclegan_jax.data import pipeline
 from cyclegan_jax.data.mri_slices import Dataset, open_dataset, prepare
 from cyclegan_jax.data.sources import phantom_source
+from cyclegan_jax.runtime import cache_folder
 
 
 def open_data(config: Config) -> Dataset:
     """The prepared data set of a validated config; phantoms are prepared on first use.
 
-    Phantoms are kept in `$XDG_CACHE_HOME/cyclegan_jax` (default `~/.cache`), one folder for each
-    setting and version.
+    Phantoms are kept in `runtime.cache_folder()`, one folder for each setting and version.
 
     Raises:
       InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
@@ -28,8 +27,7 @@ def open_data(config: Config) -> Dataset:
         return open_dataset(Path(config.data.dir).expanduser())
     wanted: dict[str, Any] = {**config.data.phantom.to_dict(), "size": config.image_size}
     key = json.dumps(wanted, sort_keys=True) + __version__
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cyclegan_jax"
-    folder = cache / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    folder = cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.exists():
         return open_dataset(folder)
     print(f"preparing phantom heads in {folder}", flush=True)
