@@ -31,6 +31,7 @@ RANKS = {
     "checkpoint": 4,
     "parallel": 5,
     "evaluate": 6,
+    "benchmark": 7,
     "translate": 7,
     "train": 7,
 }

@@ -1,0 +1,211 @@
+"""Times the reference recipe's training step, translation and input pipeline.
+
+The networks are those of the usual comparison: widths from `base` to 8 times that, as many levels
+as bring the generator to 2x2 and the discriminator to 4x4. Data are random. Every figure is of this
+process on this machine; compare programs by runs in turn.
+"""
+
+import dataclasses
+import itertools
+import math
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cyclegan_jax import InputError, __version__
+from cyclegan_jax.config import Config, base_config, validate
+from cyclegan_jax.data import loading, pipeline
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import build_recipe, create_state, init_params
+
+_VOLUME_SLICES = 180  # of a whole head at 1 mm
+_WARM_UP = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Seconds of repeated runs of one thing."""
+
+    seconds: list[float]
+
+    def summary(self) -> dict[str, float]:
+        """`{"median", "min", "q1", "q3"}`, in seconds."""
+        q1, median, q3 = statistics.quantiles(self.seconds, n=4)
+        return {"median": median, "min": min(self.seconds), "q1": q1, "q3": q3}
+
+
+def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str) -> Config:
+    """The config that is timed.
+
+    Raises:
+      InputError: `size` is no power of two from 32, or another value is not possible.
+    """
+    levels = size.bit_length() - 2  # down to 2x2
+    if size < 32 or size != 2 ** (levels + 1):
+        raise InputError(f"--size={size}: must be a power of two from 32, for example 256")
+    c = base_config()
+    c.image_size, c.batch_size, c.dtype, c.parallel = size, batch, dtype, parallel
+    widths = tuple(base * min(2**level, 8) for level in range(levels))
+    c.generator.features, c.discriminator.features = widths, widths[:-1]
+    c.discriminator.strides = (2,) * (levels - 1)
+    c.data.phantom.subjects, c.data.phantom.held_out = 2, 1
+    validate(c)
+    return c.lock()
+
+
+def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]:
+    """Times `steps` training steps on random images; with `profile` a trace of three is written."""
+    recipe, parallel = build_recipe(config), Parallel(config.parallel)
+    parallel.check_batch_size(config.batch_size)
+    started = time.perf_counter()
+    state = parallel.place_state(jax.block_until_ready(create_state(config, recipe)))
+    init_seconds = time.perf_counter() - started
+    step = parallel.compile_train_step(recipe)
+    batch = parallel.place_batch(_random_batch(config))
+    started = time.perf_counter()
+    lowered: Any = step.lower(state, batch)  # pyright: ignore[reportFunctionMemberAccess]
+    compiled = lowered.compile()
+    compile_seconds = time.perf_counter() - started
+
+    def run() -> None:
+        nonlocal state
+        state, metrics = step(state, batch)
+        jax.block_until_ready(metrics)
+
+    times = _timed(run, steps).summary()
+    if profile is not None:
+        with jax.profiler.trace(str(profile)):
+            for _ in range(3):
+                run()
+    flops = step_flops(config)
+    return {
+        "seconds_per_step": times,
+        "images_per_second": 2 * config.batch_size / times["median"],  # x and y
+        "flops": {"analytic": flops, "xla": _xla_flops(compiled)},
+        "gflops_per_second": flops / times["median"] / 1e9,
+        "init_seconds": init_seconds,
+        "compile_seconds": compile_seconds,
+    }
+
+
+def translation(config: Config, repetitions: int) -> dict[str, Any]:
+    """Times a batch through one generator, and a volume of 180 slices, host to host."""
+    recipe, parallel = build_recipe(config), Parallel(config.parallel)
+    params = parallel.place_state(jax.jit(lambda: init_params(config, recipe.modules))())
+    translate = parallel.compile_translate_step(recipe.modules.generator_g, config.batch_size)
+    images = _random_batch(config)["x"]
+    volume = np.resize(images, (_VOLUME_SLICES, *images.shape[1:]))
+
+    def timed(slices: np.ndarray) -> dict[str, float]:
+        return _timed(lambda: translate(params.generator_g, slices), repetitions).summary()
+
+    batch = timed(images)
+    return {
+        "seconds_per_batch": batch,
+        "slices_per_second": config.batch_size / batch["median"],
+        "seconds_per_volume": timed(volume),
+    }
+
+
+def input_pipeline(config: Config, batches: int) -> dict[str, float]:
+    """Times the input pipeline alone, on phantoms, with every augmentation that is not views."""
+    c = config.copy_and_resolve_references().unlock()
+    c.data.contrast, c.data.shift = 0.2, 8
+    source = loading.train_batches(c, loading.open_data(c))
+    seconds = []
+    # the first batches fill the buffers
+    for index, _ in enumerate(pipeline.batches(source, 0, c.data.workers)):
+        seconds.append(time.perf_counter())
+        if index == 2 * batches:
+            break
+    rest = seconds[batches:]
+    per_batch = (rest[-1] - rest[0]) / (len(rest) - 1)
+    return {"seconds_per_batch": per_batch, "images_per_second": 2 * c.batch_size / per_batch}
+
+
+def peak_gflops(dtype: str) -> float:
+    """GFLOP/s of the best of some large matrix products with float32 sums on one device."""
+    side = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jnp.ones((side, side), dtype)
+    dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
+    times = _timed(lambda: jax.block_until_ready(dot(a)), 10)
+    return 2 * side**3 / min(times.seconds) / 1e9
+
+
+def peak_bytes() -> int:
+    """The most memory held so far: of the fullest device, or of the process on a CPU."""
+    statistics_of = [device.memory_stats() for device in jax.local_devices()]
+    if all(statistics_of):
+        return max(s["peak_bytes_in_use"] for s in statistics_of)
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes if sys.platform == "darwin" else 1024 * kilobytes
+
+
+def step_flops(config: Config) -> int:
+    """Operations of the convolutions in a step, two for each multiplication with its addition.
+
+    Six generator and six discriminator passes for each pair of images. A pass costs its forward
+    operations again for the gradient in its input and again for that in its kernels, which the
+    two discriminator passes of the generators' loss do not need.
+    """
+    g, d = generator_flops(config), discriminator_flops(config)
+    return config.batch_size * (6 * 3 * g + (2 * 2 + 4 * 3) * d)
+
+
+def generator_flops(config: Config) -> int:
+    """Operations of the convolutions of a reference generator on one image."""
+    widths, k = config.generator.features, config.generator.kernel_size
+    pixels = [(config.image_size >> level) ** 2 for level in range(1, len(widths) + 1)]
+    down = zip(pixels, (1, *widths), widths, strict=False)
+    inputs = (widths[-1], *(2 * width for width in widths[-2::-1]))
+    up = zip(reversed(pixels), inputs, (*widths[-2::-1], 1), strict=True)
+    return sum(2 * k * k * math.prod(layer) for layer in itertools.chain(down, up))
+
+
+def discriminator_flops(config: Config) -> int:
+    """Operations of the convolutions of a reference discriminator on one image."""
+    widths, k = config.discriminator.features, config.discriminator.kernel_size
+    pixels = [(config.image_size >> level) ** 2 for level in range(1, len(widths) + 1)]
+    layers = zip((*pixels, pixels[-1]), (1, *widths), (*widths, 1), strict=True)
+    return sum(2 * k * k * math.prod(layer) for layer in layers)
+
+
+def versions() -> dict[str, Any]:
+    """What was measured on what."""
+    device = jax.local_devices()[0]
+    return {
+        "cyclegan_jax": __version__,
+        "jax": jax.__version__,
+        "device": device.device_kind,
+        "devices": jax.local_device_count(),
+    }
+
+
+def _random_batch(config: Config) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    shape = (config.batch_size, config.image_size, config.image_size, 1)
+    return {domain: rng.uniform(-1, 1, shape).astype(np.float32) for domain in "xy"}
+
+
+def _timed(function: Callable[[], Any], repetitions: int) -> Times:
+    seconds = []
+    for index in range(_WARM_UP + repetitions):
+        started = time.perf_counter()
+        function()
+        if index >= _WARM_UP:
+            seconds.append(time.perf_counter() - started)
+    return Times(seconds)
+
+
+def _xla_flops(compiled: Any) -> float | None:
+    """What XLA counts, which leaves out what it hands to a library; None if it does not count."""
+    analysis = compiled.cost_analysis()
+    return analysis.get("flops") if isinstance(analysis, dict) else None
