@@ -171,7 +171,8 @@ def _kernel_gradient_on_cpu(x, y, stride, k, padding):
         patches = _patches(source, k, stride, (block, columns))
         cotangent = jax.lax.dynamic_slice_in_dim(y, start, block, 1)
         pair = (cotangent, patches) if wide else (patches, cotangent)
-        return _dot(*pair, (0, 1, 2), (0, 1, 2))
+        # flat, so that XLA hands both factors to the product without transposing them in memory
+        return _dot(*(factor.reshape(-1, factor.shape[3]) for factor in pair), (0,), (0,))
 
     if blocks == 1:
         gradient = block_gradient(0)
