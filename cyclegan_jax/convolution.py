@@ -170,9 +170,10 @@ def _kernel_gradient_on_cpu(x, y, stride, k, padding):
         source = jax.lax.dynamic_slice_in_dim(x, start * stride, (block - 1) * stride + k, 1)
         patches = _patches(source, k, stride, (block, columns))
         cotangent = jax.lax.dynamic_slice_in_dim(y, start, block, 1)
-        pair = (cotangent, patches) if wide else (patches, cotangent)
         # flat, so that XLA hands both factors to the product without transposing them in memory
-        return _dot(*(factor.reshape(-1, factor.shape[3]) for factor in pair), (0,), (0,))
+        cotangent, patches = cotangent.reshape(-1, n), patches.reshape(-1, k * k * c)
+        left, right = (cotangent, patches) if wide else (patches, cotangent)
+        return _dot(left, right, (0,), (0,))
 
     if blocks == 1:
         gradient = block_gradient(0)

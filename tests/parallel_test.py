@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, parallel
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_recipe, create_state
 
@@ -12,12 +12,12 @@ from cyclegan_jax.state import build_recipe, create_state
 def run(config, batch, mode, devices, steps=3):
     """The last metrics and the state after some steps, each on a different batch."""
     recipe = build_recipe(config)
-    parallel = Parallel(mode, jax.devices()[:devices])
-    state = parallel.place_state(create_state(config, recipe))
-    train = parallel.compile_train_step(recipe)
+    over = Parallel(mode, jax.devices()[:devices])
+    state = over.place_state(create_state(config, recipe))
+    train = over.compile_train_step(recipe)
     for i in range(steps):
         rolled = {k: np.roll(v, i, axis=1) for k, v in batch.items()}
-        state, metrics = train(state, parallel.place_batch(rolled))
+        state, metrics = train(state, over.place_batch(rolled))
     return jax.device_get((state, metrics))
 
 
@@ -87,3 +87,22 @@ def test_translation_takes_any_number_of_images(tiny, count):
     translated = parallel.compile_translate_step(recipe.modules.generator_g, 8)(params, images)
     expected = recipe.modules.generator_g.apply({"params": params}, images)
     np.testing.assert_allclose(translated, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_the_step_is_traced_once(mode, tiny, batch, monkeypatch):
+    traces = []
+    original = parallel.train_step
+
+    def traced(*arguments, **options):
+        traces.append(mode)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(parallel, "train_step", traced)
+    devices = Parallel(mode)
+    recipe = build_recipe(tiny)
+    state = devices.place_state(create_state(tiny, recipe))
+    step = devices.compile_train_step(recipe)
+    for _ in range(3):
+        state, _ = step(state, devices.place_batch(batch))
+    assert len(traces) == 1
