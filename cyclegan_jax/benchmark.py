@@ -5,7 +5,6 @@ as bring the generator to 2x2 and the discriminator to 4x4. Data are random. Eve
 process on this machine; compare programs by runs in turn.
 """
 
-import dataclasses
 import itertools
 import math
 import resource
@@ -28,18 +27,6 @@ from cyclegan_jax.state import build_recipe, create_state, init_params
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm
 _WARM_UP = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Times:
-    """Seconds of repeated runs of one thing."""
-
-    seconds: list[float]
-
-    def summary(self) -> dict[str, float]:
-        """`{"median", "min", "q1", "q3"}`, in seconds."""
-        q1, median, q3 = statistics.quantiles(self.seconds, n=4)
-        return {"median": median, "min": min(self.seconds), "q1": q1, "q3": q3}
 
 
 def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str) -> Config:
@@ -68,11 +55,10 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
     started = time.perf_counter()
     state = parallel.place_state(jax.block_until_ready(create_state(config, recipe)))
     init_seconds = time.perf_counter() - started
-    step = parallel.compile_train_step(recipe)
     batch = parallel.place_batch(_random_batch(config))
     started = time.perf_counter()
-    lowered: Any = step.lower(state, batch)  # pyright: ignore[reportFunctionMemberAccess]
-    compiled = lowered.compile()
+    train_step: Any = parallel.compile_train_step(recipe)
+    step = train_step.lower(state, batch).compile()
     compile_seconds = time.perf_counter() - started
 
     def run() -> None:
@@ -80,7 +66,7 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
         state, metrics = step(state, batch)
         jax.block_until_ready(metrics)
 
-    times = _timed(run, steps).summary()
+    times = _summary(_timed(run, steps))
     if profile is not None:
         with jax.profiler.trace(str(profile)):
             for _ in range(3):
@@ -89,7 +75,7 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
     return {
         "seconds_per_step": times,
         "images_per_second": 2 * config.batch_size / times["median"],  # x and y
-        "flops": {"analytic": flops, "xla": _xla_flops(compiled)},
+        "flops": {"analytic": flops, "xla": _xla_flops(step)},
         "gflops_per_second": flops / times["median"] / 1e9,
         "init_seconds": init_seconds,
         "compile_seconds": compile_seconds,
@@ -105,7 +91,7 @@ def translation(config: Config, repetitions: int) -> dict[str, Any]:
     volume = np.resize(images, (_VOLUME_SLICES, *images.shape[1:]))
 
     def timed(slices: np.ndarray) -> dict[str, float]:
-        return _timed(lambda: translate(params.generator_g, slices), repetitions).summary()
+        return _summary(_timed(lambda: translate(params.generator_g, slices), repetitions))
 
     batch = timed(images)
     return {
@@ -136,8 +122,7 @@ def peak_gflops(dtype: str) -> float:
     side = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((side, side), dtype)
     dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
-    times = _timed(lambda: jax.block_until_ready(dot(a)), 10)
-    return 2 * side**3 / min(times.seconds) / 1e9
+    return 2 * side**3 / min(_timed(lambda: jax.block_until_ready(dot(a)), 10)) / 1e9
 
 
 def peak_bytes() -> int:
@@ -163,7 +148,7 @@ def step_flops(config: Config) -> int:
 def generator_flops(config: Config) -> int:
     """Operations of the convolutions of a reference generator on one image."""
     widths, k = config.generator.features, config.generator.kernel_size
-    pixels = [(config.image_size >> level) ** 2 for level in range(1, len(widths) + 1)]
+    pixels = _pixels(config.image_size, len(widths))
     down = zip(pixels, (1, *widths), widths, strict=False)
     inputs = (widths[-1], *(2 * width for width in widths[-2::-1]))
     up = zip(reversed(pixels), inputs, (*widths[-2::-1], 1), strict=True)
@@ -173,9 +158,14 @@ def generator_flops(config: Config) -> int:
 def discriminator_flops(config: Config) -> int:
     """Operations of the convolutions of a reference discriminator on one image."""
     widths, k = config.discriminator.features, config.discriminator.kernel_size
-    pixels = [(config.image_size >> level) ** 2 for level in range(1, len(widths) + 1)]
+    pixels = _pixels(config.image_size, len(widths))
     layers = zip((*pixels, pixels[-1]), (1, *widths), (*widths, 1), strict=True)
     return sum(2 * k * k * math.prod(layer) for layer in layers)
+
+
+def _pixels(size: int, levels: int) -> list[int]:
+    """Pixels of the map after each stride-2 layer."""
+    return [(size >> level) ** 2 for level in range(1, levels + 1)]
 
 
 def versions() -> dict[str, Any]:
@@ -195,14 +185,19 @@ def _random_batch(config: Config) -> dict[str, np.ndarray]:
     return {domain: rng.uniform(-1, 1, shape).astype(np.float32) for domain in "xy"}
 
 
-def _timed(function: Callable[[], Any], repetitions: int) -> Times:
+def _timed(function: Callable[[], Any], repetitions: int) -> list[float]:
     seconds = []
     for index in range(_WARM_UP + repetitions):
         started = time.perf_counter()
         function()
         if index >= _WARM_UP:
             seconds.append(time.perf_counter() - started)
-    return Times(seconds)
+    return seconds
+
+
+def _summary(seconds: list[float]) -> dict[str, float]:
+    q1, median, q3 = statistics.quantiles(seconds, n=4)
+    return {"median": median, "min": min(seconds), "q1": q1, "q3": q3}
 
 
 def _xla_flops(compiled: Any) -> float | None:

@@ -5,6 +5,7 @@ Every size is a plain constructor argument; presets live in `configs/`. Both net
 activations have.
 """
 
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -69,15 +70,13 @@ class _Upsample(nn.Module):
             return ConvTranspose(
                 self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype
             )(x)
+        conv = functools.partial(
+            Conv, kernel_size=self.kernel_size, use_bias=self.use_bias, dtype=self.dtype
+        )
         if self.mode == "resize":
-            x = x.repeat(2, axis=1).repeat(2, axis=2)
-            return Conv(self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype)(
-                x
-            )
+            return conv(self.features)(x.repeat(2, axis=1).repeat(2, axis=2))
         if self.mode == "pixel_shuffle":
-            x = Conv(4 * self.features, self.kernel_size, use_bias=self.use_bias, dtype=self.dtype)(
-                x
-            )
+            x = conv(4 * self.features)(x)
             b, h, w, _ = x.shape
             x = x.reshape(b, h, w, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
             return x.reshape(b, 2 * h, 2 * w, self.features)
