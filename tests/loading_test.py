@@ -1,7 +1,9 @@
 """Tests of how a config becomes data: phantoms kept in the cache, prepared folders, test pairs."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -191,3 +193,27 @@ def test_no_training_image_is_an_error(tmp_path):
         empty = Dataset(dataset.folder, {**dataset.manifest, "splits": splits})
         with pytest.raises(InputError, match=f"has no {contrast} training image"):
             loading.train_batches(small_config(), empty)
+
+
+class CountedReads(list[Any]):
+    """Records that count how often they are read."""
+
+    def __init__(self, records: Sequence[Any]):
+        super().__init__(records)
+        self.reads = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("room, reads", [(2**30, 16), (0, 3 * 16)])
+def test_a_small_data_set_is_read_once(phantoms, monkeypatch, room, reads):
+    before = [first_batch(small_config(), phantoms)]
+    records = CountedReads([phantoms.split("train_x")[i] for i in range(8)])
+    monkeypatch.setattr(Dataset, "split", lambda self, name: records)
+    monkeypatch.setattr(loading, "_KEPT_BYTES", room)
+    batches = loading.train_batches(small_config(), phantoms)
+    after = [batches[i] for i in range(6)]  # three times all 8 images of each domain
+    assert records.reads == reads
+    np.testing.assert_array_equal(after[0]["x"], before[0]["x"])

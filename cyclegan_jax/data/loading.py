@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from cyclegan_jax.data import pipeline
 from cyclegan_jax.data.mri_slices import Dataset, open_dataset, prepare
 from cyclegan_jax.data.sources import phantom_source
 from cyclegan_jax.runtime import cache_folder
+
+_KEPT_BYTES = 2**30  # training images of both domains, decoded; larger data sets are read anew
 
 
 def open_data(config: Config) -> Dataset:
@@ -45,9 +48,12 @@ def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
     for domain, contrast in (("x", "T1"), ("y", "T2")):
         if not dataset.names(f"train_{domain}"):
             raise InputError(f"{dataset.folder} has no {contrast} training image")
+    x, y = dataset.split("train_x"), dataset.split("train_y")
+    if dataset.image_bytes("train_x") + dataset.image_bytes("train_y") <= _KEPT_BYTES:
+        x, y = _Kept(x), _Kept(y)
     return pipeline.train_batches(
-        dataset.split("train_x"),
-        dataset.split("train_y"),
+        x,
+        y,
         pipeline.Augmentation(d.views, d.flip, d.contrast, d.shift),
         image_size=config.image_size,
         mode=d.fit,
@@ -81,3 +87,19 @@ def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pair
 def monitoring_split(dataset: Dataset) -> str | None:
     """The split that is scored during training: "val", else "test", else None (no pairs)."""
     return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)
+
+
+class _Kept(Sequence[Any]):
+    """Records that stay in memory from their first use on."""
+
+    def __init__(self, records: Sequence[Any]):
+        self._records = records
+        self._kept: list[Any] = [None] * len(records)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._kept[index] is None:
+            self._kept[index] = self._records[index]
+        return self._kept[index]

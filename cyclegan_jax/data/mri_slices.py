@@ -96,6 +96,12 @@ class Dataset:
         builder: Any = tfds.builder_from_directory(folder)
         return builder.as_data_source(split=name)
 
+    def image_bytes(self, split: str) -> int:
+        """At most how much memory the decoded images of `split` need."""
+        entry = self.manifest["splits"][split]
+        largest = max(height * width for height, width in entry["sizes"])
+        return len(entry["names"]) * largest * np.dtype(np.uint16).itemsize
+
     def summary(self) -> str:
         """A few lines for people: what it is, how many images and subjects in each split."""
         lines = [f"data: {self.folder} ({self.manifest['source']['kind']})"]
