@@ -23,7 +23,7 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.state import build_recipe, create_state, init_params
+from cyclegan_jax.state import Hyperparameters, build_recipe, init_params
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm
 _WARM_UP = 3
@@ -53,17 +53,18 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
     recipe, parallel = build_recipe(config), Parallel(config.parallel)
     parallel.check_batch_size(config.batch_size)
     started = time.perf_counter()
-    state = parallel.place_state(jax.block_until_ready(create_state(config, recipe)))
+    state = jax.block_until_ready(parallel.compile_create_state(config, recipe)(config.seed))
     init_seconds = time.perf_counter() - started
     batch = parallel.place_batch(_random_batch(config))
+    hyper = parallel.place_state(Hyperparameters.of(config))
     started = time.perf_counter()
     train_step: Any = parallel.compile_train_step(recipe)
-    step = train_step.lower(state, batch).compile()
+    step = train_step.lower(state, batch, hyper).compile()
     compile_seconds = time.perf_counter() - started
 
     def run() -> None:
         nonlocal state
-        state, metrics = step(state, batch)
+        state, metrics = step(state, batch, hyper)
         jax.block_until_ready(metrics)
 
     times = _summary(_timed(run, steps))
@@ -85,7 +86,9 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
 def translation(config: Config, repetitions: int) -> dict[str, Any]:
     """Times a batch through one generator, and a volume of 180 slices, host to host."""
     recipe, parallel = build_recipe(config), Parallel(config.parallel)
-    params = parallel.place_state(jax.jit(lambda: init_params(config, recipe.modules))())
+    params = parallel.place_state(
+        jax.jit(lambda: init_params(config, recipe.modules, config.seed))()
+    )
     translate = parallel.compile_translate_step(recipe.modules.generator_g, config.batch_size)
     images = _random_batch(config)["x"]
     volume = np.resize(images, (_VOLUME_SLICES, *images.shape[1:]))

@@ -5,7 +5,11 @@ A file in `configs/` starts from `base_config()` and changes what differs. No ja
 """
 
 import difflib
+import importlib.util
 import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
@@ -27,16 +31,19 @@ CHOICES = {
     "loss.adversarial": ("bce", "lsgan"),
 }
 
+_WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
+
 # A run may be resumed with these changed: they do not enter the numbers of a step.
-FREE_ON_RESUME = (
-    "parallel",
-    "data.dir",
-    "data.workers",
-    "log_every",
-    "sample_every",
-    "eval_every",
-    "save_every",
-    "keep",
+FREE_ON_RESUME = ("parallel", "data.dir", "data.workers", *_WHEN)
+
+# These, and all of `data`, are arguments of the compiled programs or stay outside of them.
+_NOT_COMPILED = (
+    "seed",
+    "loss.cycle_weight",
+    "loss.identity_ratio",
+    "optimizer.generator_learning_rate",
+    "optimizer.discriminator_learning_rate",
+    *_WHEN,
 )
 
 
@@ -103,6 +110,19 @@ def base_config() -> Config:
     return c
 
 
+def load_file(path: str | Path) -> ModuleType:
+    """Runs a config file; what it defines are the module's attributes.
+
+    For a config that starts from another: `load_file(Path(__file__).with_name("other.py"))`.
+    """
+    spec = importlib.util.spec_from_file_location("config_file", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def size_multiple(config: Config) -> int:
     """The number that `image_size` must be a multiple of."""
     return 2 ** max(
@@ -113,6 +133,15 @@ def size_multiple(config: Config) -> int:
 def identity_weight(config: Config) -> float:
     """The absolute weight of the identity terms."""
     return config.loss.identity_ratio * config.loss.cycle_weight
+
+
+def shape(config: Config) -> str:
+    """What of a config is compiled in: configs of equal texts share their compiled programs."""
+    flat = flatten(config)
+    return json.dumps(
+        {k: v for k, v in flat.items() if k not in _NOT_COMPILED and not k.startswith("data.")},
+        sort_keys=True,
+    )
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
@@ -207,13 +236,19 @@ def validate(config: Config) -> None:
     )
 
 
-def _check_keys(flat: dict[str, Any]) -> None:
+def check_known(keys: Iterable[str]) -> None:
+    """Raises `InputError` for a dotted key that no config has."""
     known = flatten(base_config())
-    for key in flat:
+    for key in keys:
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise InputError(f"config has no key {key!r}{hint}")
+
+
+def _check_keys(flat: dict[str, Any]) -> None:
+    check_known(flat)
+    known = flatten(base_config())
     for key, default in known.items():
         if key not in flat:
             raise InputError(f"config lacks the key {key!r} (default {default!r})")

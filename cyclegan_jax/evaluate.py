@@ -29,13 +29,21 @@ Summary = dict[str, dict[str, dict[str, Any]]]  # {direction: {metric: {mean, sd
 PerImage = dict[str, dict[str, np.ndarray]]  # {direction: {metric: [N]}}
 
 
-class Evaluator:
-    """Translates and scores pairs; compiled once, used at every evaluation of a run."""
+def compile_translators(recipe: Recipe, parallel: Parallel) -> tuple[Translate, Translate]:
+    """G and F on any number of host images."""
+    m = recipe.modules
+    return (
+        parallel.compile_translate_step(m.generator_g, _BATCH),
+        parallel.compile_translate_step(m.generator_f, _BATCH),
+    )
 
-    def __init__(self, recipe: Recipe, parallel: Parallel, pairs: Pairs):
+
+class Evaluator:
+    """Translates and scores pairs, at every evaluation of a run."""
+
+    def __init__(self, translators: tuple[Translate, Translate], pairs: Pairs):
         self.pairs = pairs
-        self._g = parallel.compile_translate_step(recipe.modules.generator_g, _BATCH)
-        self._f = parallel.compile_translate_step(recipe.modules.generator_f, _BATCH)
+        self._g, self._f = translators
 
     def summary(self, generators: Networks) -> Summary:
         """Mean scores of all pairs; see `summarise`."""
@@ -111,7 +119,7 @@ def evaluate(workdir: Path, checkpoint: str = "best", data_dir: str = "") -> Pat
         pairs = loading.paired_images(config, dataset, "test")
         parallel = Parallel(config.parallel)
         generators = load_generators(checkpoints, step, config, parallel)
-    evaluator = Evaluator(build_recipe(config), parallel, pairs)
+    evaluator = Evaluator(compile_translators(build_recipe(config), parallel), pairs)
     translated = evaluator.translate(generators)
     per_image = evaluator.score(translated)
     summarised = summarise(per_image, pairs.names)
@@ -129,7 +137,7 @@ def load_generators(
     checkpoints: Checkpoints, step: int, config: Any, parallel: Parallel
 ) -> Networks:
     """The generators of a checkpoint, on the devices; averaged if the run averaged."""
-    shapes = jax.eval_shape(lambda: init_params(config, build_modules(config)))
+    shapes = jax.eval_shape(lambda: init_params(config, build_modules(config), config.seed))
     return checkpoints.restore_generators(step, parallel.placed_like(shapes))
 
 

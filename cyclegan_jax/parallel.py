@@ -13,10 +13,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
-from cyclegan_jax.state import Recipe, TrainState
+from cyclegan_jax.config import Config
+from cyclegan_jax.state import Hyperparameters, Recipe, TrainState, create_state
 from cyclegan_jax.step import Batch, Metrics, sample_step, train_step, translate_step
 
 AXIS = "data"
+
+TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Metrics]]
 
 
 class Parallel:
@@ -44,6 +47,15 @@ class Parallel:
                 f"use a multiple of {count}, for example {near}"
             )
 
+    def stack(self, trees: Sequence[Any]) -> Any:
+        """The one tree; `Trials` joins several."""
+        (tree,) = trees
+        return tree
+
+    def unstack(self, tree: Any) -> list[Any]:
+        """Undoes `stack`."""
+        return [tree]
+
     def place_state(self, state: Any) -> Any:
         """Replicates a pytree. Do this before the first step: `pmap` compiles for a placement."""
         return jax.device_put(state, self._replicated)
@@ -55,23 +67,30 @@ class Parallel:
             batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
         return jax.device_put(batch, self._split)
 
-    def compile_train_step(
-        self, recipe: Recipe
-    ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    def compile_create_state(self, config: Config, recipe: Recipe) -> Callable[[int], TrainState]:
+        """`create_state` of a seed, placed.
+
+        Compiled, so that it costs one compilation and not one for each layer, and so that no two
+        leaves share a buffer (a step that donates its state needs that).
+        """
+        create = functools.partial(create_state, config, recipe)
+        return jax.jit(create, out_shardings=self._replicated)
+
+    def compile_train_step(self, recipe: Recipe) -> TrainStep:
         """`train_step` over all devices; the state passed in is donated."""
         step = functools.partial(train_step, recipe=recipe)
         if self.mode == "pmap":
             return jax.pmap(
                 functools.partial(step, axis_name=AXIS),
                 axis_name=AXIS,
-                in_axes=(None, 0),
+                in_axes=(None, 0, None),
                 out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
                 devices=self.devices,
                 donate_argnums=0,
             )
         return jax.jit(
             step,
-            in_shardings=(self._replicated, self._split),
+            in_shardings=(self._replicated, self._split, self._replicated),
             out_shardings=self._replicated,
             donate_argnums=0,
         )
@@ -111,6 +130,39 @@ class Parallel:
             return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
 
         return run
+
+
+class Trials:
+    """Independent runs in one program, each on a device of its own, without communication.
+
+    Has what a training loop needs of `Parallel`; trees carry the runs on a first axis.
+    """
+
+    def __init__(self, devices: Sequence[Any]):
+        self.devices = list(devices)
+        mesh = Mesh(np.array(self.devices), ("trial",))
+        self._split = NamedSharding(mesh, PartitionSpec("trial"))
+
+    def stack(self, trees: Sequence[Any]) -> Any:
+        """One tree of host arrays `[trials, ...]`."""
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(list(trees)))
+
+    def unstack(self, tree: Any) -> list[Any]:
+        """The trials' trees, on the host."""
+        tree = jax.device_get(tree)
+        return [jax.tree.map(lambda a, i=i: a[i], tree) for i in range(len(self.devices))]
+
+    def place_state(self, state: Any) -> Any:
+        """Gives each device its trial."""
+        return jax.device_put(state, self._split)
+
+    place_batch = place_state
+
+    def compile_train_step(self, recipe: Recipe) -> TrainStep:
+        """`train_step` of every trial at once; the states passed in are donated."""
+        return jax.pmap(
+            functools.partial(train_step, recipe=recipe), devices=self.devices, donate_argnums=0
+        )
 
 
 def _padded(images: np.ndarray, size: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from cyclegan_jax.config import Config, identity_weight
@@ -55,14 +56,45 @@ class TrainState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What stays fixed during training: the modules, their optimizers, and the losses."""
+    """What a step is compiled for: the modules, their optimizers, and the kind of the losses.
+
+    The optimizers are Adam at rates that fall from 1; `Hyperparameters` scales them.
+    """
 
     modules: Networks
     optimizers: Networks
     adversarial: str
-    cycle_weight: float
-    identity_weight: float
     ema_decay: float
+
+
+class Hyperparameters(flax.struct.PyTreeNode):
+    """Numbers that a compiled step takes as arguments, so that another value compiles nothing.
+
+    `identity_weight` is absolute; the learning rates are those of the first step.
+    """
+
+    cycle_weight: jax.Array
+    identity_weight: jax.Array
+    generator_learning_rate: jax.Array
+    discriminator_learning_rate: jax.Array
+
+    @classmethod
+    def of(cls, config: Config) -> "Hyperparameters":
+        """Float32 scalars of a validated config."""
+        o = config.optimizer
+        values = (
+            config.loss.cycle_weight,
+            identity_weight(config),
+            o.generator_learning_rate,
+            o.discriminator_learning_rate,
+        )
+        return cls(*(np.float32(value) for value in values))  # pyright: ignore[reportArgumentType]
+
+    @property
+    def learning_rates(self) -> Networks:
+        """One for each network."""
+        g, d = self.generator_learning_rate, self.discriminator_learning_rate
+        return Networks(g, g, d, d)
 
 
 def build_modules(config: Config) -> Networks:
@@ -76,62 +108,48 @@ def build_modules(config: Config) -> Networks:
     return Networks(generator, generator, discriminator, discriminator)
 
 
-def learning_rate(peak: float, steps: int, decay_from: float) -> optax.Schedule:
-    """Constant `peak` for the fraction `decay_from` of `steps`, then linear to 0 at `steps`."""
+def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
+    """Constant 1 for the fraction `decay_from` of `steps`, then linear to 0 at `steps`."""
     start = round(decay_from * steps)
     if start >= steps:
-        return optax.constant_schedule(peak)
-    return optax.linear_schedule(peak, 0.0, steps - start, transition_begin=start)
+        return optax.constant_schedule(1.0)
+    return optax.linear_schedule(1.0, 0.0, steps - start, transition_begin=start)
 
 
 def build_recipe(config: Config) -> Recipe:
-    """The fixed part of a run of a validated config."""
+    """What the steps of a validated config are compiled for."""
     o = config.optimizer
-
-    def adam(peak: float) -> optax.GradientTransformation:
-        return optax.adam(learning_rate(peak, config.steps, o.decay_from), b1=o.b1, b2=o.b2)
-
-    g, d = adam(o.generator_learning_rate), adam(o.discriminator_learning_rate)
+    adam = optax.adam(learning_rate(config.steps, o.decay_from), b1=o.b1, b2=o.b2)
     return Recipe(
         modules=build_modules(config),
-        optimizers=Networks(g, g, d, d),
+        optimizers=Networks(adam, adam, adam, adam),
         adversarial=config.loss.adversarial,
-        cycle_weight=config.loss.cycle_weight,
-        identity_weight=identity_weight(config),
         ema_decay=config.ema_decay,
     )
 
 
-def init_params(config: Config, modules: Networks) -> Networks:
+def init_params(config: Config, modules: Networks, seed: int | jax.Array) -> Networks:
     """Fresh parameters, each network from a key of its own."""
     images = jnp.zeros((1, config.image_size, config.image_size, 1), jnp.float32)
-    keys = Networks(*jax.random.split(jax.random.key(config.seed), 4))
+    keys = Networks(*jax.random.split(jax.random.key(seed), 4))
     return modules.map(lambda module, key: module.init(key, images)["params"], keys)
 
 
-def create_state(config: Config, recipe: Recipe) -> TrainState:
-    """The state before the first step of a validated config.
-
-    Jitted, so that building it costs one compilation and not one for each layer, and so that no
-    two leaves share a buffer (a step that donates its state needs that).
-    """
-
-    def build() -> TrainState:
-        params = init_params(config, recipe.modules)
-        ema = None
-        if config.ema_decay:
-            ema = params.replace(discriminator_x=None, discriminator_y=None)
-        history = None
-        if config.history_size:
-            shape = (config.image_size, config.image_size, 1)
-            history = {d: ImageHistory.empty(config.history_size, shape) for d in ("x", "y")}
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            seed=jnp.asarray(config.seed, jnp.int32),
-            params=params,
-            opt_state=recipe.optimizers.map(lambda o, p: o.init(p), params),
-            ema=ema,
-            history=history,
-        )
-
-    return jax.jit(build)()
+def create_state(config: Config, recipe: Recipe, seed: int | jax.Array) -> TrainState:
+    """The state before the first step of a validated config, whose own seed is not read."""
+    params = init_params(config, recipe.modules, seed)
+    ema = None
+    if config.ema_decay:
+        ema = params.replace(discriminator_x=None, discriminator_y=None)
+    history = None
+    if config.history_size:
+        shape = (config.image_size, config.image_size, 1)
+        history = {d: ImageHistory.empty(config.history_size, shape) for d in ("x", "y")}
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        seed=jnp.asarray(seed, jnp.int32),
+        params=params,
+        opt_state=recipe.optimizers.map(lambda o, p: o.init(p), params),
+        ema=ema,
+        history=history,
+    )

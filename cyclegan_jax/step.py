@@ -12,21 +12,27 @@ import optax
 
 from cyclegan_jax import losses
 from cyclegan_jax.history import ImageHistory, query
-from cyclegan_jax.state import Networks, Recipe, TrainState
+from cyclegan_jax.state import Hyperparameters, Networks, Recipe, TrainState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
 
 def train_step(
-    state: TrainState, batch: Batch, recipe: Recipe, *, axis_name: str | None = None
+    state: TrainState,
+    batch: Batch,
+    hyper: Hyperparameters,
+    recipe: Recipe,
+    *,
+    axis_name: str | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Updates all four networks with gradients taken at the parameters the step started with.
 
     Args:
       state: before the step.
       batch: `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1], unpaired.
-      recipe: modules, optimizers and loss weights.
+      hyper: loss weights and learning rates.
+      recipe: modules and optimizers.
       axis_name: under `pmap`, the axis over which gradients, metrics and the history's queries are
         shared; None when the batch is the whole batch.
 
@@ -35,7 +41,7 @@ def train_step(
       weighted total, and the norm of all gradients.
     """
     (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
-        (state.params.generator_g, state.params.generator_f), state.params, batch, recipe
+        (state.params.generator_g, state.params.generator_f), state.params, batch, hyper, recipe
     )
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     history, shown = _through_history(state.history, fakes, key, axis_name)
@@ -47,7 +53,7 @@ def train_step(
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
     # A finite loss can have an infinite gradient; the loop stops on either.
     metrics["gradient_norm"] = optax.tree.norm(gradients)
-    params, opt_state = _update(state, gradients, recipe)
+    params, opt_state = _update(state, gradients, hyper, recipe)
     return (
         state.replace(
             step=state.step + 1,
@@ -61,7 +67,11 @@ def train_step(
 
 
 def generator_loss(
-    generators: tuple[Any, Any], params: Networks, batch: Batch, recipe: Recipe
+    generators: tuple[Any, Any],
+    params: Networks,
+    batch: Batch,
+    hyper: Hyperparameters,
+    recipe: Recipe,
 ) -> tuple[jax.Array, tuple[Batch, Metrics]]:
     """The weighted sum of both generators' terms; its gradient serves both at once.
 
@@ -90,8 +100,8 @@ def generator_loss(
     total = (
         terms["adversarial_g"]
         + terms["adversarial_f"]
-        + recipe.cycle_weight * (terms["cycle_x"] + terms["cycle_y"])
-        + recipe.identity_weight * (terms["identity_x"] + terms["identity_y"])
+        + hyper.cycle_weight * (terms["cycle_x"] + terms["cycle_y"])
+        + hyper.identity_weight * (terms["identity_x"] + terms["identity_y"])
     )
     return total, ({"x": fake_x, "y": fake_y}, terms | {"generators_total": total})
 
@@ -166,15 +176,17 @@ def _through_history(
     return new, shown
 
 
-def _update(state: TrainState, gradients: Networks, recipe: Recipe) -> tuple[Networks, Networks]:
+def _update(
+    state: TrainState, gradients: Networks, hyper: Hyperparameters, recipe: Recipe
+) -> tuple[Networks, Networks]:
+    def update(optimizer, grads, opt_state, params, rate):
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, optax.tree.scale(rate, updates)), opt_state
+
     updated = recipe.optimizers.map(
-        lambda optimizer, grads, opt_state, params: optimizer.update(grads, opt_state, params),
-        gradients,
-        state.opt_state,
-        state.params,
+        update, gradients, state.opt_state, state.params, hyper.learning_rates
     )
-    updates, opt_state = updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
-    return state.params.map(optax.apply_updates, updates), opt_state
+    return updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
 
 
 def _averaged(state: TrainState, params: Networks, decay: float) -> Networks | None:

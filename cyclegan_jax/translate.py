@@ -12,8 +12,8 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import volumes
+from cyclegan_jax.data.folders import subject_of
 from cyclegan_jax.data.pipeline import fit, unfit
-from cyclegan_jax.data.sources import subject_of
 from cyclegan_jax.data.volumes import IntensityRange
 from cyclegan_jax.evaluate import DIRECTIONS, load_generators
 from cyclegan_jax.parallel import Parallel

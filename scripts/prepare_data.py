@@ -20,6 +20,9 @@ _TEST_Y = flags.DEFINE_string("test_y", None, "Folder of T2-weighted test images
 _HOLDOUT = flags.DEFINE_string(
     "holdout", "", "Python slice over the names in both --x and --y: these become the test pairs."
 )
+_VALIDATION = flags.DEFINE_string(
+    "validation", "", "The same over the names that are left: these become the validation pairs."
+)
 _AXIS = flags.DEFINE_enum(
     "axis", "axial", ["axial", "coronal", "sagittal"], "Along which volumes are sliced."
 )
@@ -41,14 +44,15 @@ def _path(value: str | None) -> Path | None:
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.data import mri_slices, sources  # late: --help answers at once
+    from cyclegan_jax.data import folders, mri_slices  # late: --help answers at once
 
-    source = sources.folder_source(
+    source = folders.folder_source(
         Path(_X.value),
         Path(_Y.value),
         test_x=_path(_TEST_X.value),
         test_y=_path(_TEST_Y.value),
         holdout=_HOLDOUT.value,
+        validation=_VALIDATION.value,
         axis=_AXIS.value,
         unpaired=_UNPAIRED.value,
         min_head=_MIN_HEAD.value,

@@ -33,7 +33,7 @@ def test_a_size_that_cannot_be_is_refused(size):
 
 def test_operations_are_counted_from_every_kernel(config):
     modules = build_modules(config)
-    params = jax.eval_shape(lambda: init_params(config, modules))
+    params = jax.eval_shape(lambda: init_params(config, modules, 0))
 
     def counted(tree):
         total = 0

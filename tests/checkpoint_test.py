@@ -10,15 +10,20 @@ import pytest
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.state import build_recipe, create_state
+from cyclegan_jax.state import build_recipe
 
 META = {"config": {"ema_decay": 0.9}, "data": {"axis": "axial"}}
+
+
+def created(config):
+    one_device = Parallel("jit", jax.devices()[:1])
+    return one_device.compile_create_state(config, build_recipe(config))(config.seed)
 
 
 @pytest.fixture
 def state(tiny):
     tiny.ema_decay, tiny.history_size = 0.9, 3
-    return create_state(tiny, build_recipe(tiny))
+    return created(tiny)
 
 
 def at_step(state, step):
@@ -123,7 +128,7 @@ def test_damaged_checkpoint_is_named_and_others_offered(tmp_path, state):
 def test_a_model_of_another_size_does_not_fit(tmp_path, state, tiny):
     save(tmp_path, state, {1: None})
     tiny.generator.features = (4, 16)
-    other = create_state(tiny, build_recipe(tiny))
+    other = created(tiny)
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="cannot be rest"):
         checkpoints.restore(1, other)
 
@@ -138,13 +143,15 @@ import jax
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.config import base_config
-from cyclegan_jax.state import build_recipe, create_state
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import build_recipe
 
 config = base_config()
 config.image_size, config.batch_size = 16, 8
 config.generator.features = config.discriminator.features = (32, 64)
 config.discriminator.strides = (2, 2)
-state = create_state(config, build_recipe(config))
+create = Parallel("jit").compile_create_state(config, build_recipe(config))
+state = create(config.seed)
 checkpoints = Checkpoints(Path(sys.argv[1]), keep=2)
 checkpoints.save(state, {"config": {"ema_decay": 0}}, None)
 checkpoints.wait()
@@ -170,7 +177,7 @@ def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny
     assert "REFUSED a checkpoint could not be written" in result.stdout, result.stderr[-500:]
     assert "make room" in result.stdout
     tiny.generator.features = tiny.discriminator.features = (32, 64)
-    like = create_state(tiny, build_recipe(tiny))
+    like = created(tiny)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [0]
         assert equal(checkpoints.restore(0, like), like)

@@ -1,6 +1,5 @@
 """Every shipped config builds; its networks have the expected outputs and sizes."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.config import validate
+from cyclegan_jax.config import load_file, validate
 from cyclegan_jax.state import build_recipe, create_state
 
 FOLDER = Path(__file__).parents[1] / "configs"
@@ -24,10 +23,7 @@ EXPECTED = {
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_file(FOLDER / f"{name}.py")
 
 
 def count(params):
@@ -43,7 +39,7 @@ def test_config_builds_with_the_expected_sizes(name):
     config = load(name).get_config()
     validate(config)
     recipe = build_recipe(config)
-    state = jax.eval_shape(lambda: create_state(config, recipe))
+    state = jax.eval_shape(lambda: create_state(config, recipe, config.seed))
     generator, discriminator, logits = EXPECTED[name]
     assert count(state.params.generator_g) == count(state.params.generator_f) == generator
     assert count(state.params.discriminator_x) == discriminator

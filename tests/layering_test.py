@@ -23,6 +23,7 @@ RANKS = {
     "layers": 1,
     "data.sources": 1,
     "data.pipeline": 1,
+    "data.folders": 2,
     "models": 2,
     "data.mri_slices": 2,
     "state": 3,
@@ -32,8 +33,10 @@ RANKS = {
     "parallel": 5,
     "evaluate": 6,
     "benchmark": 7,
+    "programs": 7,
     "translate": 7,
-    "train": 7,
+    "run": 8,
+    "train": 9,
 }
 FORBIDDEN = {
     "config": JAX,

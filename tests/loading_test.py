@@ -207,7 +207,7 @@ class CountedReads(list[Any]):
         return super().__getitem__(index)
 
 
-@pytest.mark.parametrize("room, reads", [(2**30, 16), (0, 3 * 16)])
+@pytest.mark.parametrize(("room", "reads"), [(2**30, 16), (0, 3 * 16)])
 def test_a_small_data_set_is_read_once(phantoms, monkeypatch, room, reads):
     before = [first_batch(small_config(), phantoms)]
     records = CountedReads([phantoms.split("train_x")[i] for i in range(8)])

@@ -6,18 +6,19 @@ import pytest
 
 from cyclegan_jax import InputError, parallel
 from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.state import build_recipe, create_state
+from cyclegan_jax.state import Hyperparameters, build_recipe
 
 
 def run(config, batch, mode, devices, steps=3):
     """The last metrics and the state after some steps, each on a different batch."""
     recipe = build_recipe(config)
     over = Parallel(mode, jax.devices()[:devices])
-    state = over.place_state(create_state(config, recipe))
+    state = over.compile_create_state(config, recipe)(config.seed)
     train = over.compile_train_step(recipe)
+    hyper = over.place_state(Hyperparameters.of(config))
     for i in range(steps):
         rolled = {k: np.roll(v, i, axis=1) for k, v in batch.items()}
-        state, metrics = train(state, over.place_batch(rolled))
+        state, metrics = train(state, over.place_batch(rolled), hyper)
     return jax.device_get((state, metrics))
 
 
@@ -61,11 +62,12 @@ def _no_compilation_cache():
 def test_a_step_is_compiled_once(tiny, batch, mode, caplog):
     recipe = build_recipe(tiny)
     parallel = Parallel(mode)
-    state = parallel.place_state(create_state(tiny, recipe))
+    state = parallel.compile_create_state(tiny, recipe)(tiny.seed)
     train = parallel.compile_train_step(recipe)
+    hyper = parallel.place_state(Hyperparameters.of(tiny))
     with jax.log_compiles():
         for _ in range(3):
-            state, _ = train(state, parallel.place_batch(batch))
+            state, _ = train(state, parallel.place_batch(batch), hyper)
     compiled = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.message]
     assert len(compiled) == 1
 
@@ -82,7 +84,7 @@ def test_batch_that_cannot_be_split_names_the_nearest():
 def test_translation_takes_any_number_of_images(tiny, count):
     recipe = build_recipe(tiny)
     parallel = Parallel("pmap")
-    params = create_state(tiny, recipe).params.generator_g
+    params = parallel.compile_create_state(tiny, recipe)(tiny.seed).params.generator_g
     images = np.random.default_rng(0).uniform(-1, 1, (count, 16, 16, 1)).astype(np.float32)
     translated = parallel.compile_translate_step(recipe.modules.generator_g, 8)(params, images)
     expected = recipe.modules.generator_g.apply({"params": params}, images)
@@ -101,8 +103,9 @@ def test_the_step_is_traced_once(mode, tiny, batch, monkeypatch):
     monkeypatch.setattr(parallel, "train_step", traced)
     devices = Parallel(mode)
     recipe = build_recipe(tiny)
-    state = devices.place_state(create_state(tiny, recipe))
+    state = devices.compile_create_state(tiny, recipe)(tiny.seed)
     step = devices.compile_train_step(recipe)
+    hyper = devices.place_state(Hyperparameters.of(tiny))
     for _ in range(3):
-        state, _ = step(state, devices.place_batch(batch))
+        state, _ = step(state, devices.place_batch(batch), hyper)
     assert len(traces) == 1

@@ -5,11 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.state import build_recipe, create_state, learning_rate
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import Hyperparameters, build_recipe, learning_rate
+
+
+def created(config):
+    one_device = Parallel("jit", jax.devices()[:1])
+    return one_device.compile_create_state(config, build_recipe(config))(config.seed)
 
 
 def test_networks_start_from_keys_of_their_own(tiny):
-    params = create_state(tiny, build_recipe(tiny)).params
+    params = created(tiny).params
     for a, b in (
         (params.generator_g, params.generator_f),
         (params.discriminator_x, params.discriminator_y),
@@ -20,10 +26,10 @@ def test_networks_start_from_keys_of_their_own(tiny):
 
 
 def test_same_seed_same_state_other_seed_other_state(tiny):
-    first = create_state(tiny, build_recipe(tiny))
-    again = create_state(tiny, build_recipe(tiny))
+    first = created(tiny)
+    again = created(tiny)
     tiny.seed = 1
-    other = create_state(tiny, build_recipe(tiny))
+    other = created(tiny)
     equal = jax.tree.map(lambda a, b: bool((a == b).all()), first, again)
     assert all(jax.tree.leaves(equal))
     differ = jax.tree.map(lambda a, b: bool((a != b).any()), first.params, other.params)
@@ -31,12 +37,12 @@ def test_same_seed_same_state_other_seed_other_state(tiny):
 
 
 def test_optional_parts_are_there_only_if_asked_for(tiny):
-    plain = create_state(tiny, build_recipe(tiny))
+    plain = created(tiny)
     assert plain.ema is None
     assert plain.history is None
     assert plain.generators is plain.params
     tiny.ema_decay, tiny.history_size = 0.9, 5
-    full = create_state(tiny, build_recipe(tiny))
+    full = created(tiny)
     assert full.generators is full.ema
     assert full.ema is not None
     assert full.history is not None
@@ -47,16 +53,26 @@ def test_optional_parts_are_there_only_if_asked_for(tiny):
 def test_no_two_leaves_share_a_buffer(tiny):
     # a step that donates its state would crash
     tiny.ema_decay, tiny.history_size = 0.9, 5
-    leaves = jax.tree.leaves(create_state(tiny, build_recipe(tiny)))
+    leaves = jax.tree.leaves(created(tiny))
     pointers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
     assert len(set(pointers)) == len(pointers)
 
 
 @pytest.mark.parametrize(
     ("decay_from", "expected"),
-    [(0.5, [2, 2, 2, 1, 0]), (1.0, [2, 2, 2, 2, 2]), (0.0, [2, 1.5, 1, 0.5, 0])],
+    [(0.5, [1, 1, 1, 0.5, 0]), (1.0, [1, 1, 1, 1, 1]), (0.0, [1, 0.75, 0.5, 0.25, 0])],
 )
 def test_learning_rate_is_constant_then_falls_linearly_to_zero(decay_from, expected):
-    schedule = learning_rate(2.0, 100, decay_from)
+    schedule = learning_rate(100, decay_from)
     values = [float(schedule(jnp.asarray(step))) for step in (0, 25, 50, 75, 100)]
     np.testing.assert_allclose(values, expected)
+
+
+def test_hyperparameters_are_those_of_the_config(tiny):
+    tiny.loss.cycle_weight, tiny.loss.identity_ratio = 10.0, 0.5
+    tiny.optimizer.generator_learning_rate = 1e-3
+    hyper = Hyperparameters.of(tiny)
+    assert (hyper.cycle_weight, hyper.identity_weight) == (10, 5)
+    rates = hyper.learning_rates
+    assert rates.generator_g == rates.generator_f == np.float32(1e-3)
+    assert rates.discriminator_x == rates.discriminator_y == np.float32(2e-4)

@@ -10,15 +10,18 @@ import pytest
 
 from cyclegan_jax import losses, step
 from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
-from cyclegan_jax.state import Networks, build_recipe, create_state
+from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.state import Hyperparameters, Networks, build_recipe
 
 
 def setup(config):
     recipe = build_recipe(config)
-    return recipe, create_state(config, recipe)
+    return recipe, Parallel("jit", jax.devices()[:1]).compile_create_state(config, recipe)(
+        config.seed
+    )
 
 
-def separate_gradients(state, batch, recipe):
+def separate_gradients(state, batch, hyper, recipe):
     """Each network's gradient of its own total, every call on its own, as the paper states it."""
     m, x, y = recipe.modules, batch["x"], batch["y"]
     adversarial = functools.partial(losses.generator_adversarial, recipe.adversarial)
@@ -35,8 +38,8 @@ def separate_gradients(state, batch, recipe):
         same = apply(own, getattr(params, own), other_in)
         return (
             adversarial(apply(judge, getattr(params, judge), fake))
-            + recipe.cycle_weight * (distance(cycled, own_in) + distance(back, other_in))
-            + recipe.identity_weight * distance(same, other_in)
+            + hyper.cycle_weight * (distance(cycled, own_in) + distance(back, other_in))
+            + hyper.identity_weight * distance(same, other_in)
         )
 
     def judged(params, judge, real, fake):
@@ -59,10 +62,10 @@ def separate_gradients(state, batch, recipe):
 def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial):
     tiny.loss.adversarial = adversarial
     recipe, state = setup(tiny)
-    expected = separate_gradients(state, batch, recipe)
+    expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)
     generators = (state.params.generator_g, state.params.generator_f)
     grads, (fakes, _) = jax.grad(step.generator_loss, has_aux=True)(
-        generators, state.params, batch, recipe
+        generators, state.params, batch, Hyperparameters.of(tiny), recipe
     )
     discriminators = (state.params.discriminator_x, state.params.discriminator_y)
     d_grads, _ = jax.grad(step.discriminator_loss, has_aux=True)(
@@ -78,8 +81,8 @@ def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial):
 def test_step_is_adam_on_these_gradients(tiny, batch):
     tiny.optimizer.decay_from = 1.0
     recipe, state = setup(tiny)
-    expected = separate_gradients(state, batch, recipe)
-    new, _ = step.train_step(state, batch, recipe)
+    expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)
+    new, _ = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
     for name in ("generator_g", "generator_f", "discriminator_x", "discriminator_y"):
         adam = optax.adam(2e-4, b1=0.5, b2=0.999)
         params, grads = getattr(state.params, name), getattr(expected, name)
@@ -101,7 +104,8 @@ def test_network_calls_are_merged(tiny, batch, monkeypatch):
             return _original(self, *args, **kwargs)
 
         monkeypatch.setattr(cls, "apply", counted)
-    jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch)
+    hyper = Hyperparameters.of(tiny)
+    jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch, hyper)
     assert calls == {"generator": 4, "discriminator": 4}
 
 
@@ -109,7 +113,9 @@ def test_discriminators_give_generators_no_gradient(tiny, batch):
     recipe, state = setup(tiny)
 
     def loss(generators):
-        _, (fakes, _) = step.generator_loss(generators, state.params, batch, recipe)
+        _, (fakes, _) = step.generator_loss(
+            generators, state.params, batch, Hyperparameters.of(tiny), recipe
+        )
         _, shown = step._through_history(None, fakes, jax.random.key(0), None)
         d = (state.params.discriminator_x, state.params.discriminator_y)
         return step.discriminator_loss(d, batch, shown, recipe)[0]
@@ -120,7 +126,7 @@ def test_discriminators_give_generators_no_gradient(tiny, batch):
 
 def test_metrics_add_up_to_the_total(tiny, batch):
     recipe, state = setup(tiny)
-    _, m = step.train_step(state, batch, recipe)
+    _, m = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
     total = m["adversarial_g"] + m["adversarial_f"] + 15 * (m["cycle_x"] + m["cycle_y"])
     total += 0.25 * 15 * (m["identity_x"] + m["identity_y"])
     assert m["generators_total"] == pytest.approx(float(total), rel=1e-5)
@@ -129,7 +135,7 @@ def test_metrics_add_up_to_the_total(tiny, batch):
 def test_history_and_average_advance(tiny, batch):
     tiny.ema_decay, tiny.history_size = 0.999, 50
     recipe, state = setup(tiny)
-    new, _ = step.train_step(state, batch, recipe)
+    new, _ = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
     assert new.history["y"].count == 8
     fake_y = recipe.modules.generator_g.apply({"params": state.params.generator_g}, batch["x"])
     np.testing.assert_allclose(new.history["y"].images[:8], fake_y, atol=1e-5)
@@ -151,17 +157,17 @@ def test_training_lowers_the_cycle_loss(tiny):
     tiny.steps, tiny.optimizer.generator_learning_rate = 60, 2e-3
     recipe, state = setup(tiny)
     train = jax.jit(functools.partial(step.train_step, recipe=recipe))
-    state, first = train(state, batch)
+    state, first = train(state, batch, Hyperparameters.of(tiny))
     for _ in range(50):
-        state, last = train(state, batch)
+        state, last = train(state, batch, Hyperparameters.of(tiny))
     assert last["cycle_x"] < 0.7 * first["cycle_x"]
 
 
 def test_bfloat16_keeps_state_in_float32_and_is_close(tiny, batch):
     _, state = setup(tiny)
-    _, exact = step.train_step(state, batch, build_recipe(tiny))
+    _, exact = step.train_step(state, batch, Hyperparameters.of(tiny), build_recipe(tiny))
     tiny.dtype = "bfloat16"
-    new, rounded = step.train_step(state, batch, build_recipe(tiny))
+    new, rounded = step.train_step(state, batch, Hyperparameters.of(tiny), build_recipe(tiny))
     dtypes = {leaf.dtype for leaf in jax.tree.leaves((new.params, new.opt_state))}
     assert dtypes == {jnp.dtype("float32"), jnp.dtype("int32")}
     assert rounded["cycle_x"] == pytest.approx(float(exact["cycle_x"]), rel=0.02)

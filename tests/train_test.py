@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError, evaluate, train
+from cyclegan_jax import run as run_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.config import from_json, to_json
 from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.state import build_recipe, create_state
+from cyclegan_jax.state import build_recipe
 from cyclegan_jax.writer import read_metrics
 
 
@@ -23,21 +24,21 @@ def config(tiny, tmp_path, monkeypatch):
 
 
 def final_state(config, workdir):
-    like = Parallel("jit").place_state(create_state(config, build_recipe(config)))
+    like = Parallel("jit").compile_create_state(config, build_recipe(config))(config.seed)
     with Checkpoints(workdir) as checkpoints:
         return jax.device_get(checkpoints.restore(checkpoints.resolve("latest"), like))
 
 
-def interrupt_at(monkeypatch, step, number=signal.SIGTERM):
+def interrupt_at(monkeypatch, step, signal_number=signal.SIGTERM):
     """Sends this process a signal while the metrics of `step` are read."""
-    original = train._Run._read
+    original = run_lib.Run.add
 
-    def read(self, pending):
-        if pending is not None and pending[0] == step:
-            os.kill(os.getpid(), number)
-        original(self, pending)
+    def add(self, number, terms):
+        if number == step:
+            os.kill(os.getpid(), signal_number)
+        original(self, number, terms)
 
-    monkeypatch.setattr(train._Run, "_read", read)
+    monkeypatch.setattr(run_lib.Run, "add", add)
 
 
 def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
@@ -93,22 +94,22 @@ def test_a_finished_run_says_so_and_does_nothing(config, tmp_path, capsys):
 
 def test_another_config_is_refused_with_the_difference(config, tmp_path):
     workdir = tmp_path / "run"
-    train.claim_workdir(config, workdir)
+    run_lib.claim_workdir(config, workdir)
     config.log_every = 1  # changes no number of a step
-    train.claim_workdir(config, workdir)
+    run_lib.claim_workdir(config, workdir)
     config.loss.cycle_weight = 10.0
     with pytest.raises(InputError, match=r"another config.*loss\.cycle_weight: 15\.0 -> 10\.0"):
-        train.claim_workdir(config, workdir)
+        run_lib.claim_workdir(config, workdir)
     assert from_json((workdir / "config.json").read_text()).loss.cycle_weight == 15
 
 
 def test_unusable_workdirs_are_refused(config, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"--workdir=.*file/run cannot be written"):
-        train.claim_workdir(config, tmp_path / "file" / "run")
+        run_lib.claim_workdir(config, tmp_path / "file" / "run")
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(InputError, match=r"has checkpoints but no config\.json"):
-        train.claim_workdir(config, tmp_path / "run")
+        run_lib.claim_workdir(config, tmp_path / "run")
 
 
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
@@ -125,10 +126,10 @@ def test_divergence_names_step_and_term_and_keeps_the_checkpoint(config, tmp_pat
     def poisoned(self, recipe):
         step = original(self, recipe)
 
-        def run(state, batch):
+        def run(state, batch, hyper):
             if int(state.step) == 4:
                 batch = jax.tree.map(lambda a: a * np.nan, batch)
-            return step(state, batch)
+            return step(state, batch, hyper)
 
         return run
 
@@ -139,8 +140,8 @@ def test_divergence_names_step_and_term_and_keeps_the_checkpoint(config, tmp_pat
 
 
 def test_due_counts_the_last_step_once():
-    assert [s for s in range(1, 8) if train.due(s, 3, s == 7)] == [3, 6, 7]
-    assert [s for s in range(1, 7) if train.due(s, 3, s == 6)] == [3, 6]
+    assert [s for s in range(1, 8) if run_lib.due(s, 3, s == 7)] == [3, 6, 7]
+    assert [s for s in range(1, 7) if run_lib.due(s, 3, s == 6)] == [3, 6]
 
 
 def test_evaluation_after_training_reproduces_the_score_and_writes_all(config, tmp_path, capsys):
@@ -186,5 +187,5 @@ def test_slices_of_one_subject_count_once():
 
 
 def test_saved_config_survives_a_launch(config, tmp_path):
-    train.claim_workdir(config, tmp_path)
+    run_lib.claim_workdir(config, tmp_path)
     assert (tmp_path / "config.json").read_text() == to_json(config)
