@@ -37,6 +37,12 @@ RANKS = {
     "translate": 7,
     "run": 8,
     "train": 9,
+    "sweeps.grammar": 1,
+    "page": 0,
+    "sweeps.runner": 10,
+    "sweeps.results": 11,
+    "sweeps.figures": 12,
+    "sweeps.report": 13,
 }
 FORBIDDEN = {
     "config": JAX,

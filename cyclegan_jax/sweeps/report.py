@@ -1,0 +1,180 @@
+"""Which values are best: `sweep.csv`, `sweep.html` and a table, from what the trials wrote."""
+
+import json
+import shlex
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from cyclegan_jax import page
+from cyclegan_jax.data import loading
+from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
+from cyclegan_jax.run import SAMPLES
+from cyclegan_jax.sweeps import figures, results
+from cyclegan_jax.sweeps.grammar import Sweep
+from cyclegan_jax.sweeps.results import Result, Setting
+from cyclegan_jax.sweeps.runner import DONE, trial_folder
+
+CSV = "sweep.csv"
+HTML = "sweep.html"
+_HEADER = ("SSIM T1→T2", "SSIM T2→T1", "PSNR T1→T2", "PSNR T2→T1")
+_COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
+
+
+def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
+    """Writes `sweep.csv` and `sweep.html` and prints the ranking.
+
+    Settings are ranked by `metric` of the validation pairs at the last step, the mean of both
+    directions and of all seeds. When every trial has ended, the trials of the best setting are
+    scored on the test pairs, once.
+
+    Args:
+      sweep: of `workdir`.
+      workdir: with any number of trials done.
+      metric: "ssim", "psnr" or "mae"; see `results.check_metric`.
+      config_file: named in the command that trains the best setting.
+    """
+    found = results.read(sweep, workdir)
+    results.write_csv(found, workdir / CSV)
+    settings = results.ranked(found, metric)
+    done = [r for r in found if r.status == DONE]
+    states = {s: sum(r.status == s for r in found) for s in dict.fromkeys(r.status for r in found)}
+    summary = f"{len(found)} trials: " + ", ".join(f"{n} {s}" for s, n in states.items())
+    print(summary)
+    if not done:
+        print(f"nothing to rank yet; {workdir / CSV} lists the trials")
+        return
+    command = _command(settings[0], config_file)
+    tests = None
+    if results.UNFINISHED not in states:
+        tests = _test_scores(sweep, workdir, settings[0])
+    rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
+    header = ["setting", *_HEADER, f"ranked by {metric}"]
+    print(_text([header, *rows]))
+    print(f"best, by {metric} of validation pairs: {settings[0].name}\n  {command}")
+    body = [
+        page.paragraph(
+            f"{summary}. Validation scores at the last step, protocol {PROTOCOL}, mean ± sd over "
+            f"seeds; ranked by {metric}, the mean of both directions."
+        ),
+        page.heading("Which values"),
+        page.paragraph(f"Best: {settings[0].name}. To train it:"),
+        page.code(command),
+        *_tests(tests),
+        *_maps(settings),
+        page.table(header, rows),
+        *_failures(found),
+        page.heading("The best and the worst trials while they trained"),
+        _picture(
+            figures.curves(settings, metric),
+            f"{metric} of validation pairs by step for the best and the worst setting",
+            f"Validation {metric}, mean of both directions; one line for each seed.",
+        ),
+        page.heading("Samples"),
+        *_samples(workdir, settings),
+    ]
+    page.write(workdir / HTML, page.page(f"Sweep {workdir.name}", body))
+    print(f"written to {workdir / CSV} and {workdir / HTML}")
+
+
+def _command(setting: Setting, config_file: str) -> str:
+    overrides = [f"--config.{key}={_flag(value)}" for key, value in setting.values.items()]
+    words = ["python", "scripts/train.py", f"--config={config_file}", "--workdir=runs/best"]
+    return shlex.join([*words, *overrides])
+
+
+def _flag(value: Any) -> str:
+    return str(tuple(value)) if isinstance(value, list) else str(value)
+
+
+def _test_scores(sweep: Sweep, workdir: Path, best: Setting) -> list[dict[str, Any]] | None:
+    """`{direction: {metric: {mean, sd, n}}}` for each seed, or None without test pairs."""
+    found = []
+    for result in best.results:
+        if result.status != DONE:
+            continue
+        config = sweep.configs[result.index]
+        if not loading.open_data(config).has("test_x"):
+            return None
+        folder = trial_folder(workdir, result.index)
+        path = folder / "eval" / str(config.steps) / "scores.json"
+        if not path.exists():
+            print(f"trial {result.index} on the test pairs:", flush=True)
+            evaluate(folder, "latest")
+        found.append(json.loads(path.read_text())[PROTOCOL])
+    return found
+
+
+def _tests(tests: list[dict[str, Any]] | None) -> list[str]:
+    if not tests:
+        why = "there are none" if tests is None else "they are scored when all trials have ended"
+        return [page.paragraph(f"Test pairs: {why}.")]
+
+    def cell(direction: str, metric: str) -> str:
+        means = [test[direction][metric]["mean"] for test in tests]
+        sd = f" ± {statistics.stdev(means):.3f}" if len(means) > 1 else ""
+        return f"{statistics.fmean(means):.3f}{sd}"
+
+    rows = [
+        [name, *(cell(name, metric) for metric in ("ssim", "psnr", "mae"))] for name in tests[0]
+    ]
+    n = tests[0][DIRECTIONS[0]]["ssim"]["n"]
+    return [
+        page.paragraph(
+            f"Its test scores: {n} subjects, mean ± sd over {len(tests)} seed(s). Test pairs took "
+            "no part in the choice."
+        ),
+        page.table(["direction", "SSIM", "PSNR / dB", "MAE"], rows),
+    ]
+
+
+def _maps(settings: Sequence[Setting]) -> list[str]:
+    parts = []
+    for metric, name in (("ssim", "SSIM"), ("psnr", "PSNR / dB")):
+        figure = figures.score_map(settings, metric, name)
+        if figure is not None:
+            scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
+            parts.append(_picture(figure, f"{name} of every setting. {scores}", f"{name}."))
+    return parts
+
+
+def _failures(found: Sequence[Result]) -> list[str]:
+    failed = [r for r in found if r.message]
+    if not failed:
+        return []
+    rows = [[str(r.index), str(r.values), r.message] for r in failed]
+    return [page.heading("Failed trials"), page.table(["trial", "values", "why"], rows)]
+
+
+def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
+    parts = []
+    for setting in figures.corners(settings):
+        result = next((r for r in setting.results if r.status == DONE), None)
+        if result is None:
+            continue
+        folder = trial_folder(workdir, result.index) / SAMPLES
+        newest = max(folder.glob("step_*.png"), default=None)
+        if newest is not None:
+            caption = f"{setting.name} (trial {result.index}, {newest.stem.replace('_', ' ')})"
+            parts.append(
+                page.picture(newest.read_bytes(), f"Sample images of {setting.name}", caption)
+            )
+    return parts
+
+
+def _picture(figure: Figure, alternative: str, caption: str) -> str:
+    return page.picture(page.png(figure), alternative, caption)
+
+
+def _text(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )

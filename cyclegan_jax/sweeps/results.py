@@ -1,0 +1,145 @@
+"""What the trials of a sweep scored, ranked by a validation metric."""
+
+import csv
+import dataclasses
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclegan_jax import InputError, page
+from cyclegan_jax.evaluate import DIRECTIONS
+from cyclegan_jax.sweeps.grammar import Sweep
+from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
+from cyclegan_jax.writer import METRICS, read_metrics
+
+SEED = "seed"
+UNFINISHED = "unfinished"
+_BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # whether higher or lower is better
+
+Curve = list[tuple[int, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One trial: the values of the swept keys, how it ended, and its validation curves.
+
+    `curves` has `(step, score)` for each "direction/metric", of validation subjects.
+    """
+
+    index: int
+    values: dict[str, Any]
+    status: str
+    message: str
+    curves: dict[str, Curve]
+
+    @property
+    def setting(self) -> tuple[tuple[str, Any], ...]:
+        """The values without the seed: trials of one setting are repetitions."""
+        return tuple((k, _hashable(v)) for k, v in self.values.items() if k != SEED)
+
+    def score(self, metric: str, direction: str | None = None) -> float | None:
+        """Of the last step, the mean of both directions or one; None unless the trial is done."""
+        if self.status != DONE:
+            return None
+        names = [direction] if direction else DIRECTIONS
+        return statistics.fmean(self.curves[f"{name}/{metric}"][-1][1] for name in names)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Trials that differ in nothing but the seed."""
+
+    results: list[Result]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Of the swept keys, without the seed."""
+        return {k: v for k, v in self.results[0].values.items() if k != SEED}
+
+    @property
+    def name(self) -> str:
+        """The values as text."""
+        return ", ".join(f"{k} = {v}" for k, v in self.values.items()) or "the config as it is"
+
+    def scores(self, metric: str, direction: str | None = None) -> list[float]:
+        """One for each seed that is done."""
+        found = (r.score(metric, direction) for r in self.results)
+        return [score for score in found if score is not None]
+
+    def shown(self, metric: str, direction: str | None = None) -> str:
+        """Mean ± sd over seeds; without sd for a single one."""
+        scores = self.scores(metric, direction)
+        if not scores:
+            return "none"
+        digits = 2 if metric == "psnr" else 3
+        mean = f"{statistics.fmean(scores):.{digits}f}"
+        return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.{digits}f}"
+
+
+def check_metric(metric: str) -> None:
+    """Raises `InputError` for a metric that training does not compute."""
+    if metric not in _BETTER:
+        raise InputError(f"--metric={metric}: computed are {', '.join(_BETTER)}")
+
+
+def read(sweep: Sweep, workdir: Path) -> list[Result]:
+    """The results of all trials so far, in their order."""
+    return [_read(sweep, workdir, index) for index in sweep.indices]
+
+
+def ranked(results: Sequence[Result], metric: str) -> list[Setting]:
+    """Settings, the best first: by the mean over seeds, then those that have no score.
+
+    A setting with a failed seed ranks below all that have none: it is not to be relied on.
+    """
+    groups: dict[Any, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.setting, []).append(result)
+
+    def order(setting: Setting) -> tuple[bool, bool, float]:
+        scores = setting.scores(metric)
+        failed = any(r.status not in (DONE, UNFINISHED) for r in setting.results)
+        mean = statistics.fmean(scores) if scores else 0.0
+        return not scores, failed, -_BETTER[metric] * mean
+
+    return sorted(map(Setting, groups.values()), key=order)
+
+
+def write_csv(results: Sequence[Result], path: Path) -> None:
+    """One line for each trial: number, status, values, and every validation score of its end."""
+    scores = [(direction, metric) for metric in _BETTER for direction in (*DIRECTIONS, None)]
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(
+        ["trial", "status", *results[0].values]
+        + [f"{metric}_{direction or 'mean'}" for direction, metric in scores]
+        + ["message"]
+    )
+    for r in results:
+        numbers = [r.score(metric, direction) for direction, metric in scores]
+        shown = ["" if n is None else f"{n:.6g}" for n in numbers]
+        writer.writerow([r.index, r.status, *r.values.values(), *shown, r.message])
+    page.write(path, buffer.getvalue())
+
+
+def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
+    status, message = ending(workdir, index) or (UNFINISHED, "")
+    folder = trial_folder(workdir, index)
+    lines = read_metrics(folder) if (folder / METRICS).exists() else []
+    curves = {
+        f"{direction}/{metric}": sorted(
+            (int(line["step"]), line[name])
+            for line in lines
+            if (name := f"eval/{direction}/{metric}") in line
+        )
+        for direction in DIRECTIONS
+        for metric in _BETTER
+    }
+    values = {key: sweep.value(index, key) for key in sweep.keys}
+    return Result(index, values, status, message, curves)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,60 @@
+"""Trains every trial of a config's sweep() and answers which values are best.
+
+    python scripts/sweep.py --config=configs/sweep_loss_weights.py --workdir=runs/weights --dry_run
+    python scripts/sweep.py --config=configs/sweep_loss_weights.py --workdir=runs/weights
+
+Launch it again to go on. docs/sweeps.md has the grammar, clusters and the files.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from cyclegan_jax import InputError, cli
+from cyclegan_jax import config as config_lib
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File that defines get_config() and sweep()."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the sweep; made if need be.", required=True
+)
+_DRY_RUN = flags.DEFINE_boolean("dry_run", False, "List and check the trials, train nothing.")
+_TRIAL = flags.DEFINE_integer("trial", None, "Train this trial alone, for job arrays.")
+_COLLECT = flags.DEFINE_boolean("collect", False, "Gather what there is, train nothing.")
+_TOGETHER = flags.DEFINE_integer(
+    "parallel_trials", 1, "Trials at once, each on a device of its own.", lower_bound=1
+)
+_METRIC = flags.DEFINE_string("metric", "ssim", "Validation metric to rank by: ssim, psnr or mae.")
+flags.mark_flag_as_required("config")
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
+    from cyclegan_jax.sweeps import grammar, report, results, runner  # late: --help is quick
+
+    results.check_metric(_METRIC.value)
+    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    overridden = config_flags.get_override_values(flags.FLAGS["config"])
+    module = config_lib.load_file(path)
+    if not hasattr(module, "sweep"):
+        raise InputError(f"{path} defines no sweep(); see configs/sweep_loss_weights.py")
+    sweep = grammar.expand(_CONFIG.value, module.sweep(), list(overridden))
+    workdir = Path(_WORKDIR.value)
+    print(runner.listing(sweep), flush=True)
+    runner.check(sweep, _TRIAL.value, _TOGETHER.value)
+    if _DRY_RUN.value:
+        return 0
+    runner.claim(sweep, workdir)
+    if not _COLLECT.value and not runner.run(sweep, workdir, _TRIAL.value, _TOGETHER.value):
+        print("stopped and saved; go on with the same command")
+        return 0
+    if _TRIAL.value is None:
+        report.collect(sweep, workdir, _METRIC.value, path)
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
