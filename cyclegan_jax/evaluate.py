@@ -1,6 +1,7 @@
 """Scores both directions on held-out pairs, during training and from a checkpoint."""
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading
 from cyclegan_jax.data.pipeline import Pairs
+from cyclegan_jax.files import write_whole
 from cyclegan_jax.metrics import scores, summary
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.pictures import save_grid
@@ -125,9 +127,9 @@ def evaluate(workdir: Path, checkpoint: str = "best", data_dir: str = "") -> Pat
     summarised = summarise(per_image, pairs.names)
     folder = workdir / "eval" / str(step)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "scores.json").write_text(json.dumps({PROTOCOL: summarised}, indent=1))
     _write_csv(folder / "images.csv", per_image, pairs.names)
     _write_grid(folder / "grid.png", pairs, translated, per_image)
+    write_whole(folder / "scores.json", json.dumps({PROTOCOL: summarised}, indent=1))
     print(f"checkpoint {step}, {len(pairs.names)} test pairs of {dataset.folder}")
     print(table(summarised))
     return folder
@@ -157,12 +159,13 @@ def table(summarised: Summary) -> str:
 
 
 def _write_csv(path: Path, per_image: PerImage, names: list[str]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["name", "direction", *next(iter(per_image.values()))])
-        for direction, metrics in per_image.items():
-            for i, name in enumerate(names):
-                writer.writerow([name, direction, *(float(v[i]) for v in metrics.values())])
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(["name", "direction", *next(iter(per_image.values()))])
+    for direction, metrics in per_image.items():
+        for i, name in enumerate(names):
+            writer.writerow([name, direction, *(float(v[i]) for v in metrics.values())])
+    write_whole(path, buffer.getvalue())
 
 
 def _write_grid(

@@ -3,9 +3,7 @@
 import base64
 import html
 import io
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
@@ -74,10 +72,3 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     return buffer.getvalue()
-
-
-def write(path: Path, data: str | bytes) -> None:
-    """Replaces a file whole: readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-    os.replace(temporary, path)

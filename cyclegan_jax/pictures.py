@@ -1,11 +1,13 @@
 """Labelled grids of images as PNG: sample grids, evaluation grids, contact sheets."""
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from cyclegan_jax.files import write_whole
 
 _GAP = 4
 _TEXT = 18
@@ -45,12 +47,9 @@ def save_grid(
             canvas.paste(tile, (column * (width + _GAP), y))
         if line:
             draw.text((3, y + height + 1), row_titles[i], fill=255, font=font)
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        canvas.save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG")
+    write_whole(path, buffer.getvalue())
 
 
 def _tile(image: np.ndarray) -> Image.Image:

@@ -1,7 +1,6 @@
 """One run's workdir: what is written there while a state trains, and what is read back."""
 
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
 from cyclegan_jax.evaluate import Evaluator, Summary, mean_score, table
+from cyclegan_jax.files import write_whole
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
@@ -73,9 +73,7 @@ def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
                 )
         if (workdir / "checkpoints").exists() and not path.exists():
             raise InputError(f"{workdir} has checkpoints but no {CONFIG}; use a new --workdir")
-        temporary = path.with_suffix(".part")
-        temporary.write_text(config_lib.to_json(config))
-        os.replace(temporary, path)
+        write_whole(path, config_lib.to_json(config))
     except OSError as error:
         raise InputError(
             f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"

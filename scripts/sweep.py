@@ -27,6 +27,7 @@ _TOGETHER = flags.DEFINE_integer(
     "parallel_trials", 1, "Trials at once, each on a device of its own.", lower_bound=1
 )
 _METRIC = flags.DEFINE_string("metric", "ssim", "Validation metric to rank by: ssim, psnr or mae.")
+_STOPPED = 75  # EX_TEMPFAIL: a job scheduler should launch it again
 flags.mark_flag_as_required("config")
 
 
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
     runner.claim(sweep, workdir)
     if not _COLLECT.value and not runner.run(sweep, workdir, _TRIAL.value, _TOGETHER.value):
         print("stopped and saved; go on with the same command")
-        return 0
+        return _STOPPED
     if _TRIAL.value is None:
         report.collect(sweep, workdir, _METRIC.value, path)
     return 0

@@ -79,12 +79,13 @@ def test_file_is_replaced_whole(tmp_path, monkeypatch):
     save_grid(path, [[constant(1)]], [])
     before = path.read_bytes()
 
-    def fail(self, file, **_options):
-        Path(file).write_bytes(b"half")
+    def fail(self, data):
+        with self.open("wb") as file:
+            file.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", fail)
+        patch.setattr(Path, "write_bytes", fail)
         with pytest.raises(OSError, match="No space"):
             save_grid(path, [[constant(-1)]], [])
     assert path.read_bytes() == before

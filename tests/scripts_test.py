@@ -28,11 +28,21 @@ def get_config():
 """
 
 
+SWEEP = """
+
+def sweep():
+    return {"loss.cycle_weight": (5, 10, 20)}
+"""
+SMALL_PHANTOM = [f"--config.data.phantom.{k}=2" for k in ("subjects", "slices")]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Folders of slices, a config, and a prepared data set."""
     place = tmp_path_factory.mktemp("user")
     (place / "tiny.py").write_text(CONFIG)
+    (place / "swept.py").write_text(CONFIG + SWEEP)
+    (place / "typing_error.py").write_text(CONFIG + SWEEP.replace("weight", "wieght"))
     rng = np.random.default_rng(0)
     for contrast in ("t1", "t2"):
         (place / contrast).mkdir()
@@ -160,6 +170,43 @@ def test_sigterm_saves_and_the_same_command_goes_on(place):
     assert f"stopped after step {saved[-1]} of 100000" in printed
 
 
+def test_a_killed_sweep_goes_on_and_answers(place):
+    arguments = ["--config=swept.py", "--workdir=sweep", *SMALL_PHANTOM]
+    listed = script(place, "sweep", *arguments, "--dry_run")
+    assert listed.returncode == 0, listed.stderr
+    assert "3 trials" in listed.stdout
+    assert "2: loss.cycle_weight=20.0" in listed.stdout
+    assert not (place / "sweep").exists()
+    with (place / "sweep_log").open("w") as log:
+        process = subprocess.Popen(
+            command("sweep", *arguments), cwd=place, env=environment(place), stdout=log, stderr=log
+        )
+        deadline = time.monotonic() + 120
+        while not (place / "sweep" / "trials" / "000" / "end.json").exists():
+            assert process.poll() is None, (place / "sweep_log").read_text()
+            assert time.monotonic() < deadline, (place / "sweep_log").read_text()
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+    alone = script(place, "sweep", *arguments, "--trial=2")
+    assert alone.returncode == 0, alone.stderr
+    assert "trial 2 of 3" in alone.stdout
+    rest = script(place, "sweep", *arguments)
+    assert rest.returncode == 0, rest.stderr
+    assert "trial 0 of 3" not in rest.stdout
+    assert "trial 1 of 3" in rest.stdout
+    assert "3 trials: 3 done" in rest.stdout
+    command_line = re.search("python (scripts/train.py .*)", rest.stdout)
+    assert command_line is not None
+    assert "--config=swept.py --workdir=runs/best --config.loss.cycle_weight=" in command_line[1]
+    for name in ("sweep.html", "sweep.csv"):
+        assert (place / "sweep" / name).stat().st_size
+        (place / "sweep" / name).unlink()
+    gathered = script(place, "sweep", *arguments, "--collect", "--metric=psnr")
+    assert "best, by psnr of validation pairs" in gathered.stdout, gathered.stderr
+    assert (place / "sweep" / "sweep.html").exists()
+
+
 ERRORS = {
     "no data": (
         ["train", "--config=tiny.py", "--workdir=w", "--config.data.dir=nowhere"],
@@ -185,6 +232,30 @@ ERRORS = {
     "no pairs": (
         ["evaluate", "--workdir=run", "--data_dir=unpaired"],
         "unpaired has no test pairs; prepare it with --holdout",
+    ),
+    "no sweep": (
+        ["sweep", "--config=tiny.py", "--workdir=w"],
+        r"tiny.py defines no sweep\(\)",
+    ),
+    "unknown swept key": (
+        ["sweep", "--config=typing_error.py", "--workdir=w"],
+        "trial 0 .*no key 'loss.cycle_wieght'; did you mean 'loss.cycle_weight'",
+    ),
+    "swept key on the command line": (
+        ["sweep", "--config=swept.py", "--workdir=w", "--config.loss.cycle_weight=3"],
+        "--config.loss.cycle_weight would change nothing",
+    ),
+    "trial number": (
+        ["sweep", "--config=swept.py", "--workdir=w", "--trial=3"],
+        "--trial=3: there are trials 0 to 2",
+    ),
+    "sweep metric": (
+        ["sweep", "--config=swept.py", "--workdir=w", "--metric=fid"],
+        "--metric=fid: computed are ssim, psnr, mae",
+    ),
+    "sweep without validation": (
+        ["sweep", "--config=swept.py", "--workdir=w", "--config.data.dir=data"],
+        "data has no validation pairs .*--validation",
     ),
     "empty folder": (
         ["prepare_data", "--x=empty", "--y=t2", "--out=new"],
@@ -222,7 +293,7 @@ def test_unknown_config_key_is_named_with_the_nearest(place):
     assert not (place / "w2").exists()
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "translate", "prepare_data"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "translate", "prepare_data", "sweep"])
 def test_help_needs_no_jax(place, name):
     # what makes --help slow; the time itself is not asserted on a shared machine
     code = (

@@ -135,8 +135,10 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
             config_lib.validate(config)
         except (InputError, TypeError) as error:
             raise InputError(f"{where} {trial}: {error}") from error
-        if config in configs:
-            raise InputError(f"trials {configs.index(config)} and {index} of sweep() are equal")
+        values = config_lib.flatten(config)
+        for other, earlier in enumerate(configs):
+            if config_lib.flatten(earlier) == values:
+                raise InputError(f"trials {other} and {index} of sweep() are equal")
         configs.append(config.lock())
     return Sweep(base, [dict(trial) for trial in trials], configs)
 

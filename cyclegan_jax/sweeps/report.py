@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from cyclegan_jax import page
 from cyclegan_jax.data import loading
 from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
+from cyclegan_jax.files import write_whole
 from cyclegan_jax.run import SAMPLES
 from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
@@ -76,7 +77,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
         page.heading("Samples"),
         *_samples(workdir, settings),
     ]
-    page.write(workdir / HTML, page.page(f"Sweep {workdir.name}", body))
+    write_whole(workdir / HTML, page.page(f"Sweep {workdir.name}", body))
     print(f"written to {workdir / CSV} and {workdir / HTML}")
 
 

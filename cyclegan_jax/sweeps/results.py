@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclegan_jax import InputError, page
+from cyclegan_jax import InputError
 from cyclegan_jax.evaluate import DIRECTIONS
+from cyclegan_jax.files import write_whole
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
 from cyclegan_jax.writer import METRICS, read_metrics
@@ -121,7 +122,7 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
         numbers = [r.score(metric, direction) for direction, metric in scores]
         shown = ["" if n is None else f"{n:.6g}" for n in numbers]
         writer.writerow([r.index, r.status, *r.values.values(), *shown, r.message])
-    page.write(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def _read(sweep: Sweep, workdir: Path, index: int) -> Result:

@@ -7,7 +7,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import jax
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.data import loading
+from cyclegan_jax.files import write_whole
 from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.programs import Programs
 from cyclegan_jax.run import DivergedError, Run
@@ -98,9 +98,7 @@ def claim(sweep: Sweep, workdir: Path) -> None:
                     + "; ".join(changed)
                 )
             return
-        temporary = path.with_suffix(".part")
-        temporary.write_text(text)
-        os.replace(temporary, path)
+        write_whole(path, text)
     except OSError as error:
         raise InputError(
             f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
@@ -192,10 +190,8 @@ def _groups(sweep: Sweep, left: Sequence[int], together: int) -> Iterator[list[i
 
 
 def _write_end(workdir: Path, index: int, status: str, message: str) -> None:
-    path = trial_folder(workdir, index) / _END
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps({"status": status, "message": message}))
-    os.replace(temporary, path)
+    end = {"status": status, "message": message}
+    write_whole(trial_folder(workdir, index) / _END, json.dumps(end))
 
 
 def _shown(sweep: Sweep, index: int) -> str:
