@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         print("stopped and saved; go on with the same command")
         return _STOPPED
     if _TRIAL.value is None:
-        report.collect(sweep, workdir, _METRIC.value, path)
+        chosen = [f"--config={path}", *(f"--config.{k}={v}" for k, v in overridden.items())]
+        report.collect(sweep, workdir, _METRIC.value, chosen)
     return 0
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -171,7 +172,8 @@ def test_sigterm_saves_and_the_same_command_goes_on(place):
 
 
 def test_a_killed_sweep_goes_on_and_answers(place):
-    arguments = ["--config=swept.py", "--workdir=sweep", *SMALL_PHANTOM]
+    swept = ["--config=swept.py", *SMALL_PHANTOM]
+    arguments = [*swept, "--workdir=sweep"]
     listed = script(place, "sweep", *arguments, "--dry_run")
     assert listed.returncode == 0, listed.stderr
     assert "3 trials" in listed.stdout
@@ -198,7 +200,8 @@ def test_a_killed_sweep_goes_on_and_answers(place):
     assert "3 trials: 3 done" in rest.stdout
     command_line = re.search("python (scripts/train.py .*)", rest.stdout)
     assert command_line is not None
-    assert "--config=swept.py --workdir=runs/best --config.loss.cycle_weight=" in command_line[1]
+    assert command_line[1].startswith(f"scripts/train.py --workdir=runs/best {shlex.join(swept)}")
+    assert re.search(r" --config\.loss\.cycle_weight=(5|10|20)\.0$", command_line[1])
     for name in ("sweep.html", "sweep.csv"):
         assert (place / "sweep" / name).stat().st_size
         (place / "sweep" / name).unlink()

@@ -117,7 +117,7 @@ def test_a_failed_trial_is_recorded_and_the_rest_go_on(
     assert [status for status, _ in ends] == [runner.FAILED, runner.DONE, runner.DONE]
     assert "step 1: loss" in ends[0][1]
     assert "trial 0: step 1: loss" in capsys.readouterr().out
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     out = capsys.readouterr().out
     assert "3 trials: 1 failed, 2 done" in out
     assert "Failed trials" in (tmp_path / "sweep.html").read_text()
@@ -269,11 +269,11 @@ def test_the_answer_for_any_kind_of_sweep(config, tmp_path, declared, monkeypatc
     sweep = expand(config, declared)
     count = len(sweep.trials)
     write_trials(sweep, tmp_path, [0.5 + 0.4 * i / count for i in range(count)])
-    monkeypatch.setattr(report, "_test_scores", lambda *_: None)
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    monkeypatch.setattr(report, "_test_scores", lambda *_: [])
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     out = capsys.readouterr().out
     assert f"{count} trials: {count} done" in out
-    assert "python scripts/train.py --config=configs/mine.py --workdir=runs/best" in out
+    assert "python scripts/train.py --workdir=runs/best --config=mine.py --config.steps=2" in out
     text = (tmp_path / "sweep.html").read_text()
     assert text.count("<img alt=") == text.count("data:image/png;base64,")
     assert not re.search(r'(src|href)="http', text)
@@ -287,17 +287,17 @@ def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys)
     sweep = expand(config, {WEIGHT: (5.0, 10.0), "seed": (0, 1)})
     runner.claim(sweep, tmp_path)
     runner.run(sweep, tmp_path, only=0)
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     assert "4 trials: 1 done, 3 unfinished" in capsys.readouterr().out
     assert not list(tmp_path.rglob("scores.json"))  # the choice is not made yet
     runner.run(sweep, tmp_path)
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     best = results.ranked(results.read(sweep, tmp_path), "ssim")[0]
     scored = {path.parents[2].name for path in tmp_path.rglob("scores.json")}
     assert scored == {f"{r.index:03d}" for r in best.results}
     assert "Its test scores: 1 subjects" in (tmp_path / "sweep.html").read_text()
     capsys.readouterr()
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     assert "on the test pairs" not in capsys.readouterr().out
     assert f"--config.{WEIGHT}={best.values[WEIGHT]}" in (tmp_path / "sweep.html").read_text()
 
@@ -305,5 +305,5 @@ def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys)
 def test_collecting_nothing_says_so(config, tmp_path, capsys):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     runner.claim(sweep, tmp_path)
-    report.collect(sweep, tmp_path, "ssim", "configs/mine.py")
+    report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     assert "nothing to rank yet" in capsys.readouterr().out

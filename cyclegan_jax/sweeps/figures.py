@@ -105,7 +105,7 @@ def _heat_map(
     middle = np.nanmean([np.nanmin(means), np.nanmax(means)]) if np.isfinite(means).any() else 0
     digits = 2 if metric == "psnr" else 3
     for (row, column), scores in cells.items():
-        text = f"{statistics.fmean(scores):.{digits}f}" if scores else "failed"
+        text = f"{statistics.fmean(scores):.{digits}f}" if scores else "none"
         if len(scores) > 1:
             text += f"\n± {statistics.stdev(scores):.{digits}f}"
         dark = bool(scores) and statistics.fmean(scores) < middle

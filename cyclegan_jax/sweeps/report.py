@@ -25,7 +25,7 @@ _HEADER = ("SSIM T1→T2", "SSIM T2→T1", "PSNR T1→T2", "PSNR T2→T1")
 _COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
 
 
-def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
+def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str]) -> None:
     """Writes `sweep.csv` and `sweep.html` and prints the ranking.
 
     Settings are ranked by `metric` of the validation pairs at the last step, the mean of both
@@ -36,7 +36,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
       sweep: of `workdir`.
       workdir: with any number of trials done.
       metric: "ssim", "psnr" or "mae"; see `results.check_metric`.
-      config_file: named in the command that trains the best setting.
+      config_flags: `--config=…` and its overrides, for the command that trains the best setting.
     """
     found = results.read(sweep, workdir)
     results.write_csv(found, workdir / CSV)
@@ -48,10 +48,10 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
     if not done:
         print(f"nothing to rank yet; {workdir / CSV} lists the trials")
         return
-    command = _command(settings[0], config_file)
-    tests = None
+    command = _command(settings[0], config_flags)
+    tests = [page.paragraph("Test pairs are scored when all trials have ended.")]
     if results.UNFINISHED not in states:
-        tests = _test_scores(sweep, workdir, settings[0])
+        tests = _tests(_test_scores(sweep, workdir, settings[0]))
     rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
     header = ["setting", *_HEADER, f"ranked by {metric}"]
     print(_text([header, *rows]))
@@ -64,7 +64,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
         page.heading("Which values"),
         page.paragraph(f"Best: {settings[0].name}. To train it:"),
         page.code(command),
-        *_tests(tests),
+        *tests,
         *_maps(settings),
         page.table(header, rows),
         *_failures(found),
@@ -81,25 +81,25 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_file: str) -> None:
     print(f"written to {workdir / CSV} and {workdir / HTML}")
 
 
-def _command(setting: Setting, config_file: str) -> str:
-    overrides = [f"--config.{key}={_flag(value)}" for key, value in setting.values.items()]
-    words = ["python", "scripts/train.py", f"--config={config_file}", "--workdir=runs/best"]
-    return shlex.join([*words, *overrides])
+def _command(setting: Setting, config_flags: Sequence[str]) -> str:
+    values = [f"--config.{key}={_flag(value)}" for key, value in setting.values.items()]
+    words = ["python", "scripts/train.py", "--workdir=runs/best", *config_flags]
+    return shlex.join([*words, *values])
 
 
 def _flag(value: Any) -> str:
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 
-def _test_scores(sweep: Sweep, workdir: Path, best: Setting) -> list[dict[str, Any]] | None:
-    """`{direction: {metric: {mean, sd, n}}}` for each seed, or None without test pairs."""
+def _test_scores(sweep: Sweep, workdir: Path, best: Setting) -> list[dict[str, Any]]:
+    """`{direction: {metric: {mean, sd, n}}}` for each seed; nothing without test pairs."""
     found = []
     for result in best.results:
         if result.status != DONE:
             continue
         config = sweep.configs[result.index]
         if not loading.open_data(config).has("test_x"):
-            return None
+            return []
         folder = trial_folder(workdir, result.index)
         path = folder / "eval" / str(config.steps) / "scores.json"
         if not path.exists():
@@ -109,10 +109,9 @@ def _test_scores(sweep: Sweep, workdir: Path, best: Setting) -> list[dict[str, A
     return found
 
 
-def _tests(tests: list[dict[str, Any]] | None) -> list[str]:
+def _tests(tests: list[dict[str, Any]]) -> list[str]:
     if not tests:
-        why = "there are none" if tests is None else "they are scored when all trials have ended"
-        return [page.paragraph(f"Test pairs: {why}.")]
+        return [page.paragraph("The data set has no test pairs.")]
 
     def cell(direction: str, metric: str) -> str:
         means = [test[direction][metric]["mean"] for test in tests]
