@@ -1,10 +1,10 @@
-"""BrainWeb slices at 64x64 over lambda and the identity ratio: 9 trials, one seed.
+"""BrainWeb slices at 64x64 over lambda and the identity ratio: 9 settings, two seeds, 18 trials.
 
     python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
         --unpaired=shared --out=data/brainweb43_val
     python scripts/sweep.py --config=configs/sweep_brainweb43.py --workdir=runs/sweep_brainweb43
 
-Expected time on two cores: 20 minutes. Expected scores: docs/results.md.
+Expected time on two cores: 40 minutes. Expected scores: docs/results.md.
 """
 
 from pathlib import Path
@@ -26,5 +26,9 @@ def get_config() -> Config:
 
 
 def sweep() -> dict[str, Any]:
-    """Every combination."""
-    return {"loss.cycle_weight": (5.0, 15.0, 45.0), "loss.identity_ratio": (0.0, 0.25, 1.0)}
+    """Every combination; all settings with the first seed, then all with the second."""
+    return {
+        "seed": (0, 1),
+        "loss.cycle_weight": (5.0, 15.0, 45.0),
+        "loss.identity_ratio": (0.0, 0.25, 1.0),
+    }

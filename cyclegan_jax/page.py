@@ -15,7 +15,7 @@ img { max-width: 100%; height: auto; } figure { margin: 1rem 0; }
 figcaption { color: #555; font-size: 0.9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.9rem; }
 td, th { padding: 0.2rem 0.7rem; border-bottom: 1px solid #ddd; text-align: right; }
-td:first-child, th:first-child { text-align: left; }
+td:first-child, th:first-child { text-align: left; } td + td { white-space: nowrap; }
 pre { background: #f4f4f4; padding: 0.8rem; overflow-x: auto; }
 @media print {
   .wide, pre { overflow: visible; white-space: pre-wrap; }

@@ -22,10 +22,11 @@ from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
 from cyclegan_jax.state import Hyperparameters, TrainState
-from cyclegan_jax.writer import Writer
+from cyclegan_jax.writer import METRICS, Writer, read_metrics
 
 CONFIG = "config.json"
 SAMPLES = "samples"
+_SCORED = "eval/t1_to_t2/ssim"
 _SAMPLE_ROWS = 4
 _SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
@@ -158,12 +159,21 @@ class Run:
         every = (c.log_every, c.sample_every, c.eval_every, c.save_every)
         return any(due(step, n, is_last) for n in every)
 
-    def on_due(self, state: TrainState, step: int, is_last: bool, hurry: bool) -> None:
+    def needs_state(self, step: int, is_last: bool) -> bool:
+        """Whether that work is more than logging losses."""
+        c = self.config
+        return any(due(step, n, is_last) for n in (c.sample_every, c.eval_every, c.save_every))
+
+    def on_due(self, state: TrainState | None, step: int, is_last: bool, hurry: bool) -> None:
         """Saves before it writes anything else, so that a full disk costs no step.
 
-        In a `hurry`, before the process is killed, it only saves.
+        In a `hurry`, before the process is killed, it only saves. The state may be None where
+        `needs_state` is false.
         """
         c = self.config
+        if state is None:
+            self._log(step)
+            return
         summarised = None
         if self._evaluator is not None and not hurry and due(step, c.eval_every, is_last):
             summarised = self._evaluator.summary(state.generators)
@@ -179,6 +189,18 @@ class Run:
         if due(step, c.sample_every, is_last):
             self._sample(state, step)
         self._rate_from = (step, time.perf_counter())  # the rate is that of training alone
+
+    def is_scored(self) -> bool:
+        """Whether the scores of the last step are in the metrics."""
+        path = self.workdir / METRICS
+        lines = read_metrics(self.workdir) if path.exists() else []
+        return any(line["step"] == self.config.steps and _SCORED in line for line in lines)
+
+    def score(self, state: TrainState) -> None:
+        """Writes the scores of the last step, which a kill after its save has lost."""
+        self.begin(self.config.steps)
+        if self._evaluator is not None:
+            self._log_scores(self._evaluator.summary(state.generators), self.config.steps)
 
     def add(self, step: int, terms: dict[str, Any]) -> None:
         """Counts the loss terms of `step`.

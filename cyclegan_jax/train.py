@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,10 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
             print(f"{workdir} is trained: {config.steps} steps are done")
             return True
         with Interruption() as interruption:
-            step = loop([run], [state], programs.parallel, programs.train_step, interruption)
+            devices, train_step = programs.parallel, programs.train_step
+            step = loop([run], [state], devices, train_step, interruption, lambda run: None)
+        if run.failure is not None:
+            raise run.failure
     if step < config.steps:
         print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
         print("  " + shlex.join(sys.orig_argv))
@@ -61,6 +64,7 @@ def loop(
     devices: Parallel | Trials,
     train_step: TrainStep,
     interruption: Interruption,
+    failed: Callable[[Run], None],
 ) -> int:
     """Trains runs of one shape in step until their last step or an interruption.
 
@@ -70,13 +74,11 @@ def loop(
       devices: that the states and batches are placed on.
       train_step: compiled for `devices`.
       interruption: looked at once a step.
+      failed: called with a run whose loss is not finite (`run.failure`); it is left out from then
+        on.
 
     Returns:
-      The number of steps done.
-
-    Raises:
-      DivergedError: of the only run. Of several, one whose loss is not finite is left out from
-        then on; the last to fail raises.
+      The number of steps done: all of them, or fewer after an interruption or when all runs failed.
     """
     step, steps = int(states[0].step), runs[0].config.steps
     state = devices.place_state(devices.stack(states))
@@ -92,11 +94,9 @@ def loop(
             for i, run in list(going.items()):
                 try:
                     run.add(number, terms[i])
-                except DivergedError as error:
+                except DivergedError:
                     del going[i]
-                    if not going:
-                        raise
-                    tqdm.write(f"{run.label}{error}", file=sys.stdout)
+                    failed(run)
 
     with _progress(step, steps) as progress:
         for batches in zip(*(run.begin(step) for run in runs), strict=True):
@@ -112,14 +112,15 @@ def loop(
             stop = interruption.requested and not is_last
             if stop or any(run.is_due(step, is_last) for run in going.values()):
                 read()
-                shown = devices.unstack(state)
+                needed = stop or any(run.needs_state(step, is_last) for run in going.values())
+                shown = devices.unstack(state) if needed else [None] * len(runs)
                 for i, run in going.items():
                     if stop or run.is_due(step, is_last):
                         run.on_due(shown[i], step, is_last, stop)
-                loss = next(iter(going.values())).loss
-                progress.set_postfix_str(f"generators' loss {loss:.3f}", refresh=False)
+                for run in list(going.values())[:1]:
+                    progress.set_postfix_str(f"generators' loss {run.loss:.3f}", refresh=False)
             progress.update()
-            if is_last or stop:
+            if is_last or stop or not going:
                 break
     for run in going.values():
         run.wait()

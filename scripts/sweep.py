@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     from cyclegan_jax.sweeps import grammar, report, results, runner  # late: --help is quick
 
     results.check_metric(_METRIC.value)
+    if _COLLECT.value and _TRIAL.value is not None:
+        raise InputError("give either --collect or --trial, not both")
     path = config_flags.get_config_filename(flags.FLAGS["config"])
     overridden = config_flags.get_override_values(flags.FLAGS["config"])
     module = config_lib.load_file(path)
@@ -45,10 +47,12 @@ def main(arguments: list[str]) -> int:
     sweep = grammar.expand(_CONFIG.value, module.sweep(), list(overridden))
     workdir = Path(_WORKDIR.value)
     print(runner.listing(sweep), flush=True)
-    runner.check(sweep, _TRIAL.value, _TOGETHER.value)
+    digests = runner.check(sweep, _TRIAL.value, _TOGETHER.value)
+    if _COLLECT.value and not (workdir / runner.SWEEP).exists():
+        raise InputError(f"{workdir} holds no sweep to collect")
+    runner.claim(sweep, workdir, digests, new=not _DRY_RUN.value)
     if _DRY_RUN.value:
         return 0
-    runner.claim(sweep, workdir)
     if not _COLLECT.value and not runner.run(sweep, workdir, _TRIAL.value, _TOGETHER.value):
         print("stopped and saved; go on with the same command")
         return _STOPPED

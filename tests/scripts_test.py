@@ -256,6 +256,14 @@ ERRORS = {
         ["sweep", "--config=swept.py", "--workdir=w", "--metric=fid"],
         "--metric=fid: computed are ssim, psnr, mae",
     ),
+    "nothing to collect": (
+        ["sweep", "--config=swept.py", "--workdir=w", *SMALL_PHANTOM, "--collect"],
+        "w holds no sweep to collect",
+    ),
+    "collect or trial": (
+        ["sweep", "--config=swept.py", "--workdir=w", "--collect", "--trial=1"],
+        "give either --collect or --trial",
+    ),
     "sweep without validation": (
         ["sweep", "--config=swept.py", "--workdir=w", "--config.data.dir=data"],
         "data has no validation pairs .*--validation",

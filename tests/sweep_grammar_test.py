@@ -43,6 +43,12 @@ def test_draws_are_reproducible_and_log_uniform():
     assert {trial[RATIO] for trial in trials} == {0.0, 0.5}
 
 
+@pytest.mark.parametrize("values", [(), 5, "bce"])
+def test_draws_need_a_range_or_values(values):
+    with pytest.raises(InputError, match=r"'loss\.adversarial' has"):
+        draws(3, 0, {"loss.adversarial": values})
+
+
 def test_log_uniform_needs_positive_bounds():
     with pytest.raises(InputError, match="needs 0 < low < high"):
         log_uniform(0, 1)
@@ -90,6 +96,16 @@ def test_keys_are_those_that_change(tiny):
 def test_bad_sweeps_are_refused(tiny, declared, words):
     with pytest.raises(InputError, match=words if "\\" in words else re.escape(words)):
         expand(tiny, declared)
+
+
+def test_overrides_make_the_base_the_trial(tiny):
+    declared = {RATIO: (0.5,), WEIGHT: (1.0, 2.0), "seed": (0, 1), "steps": (6,)}
+    sweep = expand(tiny, declared)
+    assert sweep.overrides(3) == {RATIO: 0.5, WEIGHT: 2.0, "steps": 6}
+    config = tiny.copy_and_resolve_references()
+    config.update_from_flattened_dict(sweep.overrides(3) | {"seed": 1})
+    assert config == sweep.configs[3].copy_and_resolve_references().unlock()
+    assert expand(tiny, {"seed": (3,)}).overrides(0) == {"seed": 3}
 
 
 def test_a_key_of_the_command_line_that_is_swept_is_refused(tiny):

@@ -15,7 +15,8 @@ from cyclegan_jax.data.mri_slices import Dataset, open_dataset, prepare
 from cyclegan_jax.data.sources import phantom_source
 from cyclegan_jax.runtime import cache_folder
 
-_KEPT_BYTES = 2**30  # training images of both domains, decoded; larger data sets are read anew
+# Training images of both domains, decoded, in every process that reads; larger sets are read anew.
+_KEPT_BYTES = 2**30
 
 
 def open_data(config: Config) -> Dataset:

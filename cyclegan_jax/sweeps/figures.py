@@ -19,25 +19,29 @@ _LARGEST_GRID = 12  # values of a key that a heat map still shows readably
 def score_map(settings: Sequence[Setting], metric: str, name: str) -> Figure | None:
     """Scores over the first two swept keys: a heat map, or points where values are many.
 
-    Further keys are averaged over. None when nothing but the seed is swept.
+    Further keys are averaged over; a single one is drawn as a line. None when nothing but the seed
+    is swept.
     """
     keys = list(settings[0].values)[:2]
     if not keys:
         return None
-    figure = Figure(figsize=(13, 4))
+    figure = Figure(figsize=(10, 3.4))
     figure.suptitle(f"{name}, validation" + _averaged(settings, keys))
     for axes, (direction, title) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
         axes.set_title(title)
         cells = _cells(settings, keys, metric, direction)
+        if len(keys) == 1:
+            _line(axes, cells)
+            axes.set_xlabel(keys[0])
+            continue
         rows, columns = (sorted({cell[i] for cell in cells}, key=_order) for i in (0, 1))
-        if max(len(rows), len(columns)) <= _LARGEST_GRID and 2 * len(cells) > len(rows) * len(
-            columns
-        ):
+        largest, full = max(len(rows), len(columns)), len(rows) * len(columns)
+        if largest <= _LARGEST_GRID and 2 * len(cells) > full:
             _heat_map(axes, cells, rows, columns, metric)
         else:
             _points(axes, cells)
         axes.set_ylabel(keys[0])
-        axes.set_xlabel(keys[1] if len(keys) > 1 else "")
+        axes.set_xlabel(keys[1])
     figure.tight_layout()
     return figure
 
@@ -51,11 +55,7 @@ def curves(settings: Sequence[Setting], metric: str) -> Figure:
         label = setting.name
         for result in setting.results:
             both = [result.curves[f"{direction}/{metric}"] for direction in DIRECTIONS]
-            points = [
-                (step, (a + b) / 2)
-                for (step, a), (other, b) in zip(*both, strict=False)
-                if step == other
-            ]
+            points = [(step, (a + b) / 2) for (step, a), (_, b) in zip(*both, strict=True)]
             if points:
                 axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
                 label = "_"  # one entry in the legend for all seeds
@@ -67,31 +67,48 @@ def curves(settings: Sequence[Setting], metric: str) -> Figure:
 
 
 def corners(settings: Sequence[Setting]) -> list[Setting]:
-    """The settings nearest to the extremes of the first two keys, and the best and worst."""
+    """The best and the worst setting, and those nearest to the extremes of the first two keys."""
     keys = list(settings[0].values)[:2]
+    places = {}  # of each value of a key, from 0 to 1 by rank
+    for key in keys:
+        values = sorted({_plain(s.values[key]) for s in settings}, key=_order)
+        places[key] = {v: i / max(len(values) - 1, 1) for i, v in enumerate(values)}
     chosen = {settings[0].name: settings[0]}
-    for extremes in itertools.product((min, max), repeat=len(keys)):
-        wanted = [
-            extreme((s.values[key] for s in settings), key=_order)
-            for extreme, key in zip(extremes, keys, strict=True)
-        ]
-        match = next((s for s in settings if [s.values[k] for k in keys] == wanted), None)
-        if match is not None:
-            chosen.setdefault(match.name, match)
+    for corner in itertools.product((0, 1), repeat=len(keys)):
+
+        def distance(setting: Setting, corner: tuple[int, ...] = corner) -> float:
+            here = (places[key][_plain(setting.values[key])] for key in keys)
+            return sum(abs(a - b) for a, b in zip(here, corner, strict=True))
+
+        nearest = min(settings, key=distance)
+        chosen.setdefault(nearest.name, nearest)
     chosen.setdefault(settings[-1].name, settings[-1])
     return list(chosen.values())
 
 
 def _cells(
     settings: Sequence[Setting], keys: Sequence[str], metric: str, direction: str | None
-) -> dict[tuple[Any, Any], list[float]]:
-    """Scores of all seeds (and of further keys' values) for each pair of values."""
-    cells: dict[tuple[Any, Any], list[float]] = {}
+) -> dict[tuple[Any, ...], list[float]]:
+    """Scores for the keys' values: of each seed, or of each setting's mean where keys are left."""
+    cells: dict[tuple[Any, ...], list[float]] = {}
     for setting in settings:
-        values = [_plain(setting.values[key]) for key in keys]
-        row, column = (*values, "")[:2]
-        cells.setdefault((row, column), []).extend(setting.scores(metric, direction))
+        scores = setting.scores(metric, direction)
+        if len(setting.values) > len(keys) and scores:
+            scores = [statistics.fmean(scores)]
+        cells.setdefault(tuple(_plain(setting.values[key]) for key in keys), []).extend(scores)
     return cells
+
+
+def _line(axes: Axes, cells: dict[tuple[Any, ...], list[float]]) -> None:
+    """Means, with bars of one sd where there are several scores."""
+    scored = sorted(((cell[0], scores) for cell, scores in cells.items() if scores), key=_first)
+    values = [value for value, _ in scored]
+    if not all(isinstance(value, int | float) for value in values):
+        values = [str(value) for value in values]
+    sds = [statistics.stdev(scores) if len(scores) > 1 else 0.0 for _, scores in scored]
+    means = [statistics.fmean(scores) for _, scores in scored]
+    axes.errorbar(values, means, yerr=sds, fmt=".-", capsize=3)
+    axes.grid(alpha=0.3)
 
 
 def _heat_map(
@@ -136,6 +153,10 @@ def _points(axes: Axes, cells: dict[Any, list[float]]) -> None:
 def _averaged(settings: Sequence[Setting], keys: Sequence[str]) -> str:
     rest = [key for key in settings[0].values if key not in keys]
     return f" (mean over {', '.join(rest)})" if rest else ""
+
+
+def _first(pair: tuple[Any, list[float]]) -> Any:
+    return _order(pair[0])
 
 
 def _plain(value: Any) -> Any:

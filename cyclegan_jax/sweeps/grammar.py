@@ -17,6 +17,7 @@ and single values, as the functions here make them:
 """
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ import numpy as np
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.config import Config
+
+SEED = "seed"
 
 Trial = dict[str, Any]  # dotted config keys and their values
 Draw = Callable[[np.random.Generator], Any]
@@ -51,6 +54,11 @@ def zipped(values: Mapping[str, Sequence[Any]]) -> list[Trial]:
 def draws(count: int, seed: int, values: Mapping[str, Draw | Sequence[Any]]) -> list[Trial]:
     """`count` random trials; a key has a `log_uniform` range, or values to choose from."""
     rng = np.random.default_rng(seed)
+    chosen = {key: value for key, value in values.items() if not callable(value)}
+    lists = dict(zip(chosen, _listed(chosen), strict=True))
+    for key, several in lists.items():
+        if not several:
+            raise InputError(f"draws(): {key!r} has no value")
 
     def drawn(value: Draw | Sequence[Any]) -> Any:
         return value(rng) if callable(value) else value[int(rng.integers(len(value)))]
@@ -82,11 +90,25 @@ class Sweep:
     trials: list[Trial]
     configs: list[Config]
 
-    @property
+    @functools.cached_property
+    def flat(self) -> list[dict[str, Any]]:
+        """`config.flatten` of every trial's config."""
+        return [config_lib.flatten(config) for config in self.configs]
+
+    @functools.cached_property
     def keys(self) -> list[str]:
         """The keys that take more than one value, in the order of their declaration."""
         keys = dict.fromkeys(key for trial in self.trials for key in trial)
-        return [key for key in keys if len({str(self.value(i, key)) for i in self.indices}) > 1]
+        return [key for key in keys if len({str(flat[key]) for flat in self.flat}) > 1]
+
+    def overrides(self, trial: int) -> dict[str, Any]:
+        """What makes the base config this trial's, without a swept seed."""
+        base = config_lib.flatten(self.base)
+        return {
+            key: value
+            for key, value in self.flat[trial].items()
+            if value != base[key] and not (key == SEED and SEED in self.keys)
+        }
 
     @property
     def indices(self) -> range:
@@ -95,7 +117,7 @@ class Sweep:
 
     def value(self, trial: int, key: str) -> Any:
         """What `key` is in a trial, whether it changes it or not."""
-        return config_lib.flatten(self.configs[trial])[key]
+        return self.flat[trial][key]
 
 
 def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep:
@@ -119,6 +141,7 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
     if not trials:
         raise InputError("sweep() has no trial: every key needs at least one value")
     configs: list[Config] = []
+    seen: dict[str, int] = {}
     for index, trial in enumerate(trials):
         where = f"trial {index} of sweep()"
         for key in trial:
@@ -135,10 +158,9 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
             config_lib.validate(config)
         except (InputError, TypeError) as error:
             raise InputError(f"{where} {trial}: {error}") from error
-        values = config_lib.flatten(config)
-        for other, earlier in enumerate(configs):
-            if config_lib.flatten(earlier) == values:
-                raise InputError(f"trials {other} and {index} of sweep() are equal")
+        earlier = seen.setdefault(config_lib.to_json(config), index)
+        if earlier != index:
+            raise InputError(f"trials {earlier} and {index} of sweep() are equal")
         configs.append(config.lock())
     return Sweep(base, [dict(trial) for trial in trials], configs)
 

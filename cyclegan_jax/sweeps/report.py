@@ -21,6 +21,7 @@ from cyclegan_jax.sweeps.runner import DONE, trial_folder
 
 CSV = "sweep.csv"
 HTML = "sweep.html"
+TEST = "test.json"
 _HEADER = ("SSIM T1→T2", "SSIM T2→T1", "PSNR T1→T2", "PSNR T2→T1")
 _COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
 
@@ -46,12 +47,14 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     summary = f"{len(found)} trials: " + ", ".join(f"{n} {s}" for s, n in states.items())
     print(summary)
     if not done:
-        print(f"nothing to rank yet; {workdir / CSV} lists the trials")
+        body = [page.paragraph(f"{summary}."), *_failures(found)]
+        write_whole(workdir / HTML, page.page(f"Sweep {workdir.name}", body))
+        print(f"nothing to rank yet; {workdir / CSV} and {workdir / HTML} list the trials")
         return
-    command = _command(settings[0], config_flags)
+    command = _command(sweep, settings[0], config_flags)
     tests = [page.paragraph("Test pairs are scored when all trials have ended.")]
     if results.UNFINISHED not in states:
-        tests = _tests(_test_scores(sweep, workdir, settings[0]))
+        tests = _tests(test_scores(sweep, workdir, settings[0], metric), metric)
     rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
     header = ["setting", *_HEADER, f"ranked by {metric}"]
     print(_text([header, *rows]))
@@ -81,8 +84,9 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     print(f"written to {workdir / CSV} and {workdir / HTML}")
 
 
-def _command(setting: Setting, config_flags: Sequence[str]) -> str:
-    values = [f"--config.{key}={_flag(value)}" for key, value in setting.values.items()]
+def _command(sweep: Sweep, setting: Setting, config_flags: Sequence[str]) -> str:
+    overrides = sweep.overrides(setting.results[0].index)
+    values = [f"--config.{key}={_flag(value)}" for key, value in overrides.items()]
     words = ["python", "scripts/train.py", "--workdir=runs/best", *config_flags]
     return shlex.join([*words, *values])
 
@@ -91,41 +95,50 @@ def _flag(value: Any) -> str:
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 
-def _test_scores(sweep: Sweep, workdir: Path, best: Setting) -> list[dict[str, Any]]:
-    """`{direction: {metric: {mean, sd, n}}}` for each seed; nothing without test pairs."""
-    found = []
+def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict[str, Any]:
+    """What the best setting's trials score on the test pairs; they are scored once in a sweep.
+
+    Returns:
+      `{"metric", "setting", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`, what is in
+      `<workdir>/test.json` and may come from an earlier choice; no trials without test pairs.
+    """
+    path = workdir / TEST
+    if path.exists():
+        return json.loads(path.read_text())
+    trials = {}
     for result in best.results:
-        if result.status != DONE:
-            continue
         config = sweep.configs[result.index]
-        if not loading.open_data(config).has("test_x"):
-            return []
-        folder = trial_folder(workdir, result.index)
-        path = folder / "eval" / str(config.steps) / "scores.json"
-        if not path.exists():
+        if result.status == DONE and loading.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
-            evaluate(folder, "latest")
-        found.append(json.loads(path.read_text())[PROTOCOL])
+            folder = trial_folder(workdir, result.index)
+            scored = evaluate(folder, "latest", config.data.dir) / "scores.json"
+            trials[result.index] = json.loads(scored.read_text())[PROTOCOL]
+    found = {"metric": metric, "setting": best.name, "trials": trials}
+    if trials:
+        write_whole(path, json.dumps(found, indent=1))
     return found
 
 
-def _tests(tests: list[dict[str, Any]]) -> list[str]:
+def _tests(found: dict[str, Any], metric: str) -> list[str]:
+    tests = list(found["trials"].values())
     if not tests:
         return [page.paragraph("The data set has no test pairs.")]
 
-    def cell(direction: str, metric: str) -> str:
-        means = [test[direction][metric]["mean"] for test in tests]
+    def cell(direction: str, name: str) -> str:
+        means = [test[direction][name]["mean"] for test in tests]
         sd = f" ± {statistics.stdev(means):.3f}" if len(means) > 1 else ""
         return f"{statistics.fmean(means):.3f}{sd}"
 
     rows = [
-        [name, *(cell(name, metric) for metric in ("ssim", "psnr", "mae"))] for name in tests[0]
+        [direction, *(cell(direction, name) for name in ("ssim", "psnr", "mae"))]
+        for direction in tests[0]
     ]
     n = tests[0][DIRECTIONS[0]]["ssim"]["n"]
+    again = "" if found["metric"] == metric else " Another choice is not scored again."
     return [
         page.paragraph(
-            f"Its test scores: {n} subjects, mean ± sd over {len(tests)} seed(s). Test pairs took "
-            "no part in the choice."
+            f"Test scores of {found['setting']}, chosen by {found['metric']}: {n} subjects, "
+            f"mean ± sd over {len(tests)} seed(s). Test pairs took no part in the choice.{again}"
         ),
         page.table(["direction", "SSIM", "PSNR / dB", "MAE"], rows),
     ]
@@ -137,7 +150,7 @@ def _maps(settings: Sequence[Setting]) -> list[str]:
         figure = figures.score_map(settings, metric, name)
         if figure is not None:
             scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
-            parts.append(_picture(figure, f"{name} of every setting. {scores}", f"{name}."))
+            parts.append(_picture(figure, f"{name} of every setting. {scores}", f"Validation {name}."))
     return parts
 
 

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,10 @@ from typing import Any
 from cyclegan_jax import InputError
 from cyclegan_jax.evaluate import DIRECTIONS
 from cyclegan_jax.files import write_whole
-from cyclegan_jax.sweeps.grammar import Sweep
+from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
 from cyclegan_jax.writer import METRICS, read_metrics
 
-SEED = "seed"
 UNFINISHED = "unfinished"
 _BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # whether higher or lower is better
 
@@ -30,6 +30,7 @@ class Result:
     """
 
     index: int
+    steps: int
     values: dict[str, Any]
     status: str
     message: str
@@ -41,11 +42,16 @@ class Result:
         return tuple((k, _hashable(v)) for k, v in self.values.items() if k != SEED)
 
     def score(self, metric: str, direction: str | None = None) -> float | None:
-        """Of the last step, the mean of both directions or one; None unless the trial is done."""
+        """Of the last step, the mean of both directions or one.
+
+        None unless the trial is done and the score is a finite number.
+        """
         if self.status != DONE:
             return None
         names = [direction] if direction else DIRECTIONS
-        return statistics.fmean(self.curves[f"{name}/{metric}"][-1][1] for name in names)
+        curves = (dict(self.curves[f"{name}/{metric}"]) for name in names)
+        score = statistics.fmean(curve.get(self.steps, math.nan) for curve in curves)
+        return score if math.isfinite(score) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +81,11 @@ class Setting:
         if not scores:
             return "none"
         digits = 2 if metric == "psnr" else 3
-        mean = f"{statistics.fmean(scores):.{digits}f}"
-        return mean if len(scores) == 1 else f"{mean} ± {statistics.stdev(scores):.{digits}f}"
+        text = f"{statistics.fmean(scores):.{digits}f}"
+        if len(scores) > 1:
+            text += f" ± {statistics.stdev(scores):.{digits}f}"
+        missing = len(scores) < len(self.results)
+        return f"{text} ({len(scores)} of {len(self.results)} seeds)" if missing else text
 
 
 def check_metric(metric: str) -> None:
@@ -101,7 +110,7 @@ def ranked(results: Sequence[Result], metric: str) -> list[Setting]:
 
     def order(setting: Setting) -> tuple[bool, bool, float]:
         scores = setting.scores(metric)
-        failed = any(r.status not in (DONE, UNFINISHED) for r in setting.results)
+        failed = any(r.status != UNFINISHED and r.score(metric) is None for r in setting.results)
         mean = statistics.fmean(scores) if scores else 0.0
         return not scores, failed, -_BETTER[metric] * mean
 
@@ -139,7 +148,7 @@ def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
         for metric in _BETTER
     }
     values = {key: sweep.value(index, key) for key in sweep.keys}
-    return Result(index, values, status, message, curves)
+    return Result(index, sweep.configs[index].steps, values, status, message, curves)
 
 
 def _hashable(value: Any) -> Any:

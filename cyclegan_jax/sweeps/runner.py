@@ -6,6 +6,7 @@
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 
 import jax
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, checkpoint
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.data import loading
 from cyclegan_jax.files import write_whole
 from cyclegan_jax.interruption import Interruption
+from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.programs import Programs
-from cyclegan_jax.run import DivergedError, Run
+from cyclegan_jax.run import Run
+from cyclegan_jax.state import TrainState
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.train import loop
 
@@ -48,12 +51,15 @@ def listing(sweep: Sweep) -> str:
     return "\n".join([f"{len(lines)} trials", *lines])
 
 
-def check(sweep: Sweep, only: int | None, together: int) -> None:
+def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
     """Looks at everything that could stop a trial, before the first one trains.
 
+    Returns:
+      A digest of each trial's data set, for `claim`.
+
     Raises:
-      InputError: a trial number there is not, more trials at once than devices, unusable data, or
-        data without validation pairs to rank the trials by.
+      InputError: a trial number there is not, more trials at once than devices, a batch that the
+        devices cannot share, unusable data, or data without validation pairs to rank the trials by.
     """
     if only is not None and only not in sweep.indices:
         raise InputError(f"--trial={only}: there are trials 0 to {len(sweep.trials) - 1}")
@@ -63,42 +69,53 @@ def check(sweep: Sweep, only: int | None, together: int) -> None:
             f"--parallel_trials={together}: there are {devices} local device(s), and a trial needs "
             "one of its own"
         )
-    for config in {config_lib.to_json(config): config for config in sweep.configs}.values():
-        Programs(config, jax.local_devices()[:1] if together > 1 else None)
+    digests, checked = [], set()
+    for config in sweep.configs:
+        if together == 1:
+            Parallel(config.parallel).check_batch_size(config.batch_size)
         dataset = loading.open_data(config)
         if loading.monitoring_split(dataset) != "val":
             raise InputError(
                 f"{dataset.folder} has no validation pairs to rank the trials by (test pairs must "
                 "not choose); prepare it with --validation"
             )
+        manifest = json.dumps(dataset.manifest, sort_keys=True)
+        digests.append(hashlib.sha256(manifest.encode()).hexdigest())
+        pairs = (digests[-1], config.image_size, config.data.fit)
+        if pairs not in checked:
+            loading.paired_images(config, dataset, "val")  # raises where pairs do not match
+            checked.add(pairs)
+    return digests
 
 
-def claim(sweep: Sweep, workdir: Path) -> None:
+def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = True) -> None:
     """Makes `workdir` this sweep's, or checks that it is.
+
+    Args:
+      sweep: to be trained there.
+      workdir: made if need be.
+      digests: of the trials' data, as `check` returns them.
+      new: whether a folder that holds no sweep is made one; otherwise nothing is written.
 
     Raises:
       InputError: it holds another sweep or a run, or cannot be written.
     """
     path = workdir / SWEEP
-    declared = {"config": sweep.base.to_dict(), "trials": sweep.trials}
+    declared = {"config": sweep.base.to_dict(), "trials": sweep.trials, "data": list(digests)}
     text = json.dumps(declared, indent=1)
+    if (workdir / "config.json").exists():
+        raise InputError(f"{workdir} holds a single run; use a new --workdir")
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        if (workdir / "config.json").exists():
-            raise InputError(f"{workdir} holds a single run; use a new --workdir")
         if path.exists():
-            old = json.loads(path.read_text())
-            changed = config_lib.differences(old["config"], sweep.base)
-            new = json.loads(text)["trials"]
-            if old["trials"] != new:
-                changed.append(f"trials: {_first_difference(old['trials'], new)}")
+            changed = _changes(json.loads(path.read_text()), json.loads(text), sweep)
             if changed:
                 raise InputError(
                     f"{workdir} holds another sweep; use a new --workdir, or undo: "
                     + "; ".join(changed)
                 )
-            return
-        write_whole(path, text)
+        elif new:
+            workdir.mkdir(parents=True, exist_ok=True)
+            write_whole(path, text)
     except OSError as error:
         raise InputError(
             f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
@@ -124,18 +141,18 @@ def run(sweep: Sweep, workdir: Path, only: int | None = None, together: int = 1)
     """
     wanted = sweep.indices if only is None else [only]
     left = [i for i in wanted if ending(workdir, i) is None]
-    programs: dict[str, Programs] = {}
+    shape, programs = "", None
     with Interruption() as interruption:
-        for group in _groups(sweep, left, together):
+        for group in _groups(sweep, workdir, left, together):
             if interruption.requested:
                 return False
             for i in group:
                 print(f"trial {i} of {len(sweep.trials)}: {_shown(sweep, i)}", flush=True)
-            key = config_lib.shape(sweep.configs[group[0]])
-            if key not in programs:
-                devices = jax.local_devices()[:1] if together > 1 else None
-                programs[key] = Programs(sweep.configs[group[0]], devices)
-            if not _train(sweep, workdir, group, programs[key], interruption):
+            config = sweep.configs[group[0]]
+            if programs is None or config_lib.shape(config) != shape:
+                shape = config_lib.shape(config)
+                programs = Programs(config, jax.local_devices()[:1] if together > 1 else None)
+            if not _train(sweep, workdir, group, programs, interruption):
                 return False
     return True
 
@@ -156,37 +173,58 @@ def _train(
             for i in group
         ]
         steps = runs[0].config.steps
-        common = set.intersection(*(set(run.saved_steps()) for run in runs))
-        start = max(common, default=None)
-        step = steps
-        if start != steps:
+        start = max(runs[0].saved_steps(), default=None)
+        if start == steps:  # killed after its last save
+            for run in runs:
+                if not run.is_scored():
+                    run.score(run.state(start))
+            step = steps
+        else:
             if start is not None:
                 print(f"resuming from step {start}", flush=True)
             devices, train_step = programs.parallel, programs.train_step
+            states: list[TrainState] = [runs[0].state(start)]
             if len(runs) > 1:
                 devices, train_step = programs.together(len(runs))
-            try:
-                step = loop(
-                    runs, [run.state(start) for run in runs], devices, train_step, interruption
-                )
-            except DivergedError as error:
-                print(f"{runs[-1].label}{error}", flush=True)
-    for index, run in zip(group, runs, strict=True):
-        if run.failure is not None:
-            _write_end(workdir, index, FAILED, str(run.failure))
-        elif step == steps:
+                # on the host, where they take no room from the first device's trial
+                states = [jax.device_get(run.state(start)) for run in runs]
+            numbers = dict(zip(map(id, runs), group, strict=True))
+
+            def failed(run: Run) -> None:
+                print(f"{run.label}{run.failure}", flush=True)
+                _write_end(workdir, numbers[id(run)], FAILED, str(run.failure))
+
+            step = loop(runs, states, devices, train_step, interruption, failed)
+    going = [i for i, run in zip(group, runs, strict=True) if run.failure is None]
+    if step == steps:
+        for index in going:
             _write_end(workdir, index, DONE, "")
-    return step == steps
+    return step == steps or not going
 
 
-def _groups(sweep: Sweep, left: Sequence[int], together: int) -> Iterator[list[int]]:
-    """Trials to train at once: of one shape, at most `together`, in their order."""
-    by_shape: dict[str, list[int]] = {}
+def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], together: int) -> Iterator[list[int]]:
+    """Trials to train at once: of one shape, saved at one step, at most `together`, in order."""
+    alike: dict[tuple[str, int], list[int]] = {}
     for index in left:
-        by_shape.setdefault(config_lib.shape(sweep.configs[index]), []).append(index)
-    for members in by_shape.values():
+        saved = _newest_step(trial_folder(workdir, index))
+        alike.setdefault((config_lib.shape(sweep.configs[index]), saved), []).append(index)
+    for members in alike.values():
         for start in range(0, len(members), together):
             yield members[start : start + together]
+
+
+def _newest_step(folder: Path) -> int:
+    saved = (folder / checkpoint.FOLDER).glob("[0-9]*")
+    return max((int(path.name) for path in saved if path.name.isdecimal()), default=0)
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any], sweep: Sweep) -> list[str]:
+    changed = config_lib.differences(old["config"], sweep.base)
+    if old["trials"] != new["trials"]:
+        changed.append(f"trials: {_first_difference(old['trials'], new['trials'])}")
+    elif old["data"] != new["data"]:
+        changed.append("the data set has other images")
+    return changed
 
 
 def _write_end(workdir: Path, index: int, status: str, message: str) -> None:
