@@ -4,9 +4,11 @@ import csv
 import json
 import re
 
+import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.sweeps import figures, report, results, runner
 from cyclegan_jax.sweeps.grammar import expand
 
@@ -34,10 +36,10 @@ def write_trials(sweep, workdir, scores):
         }
         lines = [] if score is None else [{"step": 1, **values}, {"step": 2, **values}]
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
-        end = {
-            "status": "failed" if score is None else "done",
-            "message": "broke" * (score is None),
-        }
+        (folder / "samples").mkdir()
+        save_grid(folder / "samples" / "step_0000002.png", [[np.zeros((8, 8))]], [])
+        failed = score is None
+        end = {"status": "failed" if failed else "done", "message": "broke" if failed else ""}
         (folder / "end.json").write_text(json.dumps(end))
 
 

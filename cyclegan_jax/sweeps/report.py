@@ -150,7 +150,9 @@ def _maps(settings: Sequence[Setting]) -> list[str]:
         figure = figures.score_map(settings, metric, name)
         if figure is not None:
             scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
-            parts.append(_picture(figure, f"{name} of every setting. {scores}", f"Validation {name}."))
+            parts.append(
+                _picture(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
+            )
     return parts
 
 
