@@ -62,8 +62,10 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
             return _original(*args, **kwargs)
 
         monkeypatch.setattr(parallel, name, traced)
-    rates = "optimizer.generator_learning_rate"
-    declared = [{WEIGHT: 5.0}, {WEIGHT: 10.0, RATIO: 0.0}, {"seed": 1}, {rates: 1e-3}]
+    rates = [f"optimizer.{name}_learning_rate" for name in ("generator", "discriminator")]
+    # the second has the base's identity weight
+    declared = [{}, {WEIGHT: 5.0, RATIO: 0.75}, {RATIO: 0.0}, {"seed": 1}]
+    declared += [{rate: 1e-3} for rate in rates]
     sweep = expand(config, declared)
     runner.claim(sweep, tmp_path / "sweep", DIGESTS)
     assert runner.run(sweep, tmp_path / "sweep")
