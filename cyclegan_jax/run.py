@@ -234,10 +234,11 @@ class Run:
         }
 
     def _log(self, step: int) -> None:
-        since, then = self._rate_from
+        (since, then), now = self._rate_from, time.perf_counter()
+        self._rate_from = (step, now)
         losses = {f"loss/{name}": value for name, value in self._averages.result().items()}
         self.loss = losses["loss/generators_total"]
-        rate = (step - since) / (time.perf_counter() - then)
+        rate = (step - since) / (now - then)
         self._writer.scalars(step, losses | {"steps_per_second": rate})
 
     def _log_scores(self, summarised: Summary, step: int) -> None:

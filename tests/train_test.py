@@ -1,5 +1,6 @@
 """The loop in one process: files, exact resume, interruption, divergence, refused workdirs."""
 
+import itertools
 import json
 import os
 import signal
@@ -137,6 +138,17 @@ def test_divergence_names_step_and_term_and_keeps_the_checkpoint(config, tmp_pat
     with pytest.raises(InputError, match=r"step 5: loss .*cycle_x.* not finite.*step 4 is kept"):
         train.train(config, tmp_path / "run")
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(final_state(config, tmp_path / "run")))
+
+
+def test_the_logged_rate_is_that_since_the_last_log(config, tmp_path, monkeypatch):
+    times = itertools.chain([0.0], itertools.count(100.0))  # a long first step
+    monkeypatch.setattr(run_lib.time, "perf_counter", lambda: next(times))
+    config.log_every, config.eval_every = 1, 100
+    config.sample_every = config.save_every = 100
+    train.train(config, tmp_path / "run")
+    rates = [m["steps_per_second"] for m in read_metrics(tmp_path / "run") if "loss/cycle_x" in m]
+    assert rates[0] == pytest.approx(1 / 100)
+    assert min(rates[1:]) > 0.1
 
 
 def test_due_counts_the_last_step_once():
