@@ -23,6 +23,7 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.programs import Programs
 from cyclegan_jax.state import Hyperparameters, build_recipe, init_params
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm
@@ -50,15 +51,15 @@ def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str
 
 def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]:
     """Times `steps` training steps on random images; with `profile` a trace of three is written."""
-    recipe, parallel = build_recipe(config), Parallel(config.parallel)
-    parallel.check_batch_size(config.batch_size)
+    programs = Programs(config)
+    parallel = programs.parallel
     started = time.perf_counter()
-    state = jax.block_until_ready(parallel.compile_create_state(config, recipe)(config.seed))
+    state = jax.block_until_ready(programs.create_state(config.seed))
     init_seconds = time.perf_counter() - started
     batch = parallel.place_batch(_random_batch(config))
     hyper = parallel.place_state(Hyperparameters.of(config))
     started = time.perf_counter()
-    train_step: Any = parallel.compile_train_step(recipe)
+    train_step: Any = programs.train_step
     step = train_step.lower(state, batch, hyper).compile()
     compile_seconds = time.perf_counter() - started
 

@@ -31,6 +31,11 @@ Summary = dict[str, dict[str, dict[str, Any]]]  # {direction: {metric: {mean, sd
 PerImage = dict[str, dict[str, np.ndarray]]  # {direction: {metric: [N]}}
 
 
+def scalar_name(direction: str, metric: str) -> str:
+    """What a score is called in `metrics.jsonl` and TensorBoard."""
+    return f"eval/{direction}/{metric}"
+
+
 def compile_translators(recipe: Recipe, parallel: Parallel) -> tuple[Translate, Translate]:
     """G and F on any number of host images."""
     m = recipe.modules

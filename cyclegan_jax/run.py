@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grain
 import jax
 import numpy as np
 from tqdm import tqdm
@@ -16,8 +17,8 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.evaluate import Evaluator, Summary, mean_score, table
-from cyclegan_jax.files import write_whole
+from cyclegan_jax.evaluate import DIRECTIONS, Evaluator, Summary, mean_score, scalar_name, table
+from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
@@ -26,7 +27,6 @@ from cyclegan_jax.writer import METRICS, Writer, read_metrics
 
 CONFIG = "config.json"
 SAMPLES = "samples"
-_SCORED = "eval/t1_to_t2/ssim"
 _SAMPLE_ROWS = 4
 _SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
@@ -57,7 +57,7 @@ def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
         without a config, or cannot be written.
     """
     path = workdir / CONFIG
-    try:
+    with writing_workdir(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
             try:
@@ -75,10 +75,6 @@ def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
         if (workdir / "checkpoints").exists() and not path.exists():
             raise InputError(f"{workdir} has checkpoints but no {CONFIG}; use a new --workdir")
         write_whole(path, config_lib.to_json(config))
-    except OSError as error:
-        raise InputError(
-            f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
-        ) from error
 
 
 class Run:
@@ -135,6 +131,12 @@ class Run:
 
     def begin(self, step: int) -> Iterator[dict[str, np.ndarray]]:
         """Opens what training writes to; returns the batches from `step` on."""
+        batches = self._open()
+        self._rate_from = (step, time.perf_counter())
+        return pipeline.batches(batches, step, self.config.data.workers)
+
+    def _open(self) -> grain.MapDataset:
+        """The writer, the pairs that are scored and the samples; returns the training batches."""
         c = self.config
         self._writer = Writer(self.workdir)
         self._stack.callback(self._writer.close)
@@ -150,14 +152,11 @@ class Run:
             self._evaluator = Evaluator(self._programs.translators, pairs)
             chosen = np.linspace(0, len(pairs.names) - 1, _SAMPLE_ROWS).round().astype(int)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
-        self._rate_from = (step, time.perf_counter())
-        return pipeline.batches(batches, step, c.data.workers)
+        return batches
 
     def is_due(self, step: int, is_last: bool) -> bool:
         """Whether `on_due` has work after `step`."""
-        c = self.config
-        every = (c.log_every, c.sample_every, c.eval_every, c.save_every)
-        return any(due(step, n, is_last) for n in every)
+        return due(step, self.config.log_every, is_last) or self.needs_state(step, is_last)
 
     def needs_state(self, step: int, is_last: bool) -> bool:
         """Whether that work is more than logging losses."""
@@ -192,13 +191,13 @@ class Run:
 
     def is_scored(self) -> bool:
         """Whether the scores of the last step are in the metrics."""
-        path = self.workdir / METRICS
+        path, name = self.workdir / METRICS, scalar_name(DIRECTIONS[0], "ssim")
         lines = read_metrics(self.workdir) if path.exists() else []
-        return any(line["step"] == self.config.steps and _SCORED in line for line in lines)
+        return any(line["step"] == self.config.steps and name in line for line in lines)
 
     def score(self, state: TrainState) -> None:
         """Writes the scores of the last step, which a kill after its save has lost."""
-        self.begin(self.config.steps)
+        self._open()
         if self._evaluator is not None:
             self._log_scores(self._evaluator.summary(state.generators), self.config.steps)
 
@@ -243,7 +242,7 @@ class Run:
 
     def _log_scores(self, summarised: Summary, step: int) -> None:
         values = {
-            f"eval/{direction}/{metric}": value["mean"]
+            scalar_name(direction, metric): value["mean"]
             for direction, metrics in summarised.items()
             for metric, value in metrics.items()
         }

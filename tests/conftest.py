@@ -39,6 +39,20 @@ def tiny() -> Config:
 
 
 @pytest.fixture
+def _own_cache(tmp_path, monkeypatch):
+    """Phantoms are prepared for this test alone."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def swept(tiny, _own_cache) -> Config:
+    """A config of which a trial takes two steps."""
+    tiny.steps = 2
+    tiny.sample_every = tiny.save_every = 10
+    return tiny
+
+
+@pytest.fixture
 def batch() -> dict[str, np.ndarray]:
     """Random images of both domains, `[8, 16, 16, 1]`."""
     rng = np.random.default_rng(0)

@@ -34,7 +34,7 @@ RANKS = {
     "checkpoint": 4,
     "parallel": 5,
     "evaluate": 6,
-    "benchmark": 7,
+    "benchmark": 8,
     "programs": 7,
     "translate": 7,
     "run": 8,

@@ -17,10 +17,8 @@ DIGESTS = ["of some data"]
 
 
 @pytest.fixture
-def config(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny.steps = 2
-    return tiny
+def config(swept):
+    return swept
 
 
 def write_trials(sweep, workdir, scores):

@@ -21,11 +21,8 @@ DIGESTS = ["of some data"]
 
 
 @pytest.fixture
-def config(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    tiny.steps = 2
-    tiny.sample_every = tiny.save_every = 10
-    return tiny
+def config(swept):
+    return swept
 
 
 def final_state(config, folder):

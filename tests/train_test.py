@@ -19,8 +19,7 @@ from cyclegan_jax.writer import read_metrics
 
 
 @pytest.fixture
-def config(tiny, tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def config(tiny, _own_cache):
     return tiny
 
 

@@ -71,13 +71,7 @@ def folder_source(
                     f"{dtypes[domain]}; give both in one format"
                 )
         _refuse_leak(train, tests)
-        common = _common(tests)
-        if not common:
-            raise InputError(
-                f"no file name of {test_x} has a partner in {test_y}: a pair must have equal "
-                "names, apart from the suffix and a trailing _T1 or _T2"
-            )
-        splits = {f"test_{d}": [s for s in tests[d] if s.subject in common] for d in "xy"}
+        splits = _pairs(tests, test_x, test_y)
     for split, flag, chosen in (
         ("test", "--holdout", holdout),
         ("val", "--validation", validation),
@@ -176,6 +170,17 @@ def _read_volume(path: Path, subject: str, *, axis: str, min_head: float) -> Sca
 
 def _common(scans: dict[str, list[Scan]]) -> set[str]:
     return {s.subject for s in scans["x"]} & {s.subject for s in scans["y"]}
+
+
+def _pairs(tests: dict[str, list[Scan]], test_x: Path, test_y: Path) -> dict[str, list[Scan]]:
+    """The test splits: the scans of the subjects that both folders have."""
+    common = _common(tests)
+    if not common:
+        raise InputError(
+            f"no file name of {test_x} has a partner in {test_y}: a pair must have equal "
+            "names, apart from the suffix and a trailing _T1 or _T2"
+        )
+    return {f"test_{d}": [s for s in tests[d] if s.subject in common] for d in "xy"}
 
 
 def _refuse_leak(train: dict[str, list[Scan]], tests: dict[str, list[Scan]]) -> None:

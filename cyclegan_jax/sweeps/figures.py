@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cyclegan_jax.evaluate import DIRECTIONS
-from cyclegan_jax.sweeps.results import Setting
+from cyclegan_jax.sweeps.results import Setting, digits, mean_sd
 
 _PANELS = ((None, "mean of both"), (DIRECTIONS[0], "T1→T2"), (DIRECTIONS[1], "T2→T1"))
 _LARGEST_GRID = 12  # values of a key that a heat map still shows readably
@@ -120,11 +120,8 @@ def _heat_map(
             means[rows.index(row), columns.index(column)] = statistics.fmean(scores)
     axes.imshow(means, cmap="viridis", aspect="auto")
     middle = np.nanmean([np.nanmin(means), np.nanmax(means)]) if np.isfinite(means).any() else 0
-    digits = 2 if metric == "psnr" else 3
     for (row, column), scores in cells.items():
-        text = f"{statistics.fmean(scores):.{digits}f}" if scores else "none"
-        if len(scores) > 1:
-            text += f"\n± {statistics.stdev(scores):.{digits}f}"
+        text = mean_sd(scores, digits(metric), "\n") if scores else "none"
         dark = bool(scores) and statistics.fmean(scores) < middle
         axes.text(
             columns.index(column),

@@ -55,8 +55,7 @@ def draws(count: int, seed: int, values: Mapping[str, Draw | Sequence[Any]]) -> 
     """`count` random trials; a key has a `log_uniform` range, or values to choose from."""
     rng = np.random.default_rng(seed)
     chosen = {key: value for key, value in values.items() if not callable(value)}
-    lists = dict(zip(chosen, _listed(chosen), strict=True))
-    for key, several in lists.items():
+    for key, several in zip(chosen, _listed(chosen), strict=True):
         if not several:
             raise InputError(f"draws(): {key!r} has no value")
 

@@ -2,7 +2,6 @@
 
 import json
 import shlex
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -125,9 +124,7 @@ def _tests(found: dict[str, Any], metric: str) -> list[str]:
         return [page.paragraph("The data set has no test pairs.")]
 
     def cell(direction: str, name: str) -> str:
-        means = [test[direction][name]["mean"] for test in tests]
-        sd = f" ± {statistics.stdev(means):.3f}" if len(means) > 1 else ""
-        return f"{statistics.fmean(means):.3f}{sd}"
+        return results.mean_sd([test[direction][name]["mean"] for test in tests], 3)
 
     rows = [
         [direction, *(cell(direction, name) for name in ("ssim", "psnr", "mae"))]

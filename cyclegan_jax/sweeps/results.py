@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.evaluate import DIRECTIONS
+from cyclegan_jax.evaluate import DIRECTIONS, scalar_name
 from cyclegan_jax.files import write_whole
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
@@ -24,7 +24,7 @@ Curve = list[tuple[int, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One trial: the values of the swept keys, how it ended, and its validation curves.
+    """One trial: its length, the values of the swept keys, how it ended, and validation curves.
 
     `curves` has `(step, score)` for each "direction/metric", of validation subjects.
     """
@@ -80,12 +80,22 @@ class Setting:
         scores = self.scores(metric, direction)
         if not scores:
             return "none"
-        digits = 2 if metric == "psnr" else 3
-        text = f"{statistics.fmean(scores):.{digits}f}"
-        if len(scores) > 1:
-            text += f" ± {statistics.stdev(scores):.{digits}f}"
+        text = mean_sd(scores, digits(metric))
         missing = len(scores) < len(self.results)
         return f"{text} ({len(scores)} of {len(self.results)} seeds)" if missing else text
+
+
+def digits(metric: str) -> int:
+    """Decimals to show."""
+    return 2 if metric == "psnr" else 3
+
+
+def mean_sd(scores: Sequence[float], decimals: int, separator: str = " ") -> str:
+    """Mean ± sd as text; the mean alone of a single score."""
+    mean = f"{statistics.fmean(scores):.{decimals}f}"
+    if len(scores) == 1:
+        return mean
+    return f"{mean}{separator}± {statistics.stdev(scores):.{decimals}f}"
 
 
 def check_metric(metric: str) -> None:
@@ -142,7 +152,7 @@ def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
         f"{direction}/{metric}": sorted(
             (int(line["step"]), line[name])
             for line in lines
-            if (name := f"eval/{direction}/{metric}") in line
+            if (name := scalar_name(direction, metric)) in line
         )
         for direction in DIRECTIONS
         for metric in _BETTER

@@ -17,7 +17,7 @@ import jax
 from cyclegan_jax import InputError, checkpoint
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.data import loading
-from cyclegan_jax.files import write_whole
+from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.programs import Programs
@@ -105,7 +105,7 @@ def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = Tr
     text = json.dumps(declared, indent=1)
     if (workdir / "config.json").exists():
         raise InputError(f"{workdir} holds a single run; use a new --workdir")
-    try:
+    with writing_workdir(workdir):
         if path.exists():
             changed = _changes(json.loads(path.read_text()), json.loads(text), sweep)
             if changed:
@@ -116,10 +116,6 @@ def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = Tr
         elif new:
             workdir.mkdir(parents=True, exist_ok=True)
             write_whole(path, text)
-    except OSError as error:
-        raise InputError(
-            f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
-        ) from error
 
 
 def run(sweep: Sweep, workdir: Path, only: int | None = None, together: int = 1) -> bool:
