@@ -11,6 +11,7 @@ RANKS = {
     "convolution": 0,
     "files": 0,
     "page": 0,
+    "tables": 0,
     "config": 0,
     "losses": 0,
     "metrics": 0,

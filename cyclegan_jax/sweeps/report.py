@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from cyclegan_jax import page
+from cyclegan_jax import page, tables
 from cyclegan_jax.data import loading
 from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
 from cyclegan_jax.files import write_whole
@@ -17,6 +17,7 @@ from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.results import Result, Setting
 from cyclegan_jax.sweeps.runner import DONE, trial_folder
+from cyclegan_jax.tables import Table
 
 CSV = "sweep.csv"
 HTML = "sweep.html"
@@ -56,7 +57,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
         tests = _tests(test_scores(sweep, workdir, settings[0], metric), metric)
     rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
     header = ["setting", *_HEADER, f"ranked by {metric}"]
-    print(_text([header, *rows]))
+    print(tables.as_text(Table("", "", header, rows)))
     print(f"best, by {metric} of validation pairs: {settings[0].name}\n  {command}")
     body = [
         page.paragraph(
@@ -179,14 +180,3 @@ def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
 
 def _picture(figure: Figure, alternative: str, caption: str) -> str:
     return page.picture(page.png(figure), alternative, caption)
-
-
-def _text(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )

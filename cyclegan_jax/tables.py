@@ -1,0 +1,33 @@
+"""Tables of text: scores as a terminal prints them and a page shows them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Table(NamedTuple):
+    """Rows of cells under a header; `title` and `note` may be empty.
+
+    `note` says what one must know to read the numbers right: protocol, n, what they do not mean.
+    """
+
+    title: str
+    note: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def as_text(table: Table) -> str:
+    """Aligned lines for a terminal: the first column to the left, the others to the right."""
+    lines = [table.header, *table.rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    above = ": ".join(part for part in (table.title, table.note) if part)
+    return "\n".join(
+        ([above] if above else [])
+        + [
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            )
+            for line in lines
+        ]
+    )
