@@ -20,6 +20,31 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 
 @contextlib.contextmanager
+def written_beside(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Yields a hidden path beside `path`, renamed to `path` only if the block succeeds.
+
+    For libraries that write by path and choose the format by the suffix.
+
+    Raises:
+      InputError: `path` ends in none of `suffixes`, or it cannot be written.
+    """
+    suffix = next((s for s in suffixes if path.name.lower().endswith(s)), None)
+    if suffix is None:
+        kinds = " or ".join(suffixes)
+        raise InputError(f"{path}: cannot write this kind of file; name it {kinds}")
+    # Not tempfile: its 0600 mode would survive the renaming.
+    beside = path.with_name(f".{uuid.uuid4().hex[:12]}{suffix}")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error}); check folder and free space") from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+
+
+@contextlib.contextmanager
 def writing_workdir(workdir: Path) -> Iterator[None]:
     """Turns an `OSError` into an `InputError` that names the flag and the mend."""
     try:

@@ -11,10 +11,10 @@ import numpy as np
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
-from cyclegan_jax.data import volumes
+from cyclegan_jax.data import images, intensity, scans, volumes
 from cyclegan_jax.data.folders import subject_of
+from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.pipeline import fit, unfit
-from cyclegan_jax.data.volumes import IntensityRange
 from cyclegan_jax.evaluate import DIRECTIONS, load_generators
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_modules
@@ -63,25 +63,25 @@ class Translator:
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
         """Translates a uint8 or uint16 image `[H, W]`; the same type and shape come back."""
-        normalised = volumes.normalise(pixels, _image_range(pixels, self.source))
+        normalised = intensity.normalise(pixels, _image_range(pixels, self.source))
         out = _image_range(pixels, self.target)
-        limits = volumes.full_range(pixels.dtype)
-        values = volumes.denormalise(self.slices(normalised[None])[0], out)
+        limits = intensity.full_range(pixels.dtype)
+        values = intensity.denormalise(self.slices(normalised[None])[0], out)
         return np.clip(values.round(), *limits).astype(pixels.dtype)
 
-    def volume(self, data: np.ndarray, intensity: IntensityRange) -> np.ndarray:
+    def volume(self, data: np.ndarray, range_: IntensityRange) -> np.ndarray:
         """Translates a volume `[X, Y, Z]` in RAS+ slice by slice.
 
         Args:
           data: the whole volume.
-          intensity: what it is normalised by; see `volumes.volume_range`.
+          range_: what it is normalised by; see `intensity.volume_range`.
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
         """
-        stack = volumes.to_slices(volumes.normalise(data, intensity), self.axis)
+        stack = volumes.to_slices(intensity.normalise(data, range_), self.axis)
         translated = volumes.from_slices(self.slices(stack), self.axis)
-        return volumes.denormalise(translated, IntensityRange(*self.target["range"]))
+        return intensity.denormalise(translated, IntensityRange(*self.target["range"]))
 
 
 def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> Translator:
@@ -128,8 +128,8 @@ def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, 
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     pairs: list[tuple[Path, Path]] = []
-    for path in (p for entry in inputs for p in volumes.list_files(entry)):
-        suffix = path.name.removeprefix(volumes.stem(path))
+    for path in (p for entry in inputs for p in scans.list_scans(entry)):
+        suffix = path.name.removeprefix(scans.stem(path))
         suffix = ".png" if suffix.lower() in (".jpg", ".jpeg") else suffix
         pairs.append((path, out / f"{subject_of(path)}{_SUFFIX[direction]}{suffix}"))
     writers: dict[Path, Path] = {}
@@ -153,15 +153,15 @@ def translate_file(translator: Translator, source: Path, target: Path) -> None:
     Raises:
       InputError: the file cannot be read, used or written.
     """
-    if not volumes.is_volume(source):
-        volumes.write_image(target, translator.image(volumes.read_image(source)))
+    if scans.kind(source) == "image":
+        images.write_image(target, translator.image(images.read_image(source)))
         return
-    volume = volumes.read_volume(source)
+    volume = scans.read_volume(source)
     try:
-        intensity = volumes.volume_range(volume.data)
+        range_ = intensity.volume_range(volume.data)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
-    translated = translator.volume(volume.data, intensity)
+    translated = translator.volume(volume.data, range_)
     descrip = f"cyclegan_jax {__version__} {translator.direction} step {translator.step}"
     volumes.write_volume(target, translated, volume, descrip)
 
@@ -202,5 +202,5 @@ def _image_range(pixels: np.ndarray, domain: dict[str, Any]) -> IntensityRange:
     if domain["dtype"] == str(pixels.dtype):
         return IntensityRange(*domain["range"])
     if pixels.dtype == np.uint8:
-        return volumes.full_range(pixels.dtype)
+        return intensity.full_range(pixels.dtype)
     return IntensityRange(0.0, max(1.0, float(pixels.max())))

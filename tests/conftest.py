@@ -1,6 +1,8 @@
 """A strict test process: eight CPU devices, no silent rank promotion, warnings are errors."""
 
 import os
+import re
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -9,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -57,3 +60,14 @@ def batch() -> dict[str, np.ndarray]:
     """Random images of both domains, `[8, 16, 16, 1]`."""
     rng = np.random.default_rng(0)
     return {d: rng.uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32) for d in "xy"}
+
+
+@pytest.fixture
+def fails():
+    """Expects an InputError that names a path and says some words, in that order."""
+
+    def expect(path: Path, *words: str):
+        pattern = ".*".join(re.escape(word) for word in (str(path), *words))
+        return pytest.raises(InputError, match=pattern)
+
+    return expect

@@ -11,7 +11,7 @@ from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import mri_slices, volumes
+from cyclegan_jax.data import intensity, mri_slices
 from cyclegan_jax.data.folders import folder_source, subject_of
 from cyclegan_jax.data.sources import Source
 
@@ -194,7 +194,7 @@ def test_volumes_are_normalised_as_a_whole(tmp_path):
     Nifti1Image(data, np.eye(4)).to_filename(tmp_path / "x" / "a.nii.gz")
     source = folder_source(tmp_path / "x", volume_folder(tmp_path / "y", ["b"]))
     images = source.splits["train_x"][0].read().images
-    top = volumes.volume_range(data).high
+    top = intensity.volume_range(data).high
     assert images["a#003"].max() == pytest.approx(2 * 50 / top - 1, abs=1e-6)
     assert images["a#002"].max() == pytest.approx(2 * 100 / top - 1, abs=1e-6)
 
@@ -263,7 +263,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "nan": (save_volume("a.nii.gz", WITH_NAN), ("a.nii.gz", "1 voxels", "NaN", "set them")),
     "4-D": (
         save_volume("a.nii.gz", np.stack([head()] * 2, -1)),
-        ("a.nii.gz", "(10, 12, 8, 2)", "extract one frame"),
+        ("a.nii.gz", "(10, 12, 8, 2)", "pick one with --frame"),
     ),
 }
 

@@ -11,9 +11,9 @@ import pytest
 from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import loading
+from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.mri_slices import Dataset, prepare
 from cyclegan_jax.data.sources import Scan, ScanImages, Source
-from cyclegan_jax.data.volumes import IntensityRange
 
 
 def small_config() -> Config:

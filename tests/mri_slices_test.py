@@ -12,9 +12,9 @@ from PIL import Image
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import mri_slices
 from cyclegan_jax.data.folders import folder_source
+from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.mri_slices import open_dataset, prepare
 from cyclegan_jax.data.sources import Scan, ScanImages, Source
-from cyclegan_jax.data.volumes import IntensityRange
 
 SHAPE = (16, 20)
 

@@ -10,8 +10,8 @@ from absl import flags
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import pipeline
+from cyclegan_jax.data.intensity import to_storage
 from cyclegan_jax.data.pipeline import Augmentation, augmented, fit, paired_images, unfit
-from cyclegan_jax.data.volumes import to_storage
 
 PLAIN = Augmentation(views=1, flip=False, contrast=0.0, shift=0)
 ALL = Augmentation(views=1, flip=True, contrast=0.3, shift=2)

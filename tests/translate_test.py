@@ -15,7 +15,7 @@ from PIL import Image
 
 from cyclegan_jax import InputError
 from cyclegan_jax import translate as t
-from cyclegan_jax.data import volumes
+from cyclegan_jax.data import images, intensity, volumes
 
 UINT8 = {"dtype": "uint8", "range": [0.0, 255.0]}
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
@@ -192,12 +192,12 @@ def test_values_beyond_the_type_are_clipped_not_wrapped():
 def test_image_files(tmp_path, suffix):
     pixels = grey(np.uint8, 9, 14)
     Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
-    pixels = volumes.read_image(tmp_path / f"a{suffix}")  # what JPEG has made of it
+    pixels = images.read_image(tmp_path / f"a{suffix}")  # what JPEG has made of it
     ((source, target),) = t.plan([tmp_path / f"a{suffix}"], tmp_path / "out", "t1_to_t2")
     target.parent.mkdir()
     t.translate_file(translator(negation), source, target)
     assert target.suffix == (".png" if suffix == ".jpg" else suffix)
-    np.testing.assert_array_equal(volumes.read_image(target), 255 - pixels)
+    np.testing.assert_array_equal(images.read_image(target), 255 - pixels)
 
 
 # ---------------------------------------------------------------- volumes
@@ -231,7 +231,7 @@ def test_volumes_are_sliced_along_the_axis_of_training(axis, frames):
         return images
 
     assert translator(spy, axis=axis).volume(
-        head(9, 20, 14), volumes.volume_range(head(9, 20, 14))
+        head(9, 20, 14), intensity.volume_range(head(9, 20, 14))
     ).shape == (9, 20, 14)
 
 
@@ -245,12 +245,12 @@ def test_volumes_are_normalised_as_a_whole():
     data = head(20, 20, 20)
     data[:, :, 4] = np.where(data[:, :, 4] > 100, 500, 100)
     data[:, :, 5] = np.where(data[:, :, 5] > 100, 200, 100)
-    translator(spy).volume(data, volumes.volume_range(data))
+    translator(spy).volume(data, intensity.volume_range(data))
 
 
 def test_volume_after_training_on_images_is_in_their_range():
     result = translator(source=UINT16, target=UINT16).volume(
-        head(9, 20, 14), volumes.volume_range(head(9, 20, 14))
+        head(9, 20, 14), intensity.volume_range(head(9, 20, 14))
     )
     assert result.min() == pytest.approx(0, abs=1e-3)
     assert result.max() == pytest.approx(4000)
@@ -355,7 +355,7 @@ def test_success_counts_no_failure(tmp_path, fake):
     paths = [tmp_path / "a.png", tmp_path / "v.nii"]
     assert t.translate(tmp_path / "run", "t1_to_t2", paths, tmp_path / "out") == 0
     assert fake[0][2] == "best"
-    np.testing.assert_array_equal(volumes.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
+    np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
     assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
 
 

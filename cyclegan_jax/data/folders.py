@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import volumes
+from cyclegan_jax.data import images, volumes
+from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise
+from cyclegan_jax.data.scans import kind, list_scans, read_volume, stem
 from cyclegan_jax.data.sources import Scan, ScanImages, Source, volume_images
-from cyclegan_jax.data.volumes import IntensityRange
 
 # "sub-01_T1w", "IXI146-HH-1389-T2", "case3.t1": the trailing contrast is no part of the subject.
 # The separator is required: "patient1" and "patient2" are two subjects.
@@ -101,15 +102,15 @@ def folder_source(
 
 def subject_of(path: Path) -> str:
     """The file's name without suffix and trailing contrast; the whole stem if nothing is left."""
-    stem = volumes.stem(path)
-    return _CONTRAST.sub("", stem) or stem
+    name = stem(path)
+    return _CONTRAST.sub("", name) or name
 
 
 def _folder_scans(
     folder: Path, *, axis: str, min_head: float, like: IntensityRange | None = None
 ) -> tuple[list[Scan], str, IntensityRange | None]:
     """Scans, their stored type, and the range of images: `like` if given, None for volumes."""
-    files = volumes.list_files(folder)
+    files = list_scans(folder)
     by_subject: dict[str, Path] = {}
     for path in files:
         twin = by_subject.setdefault(subject_of(path), path)
@@ -118,7 +119,7 @@ def _folder_scans(
                 f"{twin} and {path.name} have the same subject {subject_of(path)!r}; rename one"
             )
     dtype, intensity = "float32", None
-    if volumes.is_volume(files[0]):
+    if kind(files[0]) == "volume":
         reader = functools.partial(_read_volume, axis=axis, min_head=min_head)
     else:
         dtype, own = _check_images(files)
@@ -130,10 +131,10 @@ def _folder_scans(
 
 def _check_images(files: Sequence[Path]) -> tuple[str, IntensityRange]:
     """Reads every image once, so that a bad one is named before anything is written."""
-    first = volumes.read_image(files[0])
+    first = images.read_image(files[0])
     highest = 0
     for path in files:
-        image = volumes.read_image(path)
+        image = images.read_image(path)
         if image.shape != first.shape:
             raise InputError(
                 f"{path} is {image.shape[1]}x{image.shape[0]} pixels but {files[0].name} is "
@@ -148,20 +149,18 @@ def _check_images(files: Sequence[Path]) -> tuple[str, IntensityRange]:
     if not highest:
         raise InputError(f"{files[0].parent}: every image is black")
     if first.dtype == np.uint8:
-        return "uint8", volumes.full_range(first.dtype)
+        return "uint8", full_range(first.dtype)
     return str(first.dtype), IntensityRange(0.0, float(highest))  # scanners use 10 to 15 bits
 
 
 def _read_image(path: Path, subject: str, *, intensity: IntensityRange) -> ScanImages:
-    image = volumes.normalise(volumes.read_image(path), intensity)
+    image = normalise(images.read_image(path), intensity)
     return ScanImages({subject: image}, intensity, (1, *image.shape))
 
 
 def _read_volume(path: Path, subject: str, *, axis: str, min_head: float) -> ScanImages:
     try:
-        return volume_images(
-            volumes.to_slices(volumes.read_volume(path).data, axis), subject, min_head
-        )
+        return volume_images(volumes.to_slices(read_volume(path).data, axis), subject, min_head)
     except InputError:
         raise
     except ValueError as error:

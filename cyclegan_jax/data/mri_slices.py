@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
+from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
 from cyclegan_jax.data.sources import Source
-from cyclegan_jax.data.volumes import IntensityRange, from_storage, to_storage
 from cyclegan_jax.pictures import save_grid
 
 MANIFEST = "manifest.json"

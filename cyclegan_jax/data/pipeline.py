@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.volumes import from_storage
+from cyclegan_jax.data.intensity import from_storage
 
 AIR = -1.0
 _IMAGES = 10**9  # more than any run; an endless repeat overflows where batches hold one image

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan_jax.data import volumes
+from cyclegan_jax.data.intensity import IntensityRange, foreground, normalise, volume_range
 from cyclegan_jax.data.phantom import make_phantom
-from cyclegan_jax.data.volumes import IntensityRange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +99,11 @@ def phantom_source(
 
 def volume_images(slices: np.ndarray, subject: str, min_head: float = 0.0) -> ScanImages:
     """Normalises a whole volume `[N, H, W]` at once, never slice by slice."""
-    intensity = volumes.volume_range(slices)
-    head = volumes.foreground(slices).mean(axis=(1, 2)) >= min_head
+    intensity = volume_range(slices)
+    head = foreground(slices).mean(axis=(1, 2)) >= min_head
     if not head.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
-    images = volumes.normalise(slices, intensity)
+    images = normalise(slices, intensity)
     names = (f"{subject}#{i:03d}" for i in range(len(images)))
     return ScanImages(
         {name: image for name, image, keep in zip(names, images, head, strict=True) if keep},

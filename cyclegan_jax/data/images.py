@@ -1,0 +1,66 @@
+"""Reading and writing of 2-D images. An ``InputError`` begins with the path, ends with the mend."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from cyclegan_jax import InputError
+from cyclegan_jax.files import written_beside
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_JPEG_GREY_TOLERANCE = 2  # grey levels by which chroma rounding can part the channels
+
+
+def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Read one grey image as uint8 or uint16 ``[H, W]``, turned upright by its EXIF orientation.
+
+    Palette and RGB(A) files are accepted when all their pixels are grey and opaque; 32-bit and
+    float files when every value is a whole number in 0..65535 (returned as uint16).
+    Raises InputError for a file that is unreadable, truncated, multi-page, coloured or transparent,
+    or does not fit 16 bits.
+    """
+    try:
+        # As a stream: by path, Pillow maps raw TIFFs to memory and garbles those to be turned.
+        with path.open("rb") as stream, Image.open(stream) as opened:
+            kind = opened.format
+            pages = getattr(opened, "n_frames", 1)
+            raw_mode = str([tile[3] for tile in opened.tile])
+            opened.load()  # decodes everything, so that truncation shows here
+            image = ImageOps.exif_transpose(opened)
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        raise InputError(f"{path}: cannot read the image ({error}); re-export it") from error
+    if pages > 1:
+        raise InputError(f"{path}: has {pages} pages; save volumes as NIfTI, images one per file")
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image)
+        # Compared before the cast, which is undefined for NaN and for values outside 16 bits.
+        if not np.all((values >= 0) & (values <= 65535) & (values == np.round(values))):
+            raise InputError(f"{path}: not all whole numbers in 0..65535; re-export as 16-bit grey")
+        return values.astype(np.uint16)
+    if ";16" in raw_mode:  # Pillow has silently halved the depth
+        raise InputError(f"{path}: 16-bit colour or alpha; re-export it as 16-bit grey")
+    if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):
+        raise InputError(f"{path}: pixel type {image.mode}; re-export it as 8- or 16-bit grey")
+    channels = np.asarray(image.convert("RGBA"))
+    if channels[..., 3].min() < 255:
+        raise InputError(f"{path}: is partly transparent; re-export it without alpha")
+    spread = np.ptp(channels[..., :3], axis=-1).max()
+    if spread > (_JPEG_GREY_TOLERANCE if kind == "JPEG" else 0):
+        raise InputError(f"{path}: coloured (channels differ by {spread}); re-export it as grey")
+    return np.asarray(Image.fromarray(channels).convert("L"))
+
+
+def write_image(path: Path, array: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+    """Write uint8 or uint16 ``[H, W]`` as PNG, TIFF or JPEG, chosen by the suffix; atomic.
+
+    Raises InputError for an unsupported suffix, 16-bit JPEG, or when the file cannot be written;
+    ValueError for another array.
+    """
+    if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"need uint8 or uint16 [H, W], got {array.dtype} {array.shape}")
+    if array.dtype == np.uint16 and path.name.lower().endswith((".jpg", ".jpeg")):
+        raise InputError(f"{path}: JPEG cannot hold 16 bits; write .png or .tif")
+    with written_beside(path, SUFFIXES) as beside:
+        Image.fromarray(np.ascontiguousarray(array)).save(beside)

@@ -1,0 +1,79 @@
+"""Intensities of scans: head mask, robust range, [-1, 1] and back, the stored 16 bits."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from cyclegan_jax import InputError
+
+
+class IntensityRange(NamedTuple):
+    """Source intensities that are mapped to -1 (``low``) and +1 (``high``)."""
+
+    low: float
+    high: float
+
+
+def check_values(path: Path, data: np.ndarray) -> None:
+    """Raises InputError, naming ``path``, for NaN, infinity or a constant."""
+    if bad := data.size - np.count_nonzero(np.isfinite(data)):
+        raise InputError(f"{path}: {bad} voxels are NaN or infinite; set them to the air value")
+    if data.min() == data.max():
+        raise InputError(f"{path}: every voxel is {data.flat[0]:g}; give a volume with contrast")
+
+
+def foreground(data: np.ndarray) -> NDArray[np.bool_]:
+    """Head mask: voxels more than a tenth of the way from air (1st) to the 99th percentile.
+
+    ``data`` is a whole volume of any shape and units, air darker than tissue. The mask is a plain
+    threshold: dark bone and air cavities inside the head are not in it. All False for a constant.
+    """
+    air, bright = np.percentile(data, (1, 99))
+    return data > air + 0.1 * (bright - air)
+
+
+def volume_range(data: np.ndarray) -> IntensityRange:
+    """Robust range of a volume: its 1st percentile (air), the 99.5th of its ``foreground``.
+
+    Raises ValueError when there is no foreground (constant or non-finite data).
+    """
+    if not (mask := foreground(data)).any():
+        raise ValueError("no foreground, the volume has no contrast; give a head on dark air")
+    return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[mask], 99.5)))
+
+
+def full_range(dtype: DTypeLike) -> IntensityRange:
+    """(0, 255) for uint8, (0, 65535) for uint16; ValueError for another type."""
+    high = {"uint8": 255.0, "uint16": 65535.0}.get(np.dtype(dtype).name)
+    if high is None:
+        raise ValueError(f"no full range for {dtype}")
+    return IntensityRange(0.0, high)
+
+
+def normalise(array: np.ndarray, range_: IntensityRange) -> NDArray[np.float32]:
+    """Map source intensities to float32 [-1, 1], clipping what lies outside ``range_``."""
+    low, high = map(float, range_)
+    return np.clip((array.astype(np.float32) - low) * (2 / (high - low)) - 1, -1, 1)
+
+
+def denormalise(array: np.ndarray, range_: IntensityRange) -> NDArray[np.float32]:
+    """Map [-1, 1] back to float32 source intensities; inverse of ``normalise`` where unclipped."""
+    low, high = map(float, range_)
+    return (array.astype(np.float32) + 1) * ((high - low) / 2) + low
+
+
+def to_storage(x: np.ndarray) -> NDArray[np.uint16]:
+    """[-1, 1] (clipped) to 0..65535, rounded; an 8-bit value v becomes exactly 257 v.
+
+    Raises ValueError for NaN or infinity, which have no integer.
+    """
+    if not np.isfinite(x).all():
+        raise ValueError("cannot store NaN or infinity")
+    return np.round((np.clip(x, -1, 1) + 1) * (65535 / 2)).astype(np.uint16)
+
+
+def from_storage(u: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """0..65535 to float32 [-1, 1]; inverse of ``to_storage``."""
+    return normalise(u, full_range(np.uint16))

@@ -1,0 +1,82 @@
+"""Tests of head mask, ranges and the stored 16 bits."""
+
+import numpy as np
+import pytest
+
+from cyclegan_jax.data import intensity
+
+SHAPE = (4, 5, 6)
+
+
+def head(noise: float = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A ball of 500..1000 in air of |noise|, and its mask."""
+    grid = np.indices((24, 24, 24)) - 11.5
+    mask = np.square(grid).sum(axis=0) < 81
+    rng = np.random.default_rng(1)
+    tissue = rng.uniform(500, 1000, mask.shape)
+    return np.where(mask, tissue, np.abs(rng.normal(0, noise, mask.shape))), mask
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1, 0), (0.001, 0), (3, -1024)])
+def test_foreground_and_range(scale, shift):
+    data, mask = head(noise=15)
+    data = data * scale + shift
+    assert np.array_equal(intensity.foreground(data), mask)
+    low, high = intensity.volume_range(data)
+    assert low == pytest.approx(shift, abs=5 * scale)
+    assert high == pytest.approx(997.5 * scale + shift, abs=5 * scale)
+
+
+def test_range_ignores_few_outliers_and_finds_a_small_head():
+    data, mask = head()
+    data[mask.nonzero()[0][0], 12, 12] = 1e6
+    assert intensity.volume_range(data).high < 1001
+    small = np.zeros((40, 40, 40))
+    small[:4, :4, :4] = 5
+    assert intensity.volume_range(small) == (0, 5)
+    assert intensity.foreground(small).sum() == 64
+
+
+def test_no_foreground():
+    assert not intensity.foreground(np.full(SHAPE, 3.0)).any()
+    for data in (np.full(SHAPE, 3.0), np.full(SHAPE, np.nan)):
+        with pytest.raises(ValueError, match="no foreground"):
+            intensity.volume_range(data)
+
+
+def test_full_range():
+    assert intensity.full_range(np.uint8) == (0, 255)
+    assert intensity.full_range(np.dtype(np.uint16)) == (0, 65535)
+    with pytest.raises(ValueError, match="float32"):
+        intensity.full_range(np.float32)
+
+
+def test_normalise_and_denormalise():
+    range_ = intensity.IntensityRange(-20, 180)
+    x = intensity.normalise(np.array([-300, -20, 80, 180, 999]), range_)
+    assert x.dtype == np.float32
+    assert x.tolist() == [-1, -1, 0, 1, 1]
+    inside = np.linspace(-20, 180, 101, dtype=np.float64)
+    back = intensity.denormalise(intensity.normalise(inside, range_), range_)
+    assert back.dtype == np.float32
+    np.testing.assert_allclose(back, inside, atol=2e-5)
+    # Computed ranges arrive as NumPy scalars, which would promote float32 to float64.
+    wide = intensity.IntensityRange(np.float64(-20), np.float64(180))
+    assert intensity.normalise(x, wide).dtype == intensity.denormalise(x, wide).dtype == np.float32
+
+
+def test_storage_is_exact():
+    eight = np.arange(256, dtype=np.uint8)
+    assert np.array_equal(
+        intensity.to_storage(intensity.normalise(eight, intensity.full_range(np.uint8))),
+        eight * np.uint16(257),
+    )
+    sixteen = np.arange(65536, dtype=np.uint16)
+    x = intensity.from_storage(sixteen)
+    assert x.dtype == np.float32
+    assert x.min() == -1
+    assert x.max() == 1
+    assert np.array_equal(intensity.to_storage(x), sixteen)
+    assert intensity.to_storage(np.array([-7.0, 7.0])).tolist() == [0, 65535]
+    with pytest.raises(ValueError, match="NaN"):
+        intensity.to_storage(np.array([np.nan]))
