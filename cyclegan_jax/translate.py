@@ -1,178 +1,126 @@
-"""Translates images and volumes of any size with a checkpoint; needs no training data."""
+"""Translates scans with a checkpoint and writes what came out; needs no training data."""
 
-import dataclasses
-import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from cyclegan_jax import InputError, __version__
-from cyclegan_jax import config as config_lib
-from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax import InputError
 from cyclegan_jax.data import images, intensity, scans, volumes
 from cyclegan_jax.data.folders import subject_of
-from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.data.pipeline import fit, unfit
-from cyclegan_jax.evaluate import DIRECTIONS, load_generators
-from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.state import build_modules
+from cyclegan_jax.preview import save_preview
+from cyclegan_jax.translator import Translator, load_translator
 
-_BATCH = 8
 _SUFFIX = {"t1_to_t2": "_T2", "t2_to_t1": "_T1"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Translator:
-    """One direction of one checkpoint.
-
-    Attributes:
-      direction: "t1_to_t2" or "t2_to_t1".
-      step: of the checkpoint.
-      generate: `[N, H, W, 1]` to `[N, H, W, 1]`, both in [-1, 1], at sizes the network takes.
-      multiple: height and width must divide by it.
-      image_size: the networks were trained at.
-      mode: of `pipeline.fit`, as in training.
-      axis: along which volumes are sliced.
-      source: stored type and intensity range of the training images of the source domain.
-      target: the same of the target domain.
-    """
-
-    direction: str
-    step: int
-    generate: Callable[[np.ndarray], np.ndarray]
-    multiple: int
-    image_size: int
-    mode: str
-    axis: str
-    source: dict[str, Any]
-    target: dict[str, Any]
-
-    def slices(self, images: np.ndarray) -> np.ndarray:
-        """Translates `[N, H, W]` in [-1, 1] of any size to the same shape."""
-        size = (images.shape[1], images.shape[2])
-        if self.mode == "resize":
-            frame = (self.image_size, self.image_size)
-        else:  # at least the training frame: instance norm sees the air around the head as well
-            height, width = (max(self.image_size, n + -n % self.multiple) for n in size)
-            frame = (height, width)
-        framed = np.stack([fit(image, frame, self.mode)[0] for image in images])
-        translated = self.generate(framed[..., None])[..., 0]
-        return np.stack([unfit(image, size, self.mode) for image in translated])
-
-    def image(self, pixels: np.ndarray) -> np.ndarray:
-        """Translates a uint8 or uint16 image `[H, W]`; the same type and shape come back."""
-        normalised = intensity.normalise(pixels, _image_range(pixels, self.source))
-        out = _image_range(pixels, self.target)
-        limits = intensity.full_range(pixels.dtype)
-        values = intensity.denormalise(self.slices(normalised[None])[0], out)
-        return np.clip(values.round(), *limits).astype(pixels.dtype)
-
-    def volume(self, data: np.ndarray, range_: IntensityRange) -> np.ndarray:
-        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice.
-
-        Args:
-          data: the whole volume.
-          range_: what it is normalised by; see `intensity.volume_range`.
-
-        Returns:
-          float32 of the same shape, in the target domain's reference range.
-        """
-        stack = volumes.to_slices(intensity.normalise(data, range_), self.axis)
-        translated = volumes.from_slices(self.slices(stack), self.axis)
-        return intensity.denormalise(translated, IntensityRange(*self.target["range"]))
-
-
-def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> Translator:
-    """Restores one generator of a run.
-
-    Raises:
-      InputError: no such direction or checkpoint.
-    """
-    if direction not in DIRECTIONS:
-        raise InputError(f"--direction={direction!r}: must be one of {', '.join(DIRECTIONS)}")
-    with Checkpoints(workdir) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        meta = checkpoints.meta(step)
-        config = config_lib.from_json(json.dumps(meta["config"]))
-        parallel = Parallel(config.parallel)
-        generators = load_generators(checkpoints, step, config, parallel)
-    name, source, target = (
-        ("generator_g", "x", "y") if direction == "t1_to_t2" else ("generator_f", "y", "x")
-    )
-    module, params = getattr(build_modules(config), name), getattr(generators, name)
-    compiled = parallel.compile_translate_step(module, _BATCH)
-    domains = meta["data"]["domains"]
-    return Translator(
-        direction=direction,
-        step=step,
-        generate=lambda images: compiled(params, images),
-        multiple=module.size_multiple,
-        image_size=config.image_size,
-        mode=config.data.fit,
-        axis=meta["data"]["axis"],
-        source=domains[source],
-        target=domains[target],
-    )
-
-
 def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, Path]]:
-    """Every file to read and the file to write for it, folders expanded.
+    """Every scan to read and the file to write for it, folders expanded.
 
-    The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG.
+    The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
+    becomes NIfTI.
 
     Raises:
-      InputError: nothing to do, two results share a file, or `out` is the folder of an input.
+      InputError: nothing to do, two results share a name, or `out` is the folder of an input.
     """
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     pairs: list[tuple[Path, Path]] = []
     for path in (p for entry in inputs for p in scans.list_scans(entry)):
+        if scans.kind(path) == "stack":
+            raise InputError(f"{path}: stacks are not translated; save it as NIfTI or as images")
         suffix = path.name.removeprefix(scans.stem(path))
         suffix = ".png" if suffix.lower() in (".jpg", ".jpeg") else suffix
-        pairs.append((path, out / f"{subject_of(path)}{_SUFFIX[direction]}{suffix}"))
+        suffix = ".nii.gz" if path.is_dir() else suffix
+        named = Path(os.path.abspath(path))  # a folder may be given as "."
+        pairs.append((path, out / f"{subject_of(named)}{_SUFFIX[direction]}{suffix}"))
     writers: dict[Path, Path] = {}
     for source, target in pairs:
-        if source.resolve().parent == out.resolve():
+        if out.resolve() in (source.resolve(), source.resolve().parent):
             raise InputError(
                 f"--out={out} is the folder of {source.name}: a translation could replace a scan "
                 "there; choose another"
             )
-        if writers.setdefault(target, source) != source:
+        # what is written beside a volume has one name, whatever the volume's suffix
+        written = _preview(target) if scans.kind(source) == "volume" else target
+        if writers.setdefault(written, source) != source:
             raise InputError(
-                f"{writers[target]} and {source} would both be written to {target}; "
+                f"{writers[written]} and {source} would both be written to {written}; "
                 "translate them into different folders"
             )
     return pairs
 
 
-def translate_file(translator: Translator, source: Path, target: Path) -> None:
-    """Translates one image or volume file.
+def translate_file(
+    translator: Translator,
+    source: Path,
+    target: Path,
+    frame: int | None = None,
+    cycle_error: bool = False,
+) -> None:
+    """Translates one image, NIfTI file or DICOM series' folder.
+
+    A volume also gets a preview PNG beside it.
+
+    Args:
+      translator: of one checkpoint and direction.
+      source: what to read.
+      target: the file to write.
+      frame: of a NIfTI file of several, from 0.
+      cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
 
     Raises:
-      InputError: the file cannot be read, used or written.
+      InputError: the scan cannot be read, used or written.
     """
     if scans.kind(source) == "image":
         images.write_image(target, translator.image(images.read_image(source)))
         return
-    volume = scans.read_volume(source)
+    volume = scans.read_volume(source, frame)
     try:
         range_ = intensity.volume_range(volume.data)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
     translated = translator.volume(volume.data, range_)
-    descrip = f"cyclegan_jax {__version__} {translator.direction} step {translator.step}"
-    volumes.write_volume(target, translated, volume, descrip)
+    volumes.write_volume(target, translated, volume, translator.descrip)
+    stem = scans.stem(target)
+    made, given = translator.direction.split("_to_")[::-1]
+    save_preview(
+        _preview(target),
+        [
+            intensity.normalise(volume.data, range_),
+            intensity.normalise(translated, translator.target_range),
+        ],
+        [f"{given.upper()}: {source.name}", f"{made.upper()} from it: {stem}"],
+        volume.spacing,
+    )
+    if cycle_error:
+        error = translator.cycle_error(volume.data, range_, translated)
+        subject = stem.removesuffix(_SUFFIX[translator.direction])
+        path = target.with_name(f"{subject}_cycle_error.nii.gz")
+        volumes.write_volume(path, error, volume, translator.descrip)
 
 
 def translate(
-    workdir: Path, direction: str, inputs: Sequence[Path], out: Path, checkpoint: str = "best"
+    workdir: Path,
+    direction: str,
+    inputs: Sequence[Path],
+    out: Path,
+    checkpoint: str = "best",
+    frame: int | None = None,
+    cycle_error: bool = False,
 ) -> int:
-    """Translates files and folders; a file that fails is reported and the rest go on.
+    """Translates scans and folders of them; one that fails is reported and the rest go on.
+
+    Args:
+      workdir: of the run.
+      direction: "t1_to_t2" or "t2_to_t1".
+      inputs: images, NIfTI files, DICOM series' folders, and folders of these.
+      out: folder of the results, made if need be.
+      checkpoint: "best", "latest" or a step.
+      frame: see `translate_file`.
+      cycle_error: see `translate_file` and `Translator.cycle_error`.
 
     Returns:
-      The number of files that failed.
+      The number of scans that failed.
 
     Raises:
       InputError: nothing can be translated at all.
@@ -186,21 +134,13 @@ def translate(
     failed = 0
     for index, (source, target) in enumerate(pairs, 1):
         try:
-            translate_file(translator, source, target)
+            translate_file(translator, source, target, frame, cycle_error)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
-        except InputError as error:
+        except (InputError, OSError) as error:
             failed += 1
             print(f"[{index}/{len(pairs)}] FAILED {error}", flush=True)
     return failed
 
 
-def _image_range(pixels: np.ndarray, domain: dict[str, Any]) -> IntensityRange:
-    """The training images' range if they had this type; else what the type is used for.
-
-    That is 0 to 255 for 8 bits. Of 16 bits, scanners use 10 to 15, so the image's own maximum.
-    """
-    if domain["dtype"] == str(pixels.dtype):
-        return IntensityRange(*domain["range"])
-    if pixels.dtype == np.uint8:
-        return intensity.full_range(pixels.dtype)
-    return IntensityRange(0.0, max(1.0, float(pixels.max())))
+def _preview(target: Path) -> Path:
+    return target.with_name(f"{scans.stem(target)}_preview.png")

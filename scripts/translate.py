@@ -1,4 +1,4 @@
-"""Translates images and NIfTI volumes, or folders of them, to the other contrast.
+"""Translates images, NIfTI volumes and DICOM series, or folders of them, to the other contrast.
 
 python scripts/translate.py --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
 """
@@ -17,6 +17,16 @@ _OUT = flags.DEFINE_string("out", None, "Folder for the results; made if need be
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "best (by the score during training), latest, or a step."
 )
+_FRAME = flags.DEFINE_integer(
+    "frame", None, "Which frame of 4-D NIfTI files to translate, from 0.", lower_bound=0
+)
+_CYCLE_ERROR = flags.DEFINE_bool(
+    "cycle_error",
+    False,
+    "Also write <subject>_cycle_error.nii.gz: |F(G(x)) - x| in normalised units (0 to 2), where "
+    "translating back does not return the source. NOT a calibrated uncertainty: a CycleGAN can "
+    "have a small one where its translation is wrong.",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -28,9 +38,11 @@ def main(arguments: list[str]) -> int:
         [Path(argument) for argument in arguments],
         Path(_OUT.value),
         _CHECKPOINT.value,
+        _FRAME.value,
+        _CYCLE_ERROR.value,
     )
     if failed:
-        print(f"{failed} of the files failed; see above")
+        print(f"{failed} of the scans failed; see above")
     return 1 if failed else 0
 
 

@@ -48,6 +48,8 @@ def translator(
         return generate(images)
 
     made = t.Translator(
+        model="run",
+        generate_back=checked,
         direction="t1_to_t2",
         step=7,
         generate=checked,

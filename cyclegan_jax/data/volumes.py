@@ -27,8 +27,8 @@ from cyclegan_jax.files import written_beside
 
 SUFFIXES = (".nii", ".nii.gz")
 # RAS+ axes that become (slice, row, column). Rows and columns are both reversed afterwards.
-_AXIS_ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
-AXES = tuple(_AXIS_ORDER)
+AXIS_ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
+AXES = tuple(AXIS_ORDER)
 _RAS = axcodes2ornt(("R", "A", "S"))
 
 
@@ -200,6 +200,6 @@ def from_slices(slices: np.ndarray, axis: str) -> np.ndarray:
 
 
 def _order(axis: str) -> tuple[int, int, int]:
-    if axis not in _AXIS_ORDER:
+    if axis not in AXIS_ORDER:
         raise InputError(f"axis {axis!r}: use one of {', '.join(AXES)}")
-    return _AXIS_ORDER[axis]
+    return AXIS_ORDER[axis]
