@@ -13,7 +13,7 @@ from nibabel.loadsave import load
 from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, __version__
 from cyclegan_jax import translate as t
 from cyclegan_jax.data import images, intensity, volumes
 
@@ -258,6 +258,75 @@ def test_volume_after_training_on_images_is_in_their_range():
     assert result.max() == pytest.approx(4000)
 
 
+@pytest.mark.parametrize("direction", ["t1_to_t2", "t2_to_t1"])
+def test_cycle_error_compares_the_way_back_with_the_source(direction):
+    data = head(9, 20, 14)
+    range_ = intensity.volume_range(data)
+    way = {"direction": direction, "source": UINT16, "target": VOLUME}
+    perfect = translator(negation, generate_back=negation, **way)
+    made = perfect.volume(data, range_)
+    np.testing.assert_allclose(perfect.cycle_error(data, range_, made), 0, atol=1e-5)
+    wrong = translator(negation, generate_back=lambda images: -images * 0.5, **way)
+    error = wrong.cycle_error(data, range_, wrong.volume(data, range_))
+    assert error.dtype == np.float32
+    np.testing.assert_allclose(
+        error, 0.5 * np.abs(intensity.normalise(data, range_)), atol=1e-5, rtol=0
+    )
+
+
+def test_what_is_written_beside_a_volume(tmp_path):
+    source = save_volume(tmp_path / "a_T1.nii", head(9, 20, 14), "LPS")
+    ((path, target),) = t.plan([tmp_path / "a_T1.nii"], tmp_path / "out", "t1_to_t2")
+    target.parent.mkdir()
+    made = translator(negation, generate_back=identity, target=VOLUME)
+    t.translate_file(made, path, target)
+    assert sorted(p.name for p in target.parent.iterdir()) == ["a_T2.nii", "a_T2_preview.png"]
+    t.translate_file(made, path, target, cycle_error=True)
+    error = load_volume(target.parent / "a_cycle_error.nii.gz")
+    for field in GEOMETRY:
+        assert error.header[field].tobytes() == source.header[field].tobytes(), field
+    data = np.asarray(error.dataobj)
+    assert data.max() == pytest.approx(2)  # air, which came back as the brightest
+    assert data.min() >= 0
+    with Image.open(target.parent / "a_T2_preview.png") as image:
+        assert image.width > 3 * 192
+
+
+def test_a_dicom_series_becomes_nifti_in_its_place(tmp_path, save_series):
+    slices = head(14, 20, 9).astype(np.int16)
+    (tmp_path / "in").mkdir()
+    save_series(tmp_path / "in" / "b_T1", slices)
+    ((source, target),) = t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    assert target == tmp_path / "out" / "b_T2.nii.gz"
+    target.parent.mkdir()
+    t.translate_file(translator(source=UINT16, target=VOLUME), source, target)
+    result = load_volume(target)
+    np.testing.assert_allclose(result.affine, from_matvec(np.diag([-1, -1.5, 2]), [-5, 6, 7]))
+    expected = 0.5 * slices.transpose(2, 1, 0) - 40
+    np.testing.assert_allclose(np.asarray(result.dataobj), expected, atol=1e-3)
+
+
+def test_one_frame_of_several(tmp_path):
+    data = head(9, 20, 14)
+    save_volume(tmp_path / "a.nii", np.stack([data * 2, data], axis=-1))
+    with pytest.raises(InputError, match=r"a\.nii: .*2 frames; pick one with --frame"):
+        t.translate_file(translator(), tmp_path / "a.nii", tmp_path / "b.nii")
+    made = translator(target=VOLUME)
+    t.translate_file(made, tmp_path / "a.nii", tmp_path / "b.nii", frame=1)
+    result = load_volume(tmp_path / "b.nii")
+    assert result.shape == (9, 20, 14)
+    assert np.array_equal(result.affine, load_volume(tmp_path / "a.nii").affine)
+    np.testing.assert_allclose(np.asarray(result.dataobj), 0.5 * data - 40, atol=1e-3)
+
+
+def test_descrip_names_what_made_the_file():
+    made = translator(model="ixi_small")
+    assert made.descrip == f"cyclegan_jax {__version__} ixi_small t1_to_t2 step 7"
+    long = translator(model="é" * 60).descrip
+    assert long.endswith("é t1_to_t2 step 7")
+    assert 78 <= len(long.encode()) <= 79
+
+
 def test_volume_without_head_is_an_error_that_names_it(tmp_path):
     data = np.ones((20, 20, 20), np.float32)
     data[0, 0, 0] = 0  # not constant, which reading it would refuse
@@ -297,6 +366,27 @@ def test_two_results_in_one_file_are_refused(tmp_path):
     one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
     with pytest.raises(InputError, match="translate them into different folders"):
         t.plan([*one, *two], tmp_path / "out", "t1_to_t2")
+
+
+def test_previews_in_one_file_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.nii", "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii and .*a\.nii\.gz would both be .*a_T2_preview"):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+
+
+def test_series_given_as_the_current_folder(tmp_path, save_series, monkeypatch):
+    save_series(tmp_path / "head_T1", np.ones((2, 3, 3), np.int16))
+    monkeypatch.chdir(tmp_path / "head_T1")
+    ((_, target),) = t.plan([Path(".")], tmp_path / "out", "t1_to_t2")
+    assert target == tmp_path / "out" / "head_T2.nii.gz"
+    with pytest.raises(InputError, match="is the folder of"):
+        t.plan([Path(".")], tmp_path / "head_T1", "t1_to_t2")
+
+
+def test_stacks_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.mat")
+    with pytest.raises(InputError, match=r"a\.mat: stacks are not translated; save it as NIfTI"):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
 
 
 def test_result_over_an_input_is_refused(tmp_path):
