@@ -1,7 +1,7 @@
-"""Whole-head volumes at 256x256 on one GPU, such as the IXI data set.
+"""Whole heads at 1 mm on one GPU: the IXI data set. docs/ixi.md says how to get and align it.
 
-    python scripts/prepare_data.py --x=IXI/T1 --y=IXI/T2 --test_x=TEST/T1 --test_y=TEST/T2 \
-        --out=data/ixi
+    python scripts/prepare_data.py --x=IXI/T1 --y=IXI/T2 --val_x=IXI/val/T1 --val_y=IXI/val/T2 \
+        --test_x=IXI/test/T1 --test_y=IXI/test/T2 --spacing=1 --out=data/ixi
     python scripts/train.py --config=configs/ixi.py --workdir=runs/ixi
 
 The 70x70 patch discriminators of pix2pix, least squares, a history of 50 images, averaged

@@ -1,0 +1,29 @@
+"""Whole heads at 2 mm on two CPU cores: a rehearsal of `ixi.py` on volumes of 120x120x90 voxels.
+
+    python scripts/prepare_data.py --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
+        --val_y=ixi2mm/paired_val/t2 --out=data/ixi_small
+    python scripts/train.py --config=configs/ixi_small.py --workdir=runs/ixi_small
+
+docs/ixi.md has the data set and this rehearsal, docs/results.md the figures.
+"""
+
+from cyclegan_jax.config import Config, base_config
+
+
+def get_config() -> Config:
+    """Deltas on the base config."""
+    c = base_config()
+    c.image_size = 128
+    c.data.dir = "data/ixi_small"
+    c.data.shift = 4
+    c.batch_size = 2
+    c.steps = 6000
+    c.generator.features = (32, 64, 128, 256, 256, 256)
+    c.generator.head = 32
+    # Discriminators that see the whole head: those of 34-pixel patches let the generator paint
+    # ventricles again and again (docs/results.md).
+    c.discriminator.features = (32, 64, 128, 256, 256)
+    c.discriminator.strides = (2, 2, 2, 2, 2)
+    c.ema_decay = 0.998
+    c.sample_every = c.eval_every = c.save_every = 500
+    return c
