@@ -1,14 +1,16 @@
 """One run's workdir: what is written there while a state trains, and what is read back."""
 
 import contextlib
+import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import grain
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -28,7 +30,8 @@ from cyclegan_jax.writer import METRICS, Writer, read_metrics
 CONFIG = "config.json"
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
-_SAMPLE_COLUMNS = {
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
     "fake_y": "T2 = G(x)",
     "cycled_x": "T1 = F(G(x))",
@@ -224,10 +227,12 @@ class Run:
         self._checkpoints.wait()
 
     def _meta(self) -> dict[str, Any]:
-        facts = self.dataset.manifest
+        facts, devices = self.dataset.manifest, self._programs.parallel.devices
+        versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
         return {
-            "version": __version__,
-            "jax": jax.__version__,
+            "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+            "device": f"{len(devices)} x {devices[0].device_kind}, "
+            f"on a {platform.machine()} machine with {os.cpu_count()} cores",
             "config": self.config.to_dict(),
             "data": {"domains": facts["domains"], "axis": facts["source"].get("axis", "axial")},
         }
@@ -253,8 +258,8 @@ class Run:
         pictures = self._programs.sample_step(state.generators, self._samples)
         path = self.workdir / SAMPLES / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
-        rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
-        save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
+        rows = list(zip(*(pictures[name] for name in SAMPLE_COLUMNS), strict=True))
+        save_grid(path, rows, list(SAMPLE_COLUMNS.values()))
         self._writer.picture(step, SAMPLES, path)
 
     def _print(self, text: str) -> None:

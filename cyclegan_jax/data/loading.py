@@ -19,28 +19,37 @@ from cyclegan_jax.runtime import cache_folder
 _KEPT_BYTES = 2**30
 
 
-def open_data(config: Config) -> Dataset:
-    """The prepared data set of a validated config; phantoms are prepared on first use.
+def data_folder(config: Config) -> Path:
+    """Where a config's prepared data set is, or for phantoms where it will be.
 
     Phantoms are kept in `runtime.cache_folder()`, one folder for each setting and version.
+    """
+    if config.data.dir:
+        return Path(config.data.dir).expanduser()
+    key = json.dumps(_phantom_settings(config), sort_keys=True) + __version__
+    return cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def open_data(config: Config) -> Dataset:
+    """The prepared data set of a validated config; phantoms are prepared on first use.
 
     Raises:
       InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
     """
-    if config.data.dir:
-        return open_dataset(Path(config.data.dir).expanduser())
-    wanted: dict[str, Any] = {**config.data.phantom.to_dict(), "size": config.image_size}
-    key = json.dumps(wanted, sort_keys=True) + __version__
-    folder = cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if folder.exists():
+    folder = data_folder(config)
+    if config.data.dir or folder.exists():
         return open_dataset(folder)
     print(f"preparing phantom heads in {folder}", flush=True)
     try:
-        return prepare(phantom_source(**wanted), folder)
+        return prepare(phantom_source(**_phantom_settings(config)), folder)
     except InputError:
         if folder.exists():  # another process finished the same phantoms first
             return open_dataset(folder)
         raise
+
+
+def _phantom_settings(config: Config) -> dict[str, Any]:
+    return {**config.data.phantom.to_dict(), "size": config.image_size}
 
 
 def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from cyclegan_jax import page, tables
 from cyclegan_jax.data import loading
 from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
@@ -72,7 +70,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
         page.table(header, rows),
         *_failures(found),
         page.heading("The best and the worst trials while they trained"),
-        _picture(
+        page.drawing(
             figures.curves(settings, metric),
             f"{metric} of validation pairs by step for the best and the worst setting",
             f"Validation {metric}, mean of both directions; one line for each seed.",
@@ -149,7 +147,7 @@ def _maps(settings: Sequence[Setting]) -> list[str]:
         if figure is not None:
             scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
             parts.append(
-                _picture(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
+                page.drawing(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
             )
     return parts
 
@@ -176,7 +174,3 @@ def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
                 page.picture(newest.read_bytes(), f"Sample images of {setting.name}", caption)
             )
     return parts
-
-
-def _picture(figure: Figure, alternative: str, caption: str) -> str:
-    return page.picture(page.png(figure), alternative, caption)
