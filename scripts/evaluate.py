@@ -23,10 +23,13 @@ _DATA_DIR = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.evaluate import evaluate  # late: --help and a bad flag answer at once
+    from cyclegan_jax import report  # late: --help and a bad flag answer at once
+    from cyclegan_jax.evaluate import evaluate
 
-    folder = evaluate(Path(_WORKDIR.value), _CHECKPOINT.value, _DATA_DIR.value)
+    workdir = Path(_WORKDIR.value)
+    folder = evaluate(workdir, _CHECKPOINT.value, _DATA_DIR.value)
     print(f"written to {folder}")
+    report.write_or_say_why(workdir)
     return 0
 
 
