@@ -19,12 +19,21 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.evaluate import DIRECTIONS, Evaluator, Summary, mean_score, scalar_name, table
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
+from cyclegan_jax.score_tables import protocol_table
+from cyclegan_jax.scoring import (
+    DIRECTIONS,
+    PROTOCOL,
+    Evaluator,
+    Summary,
+    mean_score,
+    scalar_name,
+)
 from cyclegan_jax.state import Hyperparameters, TrainState
+from cyclegan_jax.tables import as_text
 from cyclegan_jax.writer import METRICS, Writer, read_metrics
 
 CONFIG = "config.json"
@@ -252,7 +261,8 @@ class Run:
             for metric, value in metrics.items()
         }
         self._writer.scalars(step, values)
-        self._print(f"step {step}: {table(summarised)}")
+        table = protocol_table(PROTOCOL, summarised)
+        self._print(f"step {step}: {as_text(table)}")
 
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)

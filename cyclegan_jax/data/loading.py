@@ -99,6 +99,19 @@ def monitoring_split(dataset: Dataset) -> str | None:
     return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)
 
 
+def scored_split(dataset: Dataset, wanted: str = "") -> str:
+    """The split that a checkpoint is scored on: `wanted`, or "test", else "val", else "train".
+
+    Raises:
+      InputError: there is no such split with both domains.
+    """
+    held_out = [s for s in ("test", "val") if dataset.has(f"{s}_x") and dataset.has(f"{s}_y")]
+    there_are = [*held_out, "train"]
+    if wanted and wanted not in there_are:
+        raise InputError(f"--split={wanted}: {dataset.folder} has {', '.join(there_are)}")
+    return wanted or there_are[0]
+
+
 class _Kept(Sequence[Any]):
     """Records that stay in memory from their first use on."""
 

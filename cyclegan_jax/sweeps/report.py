@@ -8,9 +8,10 @@ from typing import Any
 
 from cyclegan_jax import page, tables
 from cyclegan_jax.data import loading
-from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
+from cyclegan_jax.evaluate import evaluate
 from cyclegan_jax.files import write_whole
 from cyclegan_jax.run import SAMPLES
+from cyclegan_jax.scoring import DIRECTIONS, PROTOCOL
 from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.results import Result, Setting
@@ -109,8 +110,8 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
         if result.status == DONE and loading.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
             folder = trial_folder(workdir, result.index)
-            scored = evaluate(folder, "latest", config.data.dir) / "scores.json"
-            trials[result.index] = json.loads(scored.read_text())[PROTOCOL]
+            scored = evaluate(folder, "latest", config.data.dir, "test") / "scores.json"
+            trials[result.index] = json.loads(scored.read_text())["protocols"][PROTOCOL]
     found = {"metric": metric, "setting": best.name, "trials": trials}
     if trials:
         write_whole(path, json.dumps(found, indent=1))
