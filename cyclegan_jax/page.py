@@ -38,12 +38,11 @@ pre { background: var(--box); padding: 0.8rem; overflow-x: auto; overflow-wrap: 
 @media print {
   @page { size: A4; margin: 15mm; }
   body { font-size: 10pt; max-width: none; padding: 0; }
-  .wide, pre { overflow: visible; }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-  .wide td, .wide th { white-space: normal; overflow-wrap: break-word; padding: 0.1rem 0.4rem; }
-  .large { max-width: 100%; } figure img { max-height: 230mm; width: auto; }
+  .wide, pre { overflow: visible; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
+  table { font-size: 8pt; } td, th { padding: 0.1rem 0.5rem; }
+  figure img { max-height: 230mm; width: auto; } .large { max-width: 90%; }
   .side { grid-template-columns: 1fr 1fr; }
-  figure, tr, .warning { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  figure, table, .warning { break-inside: avoid; } h2, h3, h3 + p { break-after: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """

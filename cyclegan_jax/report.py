@@ -17,15 +17,16 @@ from cyclegan_jax.data import loading
 from cyclegan_jax.data.mri_slices import open_dataset
 from cyclegan_jax.evaluate import score_tables
 from cyclegan_jax.files import write_whole, writing_workdir
-from cyclegan_jax.run import CONFIG, SAMPLE_COLUMNS, SAMPLES
+from cyclegan_jax.pictures import description
+from cyclegan_jax.run import CONFIG, SAMPLES
 from cyclegan_jax.writer import METRICS, read_metrics
 
 HTML = "report.html"
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
 _PICTURES = {
-    "worst.png": ("The worst test images", "those of the lowest SSIM"),
-    "best.png": ("The best test images", "those of the highest SSIM"),
-    "grid.png": ("Test images of all kinds", "those spread evenly over the test set"),
+    "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
+    "best.png": "The best {split} images at step {step}, by the same score",
+    "grid.png": "Spread evenly over all {split} images, at step {step}",
 }
 _WARNING = (
     "Not a medical device and not for diagnosis: a translation can invent or remove anatomy. "
@@ -132,15 +133,13 @@ def _evaluation(workdir: Path) -> list[str]:
         parts.append(page.heading(table.title, 3))
         parts += [page.paragraph(table.note)] if table.note else []
         parts.append(page.table(table.header, table.rows))
-    missing = [name for name in _PICTURES if not (folder / name).exists()]
-    for name, (title, which) in _PICTURES.items():
-        if name not in missing:
-            alternative = (
-                f"{title}, {which}: in each row of one test pair the real images, both "
-                "translations and their error maps, with the scores below"
-            )
-            caption = f"{title} at step {scores['step']}: {which}. Errors are white on black."
-            parts.append(page.picture(_embedded(folder / name), alternative, caption))
+    missing = []
+    for name, words in _PICTURES.items():
+        if (folder / name).exists():
+            caption = words.format_map(scores)
+            parts.append(_embedded(folder / name, caption, f"{caption}. Errors: white on black."))
+        elif name == "grid.png" or "protocols" in scores:  # without pairs there is no worst
+            missing.append(name)
     if missing:
         parts += [page.paragraph(f"Without {', '.join(missing)}; to make them:"), command]
     return parts
@@ -151,13 +150,9 @@ def _samples(workdir: Path) -> list[str]:
     if newest is None:
         return [page.paragraph("No samples are written yet (config.sample_every).")]
     step = int(newest.stem.removeprefix("step_"))
-    columns = ", ".join(SAMPLE_COLUMNS.values())
-    alternative = f"Sample images at step {step}, one subject or slice in a row. Columns: {columns}"
-    caption = (
-        f"Samples at step {step}. G: T1→T2, F: T2→T1. Columns: {columns}. F(x) and G(y) should "
-        "change nothing."
-    )
-    return [page.picture(_embedded(newest), alternative, caption)]
+    title = f"Samples at step {step}"
+    caption = f"{title}. G: T1→T2, F: T2→T1; F(x) and G(y) should change nothing."
+    return [_embedded(newest, title, caption)]
 
 
 def _curves(drawings: Sequence[str], what: str) -> list[str]:
@@ -231,15 +226,16 @@ def _versions(workdir: Path) -> list[str]:
     return [page.paragraph(f"As saved with step {step}."), page.facts(rows)]
 
 
-def _embedded(path: Path) -> bytes:
+def _embedded(path: Path, title: str, caption: str) -> str:
     """A PNG as it is, or scaled down where it is wider than a page needs."""
+    png = path.read_bytes()
     with Image.open(path) as image:
-        if image.width <= _WIDEST:
-            return path.read_bytes()
-        size = (_WIDEST, round(image.height * _WIDEST / image.width))
-        buffer = io.BytesIO()
-        image.resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
-        return buffer.getvalue()
+        if image.width > _WIDEST:
+            size = (_WIDEST, round(image.height * _WIDEST / image.width))
+            buffer = io.BytesIO()
+            image.resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
+            png = buffer.getvalue()
+    return page.picture(png, f"{title}. {description(path)}", caption)
 
 
 def _date(seconds: float) -> str:

@@ -40,7 +40,7 @@ CONFIG = "config.json"
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
-SAMPLE_COLUMNS = {
+_SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
     "fake_y": "T2 = G(x)",
     "cycled_x": "T1 = F(G(x))",
@@ -268,8 +268,8 @@ class Run:
         pictures = self._programs.sample_step(state.generators, self._samples)
         path = self.workdir / SAMPLES / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
-        rows = list(zip(*(pictures[name] for name in SAMPLE_COLUMNS), strict=True))
-        save_grid(path, rows, list(SAMPLE_COLUMNS.values()))
+        rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
+        save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
         self._writer.picture(step, SAMPLES, path)
 
     def _print(self, text: str) -> None:

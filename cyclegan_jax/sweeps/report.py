@@ -10,6 +10,7 @@ from cyclegan_jax import page, tables
 from cyclegan_jax.data import loading
 from cyclegan_jax.evaluate import evaluate
 from cyclegan_jax.files import write_whole
+from cyclegan_jax.pictures import description
 from cyclegan_jax.run import SAMPLES
 from cyclegan_jax.scoring import DIRECTIONS, PROTOCOL
 from cyclegan_jax.sweeps import figures, results
@@ -171,7 +172,6 @@ def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
         newest = max(folder.glob("step_*.png"), default=None)
         if newest is not None:
             caption = f"{setting.name} (trial {result.index}, {newest.stem.replace('_', ' ')})"
-            parts.append(
-                page.picture(newest.read_bytes(), f"Sample images of {setting.name}", caption)
-            )
+            alternative = f"Sample images of {setting.name}. {description(newest)}"
+            parts.append(page.picture(newest.read_bytes(), alternative, caption))
     return parts
