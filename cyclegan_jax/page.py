@@ -18,12 +18,12 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; p
        color: var(--text); background: var(--paper); overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.25rem; margin-top: 2rem; } h3 { font-size: 1.05rem; }
 img { max-width: 100%; height: auto; display: block; } figure { margin: 1rem 0; }
-figcaption { color: var(--faint); font-size: 0.9rem; margin-top: 0.3rem; }
+figcaption { color: var(--faint); font-size: 0.9em; margin-top: 0.3rem; }
 .wide { overflow-x: auto; overflow-wrap: normal; }
 .large { max-width: max(100%, 42rem); }
 .side { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
         column-gap: 1.5rem; }
-table { border-collapse: collapse; font-size: 0.9rem; margin-bottom: 1rem; }
+table { border-collapse: collapse; font-size: 0.9em; margin-bottom: 1rem; }
 td, th { padding: 0.2rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; }
 td:first-child, th:first-child { text-align: left; padding-left: 0; }
 td + td, th { white-space: nowrap; } td:first-child { min-width: 7rem; }

@@ -19,6 +19,7 @@ from cyclegan_jax.evaluate import score_tables
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.pictures import description
 from cyclegan_jax.run import CONFIG, SAMPLES
+from cyclegan_jax.scoring import PROTOCOL
 from cyclegan_jax.writer import METRICS, read_metrics
 
 HTML = "report.html"
@@ -33,6 +34,10 @@ _WARNING = (
     "Scores mean what their protocol says, on these images alone. This is one run with one seed; "
     "another seed scores differently."
 )
+_MONITORED = (
+    f"Protocol {PROTOCOL}, of the validation pairs, or of the test pairs where there are no others."
+)
+_LOGGED = "Without their weights; each point is the mean over the steps since the one before."
 
 
 def write(workdir: Path) -> Path:
@@ -57,8 +62,8 @@ def write(workdir: Path) -> Path:
         "State": lambda: _state(config, lines),
         "Evaluation": lambda: _evaluation(workdir),
         "Samples": lambda: _samples(workdir),
-        "Scores during training": lambda: _curves(curves.score_curves(lines), "score"),
-        "Losses": lambda: _curves(curves.loss_curves(lines), "loss"),
+        "Scores during training": lambda: _curves(curves.score_curves(lines), "score", _MONITORED),
+        "Losses": lambda: _curves(curves.loss_curves(lines), "loss", _LOGGED),
         "Data": lambda: _data(config),
         "Config": lambda: _config(config),
         "Versions and device": lambda: _versions(workdir),
@@ -155,10 +160,10 @@ def _samples(workdir: Path) -> list[str]:
     return [_embedded(newest, title, caption)]
 
 
-def _curves(drawings: Sequence[str], what: str) -> list[str]:
+def _curves(drawings: Sequence[str], what: str, note: str) -> list[str]:
     if not drawings:
         return [page.paragraph(f"No {what} is logged yet.")]
-    return [page.side_by_side(drawings)]
+    return [page.paragraph(note), page.side_by_side(drawings)]
 
 
 def _data(config: Mapping[str, Any]) -> list[str]:
