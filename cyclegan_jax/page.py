@@ -39,7 +39,8 @@ pre { background: var(--box); padding: 0.8rem; overflow-x: auto; overflow-wrap: 
   @page { size: A4; margin: 15mm; }
   body { font-size: 10pt; max-width: none; padding: 0; }
   .wide, pre { overflow: visible; } pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-  table { font-size: 8pt; } td, th { padding: 0.1rem 0.5rem; }
+  table { font-size: 8pt; }
+  td + td, td, th { padding: 0.1rem 0.5rem; white-space: normal; overflow-wrap: anywhere; }
   figure img { max-height: 230mm; width: auto; } .large { max-width: 90%; }
   .side { grid-template-columns: 1fr 1fr; }
   figure, table, .warning { break-inside: avoid; } h2, h3, h3 + p { break-after: avoid; }
