@@ -26,6 +26,7 @@ import numpy as np
 from clu import metrics as clu_metrics
 
 PROTOCOLS = ("fixed", "foreground", "slice_max", "gt_max")
+METRICS = ("ssim", "psnr", "mae", "nmse", "intensity_error")
 FIXED_RANGE = 2.0
 MAX_PSNR = 100.0  # dB: an error of 1e-5 of the data range, less than a step of 16 bits
 _RADIUS, _SIGMA = 5, 1.5  # the 11x11 Gaussian window of Wang et al. 2004

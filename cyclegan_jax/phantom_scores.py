@@ -13,7 +13,6 @@ from cyclegan_jax.data.pipeline import Pairs, subject_of_slice
 from cyclegan_jax.metrics import summary
 from cyclegan_jax.scoring import DIRECTIONS, TranslateTo
 
-BRAIN = ("grey_matter", "white_matter", "deep_grey_matter")
 MIN_PIXELS = 4  # of a lesion that counts; a smaller one is no more than a noisy pixel or two
 _IN_PLANE = np.zeros((3, 3, 3), bool)  # neighbours in the slice, which is all that a network sees
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
@@ -92,8 +91,8 @@ def lesion_scores(
                 sources, targets = targets, sources
             images = (*targets, *(translate(direction, source) for source in sources))
             lesions = head.lesioned.labels == TISSUES.index("lesion")
-            brain = np.isin(head.plain.labels, [TISSUES.index(tissue) for tissue in BRAIN])
-            cases.append(LesionCase(head.subject, lesions, brain, *(i[..., 0] for i in images)))
+            white = head.plain.labels == TISSUES.index("white_matter")
+            cases.append(LesionCase(head.subject, lesions, white, *(i[..., 0] for i in images)))
         found = retention_and_invention(cases)
         scores[direction] = found | {"smallest_mm2": found["smallest"] * pixel**2}
     return scores
@@ -106,7 +105,7 @@ class LesionCase:
     Attributes:
       subject: its name.
       lesions: where they are, bool `[S, H, W]`.
-      brain: `BRAIN` of the head without lesions, bool `[S, H, W]`.
+      white_matter: of the head without lesions, bool `[S, H, W]`.
       truth: target images without lesions, `[S, H, W]` in [-1, 1].
       truth_with: the same with.
       translated: the translation of the source without lesions.
@@ -115,7 +114,7 @@ class LesionCase:
 
     subject: str
     lesions: np.ndarray
-    brain: np.ndarray
+    white_matter: np.ndarray
     truth: np.ndarray
     truth_with: np.ndarray
     translated: np.ndarray
@@ -131,9 +130,11 @@ def retention_and_invention(cases: Sequence[LesionCase]) -> dict[str, Any]:
     target is this true change.
 
     An **invention** is found in the translation of the head without lesions: a connected region of
-    brain tissue at least as large as the smallest lesion that counts, every pixel of which differs
+    white matter at least as large as the smallest lesion that counts, every pixel of which differs
     from the true target by at least half of the typical (median) lesion contrast, to the lesions'
-    side: brighter in T2, darker in T1. A tissue that is translated wrong by that much counts too.
+    side: brighter in T2, darker in T1. White matter translated wrong by that much counts too. Other
+    tissue does not: lesions are in white matter, and at the edge of the cortex half a pixel's shift
+    makes as large an error.
 
     Returns:
       `lesions` and `too_small`: how many count and how many do not; `smallest`: pixels of the
@@ -188,7 +189,7 @@ def _retention(case: LesionCase) -> tuple[np.ndarray, np.ndarray, np.ndarray, in
 def _inventions(case: LesionCase, contrast: float, smallest: int) -> np.ndarray:
     """How many inventions there are in each slice, `[S]`."""
     error = (case.translated - case.truth) * np.sign(contrast)
-    regions, count = ndimage.label(case.brain & (error >= abs(contrast) / 2), _IN_PLANE)  # type: ignore[misc]
+    regions, count = ndimage.label(case.white_matter & (error >= abs(contrast) / 2), _IN_PLANE)  # type: ignore[misc]
     pixels = np.bincount(regions.ravel(), minlength=count + 1)
     pixels[0] = 0
     large = np.flatnonzero(pixels >= smallest)

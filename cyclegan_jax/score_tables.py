@@ -26,9 +26,9 @@ _PROTOCOLS = {
 _INTENSITY = "Intensity: signed error of the mean head intensity."
 _WHAT_LESIONS_MEAN = (
     "Retained: the translation changes inside the lesion by at least half of the true change. "
-    "Invention: a region of brain in the translation of a head without lesions, as large as a "
-    "lesion, off by half of a lesion's contrast to the lesions' side; tissue that is translated "
-    "wrong by that much counts too. Mean ± sd over heads."
+    "Invention: a region of white matter in the translation of a head without lesions, as large "
+    "as a lesion, off by half of a lesion's contrast to the lesions' side; mottled white matter "
+    "counts too. Mean ± sd over heads."
 )
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data.pipeline import Pairs, subject_of_slice
-from cyclegan_jax.metrics import scores, summary
+from cyclegan_jax.metrics import METRICS, scores, summary
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import Networks, Recipe, build_modules, init_params
 
@@ -110,7 +110,8 @@ def score_images(
         chosen = np.arange(start, start + size) % count
         images = [None if a is None else a[chosen] for a in (prediction, truth, mask, head)]
         parts.append(jax.device_get(scores(*images, protocols=protocols)))  # type: ignore[arg-type]
-    return jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
+    joined = jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
+    return {p: {m: joined[p][m] for m in METRICS if m in joined[p]} for p in protocols}
 
 
 def by_subject(values: np.ndarray, names: list[str]) -> dict[str, float]:
