@@ -1,121 +1,92 @@
-"""Scores both directions on held-out pairs, during training and from a checkpoint."""
+"""Scores a checkpoint: on held-out pairs, on what is known of phantoms, or without pairs."""
 
 import csv
 import io
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
+from cyclegan_jax import InputError, phantom_scores, unpaired
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
-from cyclegan_jax.data import loading
+from cyclegan_jax.data import loading, phantom_truth
+from cyclegan_jax.data.mri_slices import Dataset
 from cyclegan_jax.data.pipeline import Pairs
-from cyclegan_jax.files import write_whole
-from cyclegan_jax.metrics import scores, summary
+from cyclegan_jax.files import write_whole, writing_workdir
+from cyclegan_jax.metrics import PROTOCOLS
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.pictures import save_grid
-from cyclegan_jax.state import Networks, Recipe, build_modules, build_recipe, init_params
+from cyclegan_jax.score_tables import score_tables
+from cyclegan_jax.scoring import (
+    DIRECTIONS,
+    PROTOCOL,
+    PerImage,
+    TranslateTo,
+    by_subject,
+    compile_translators,
+    load_generators,
+    score_pairs,
+    summarise,
+)
+from cyclegan_jax.state import build_recipe
+from cyclegan_jax.tables import as_text
 
-PROTOCOL = "fixed"
-DIRECTIONS = ("t1_to_t2", "t2_to_t1")
-UNTRANSLATED = "untranslated"  # the floor: the source image taken for the target
-_BATCH = 8
+ALL = "all"
+CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
+_EXTREMES = 4
+_PICTURES = ("grid.png", "best.png", "worst.png")
+_COLUMNS = ["T1", "T2 from T1", "T2", "|error| T2", "T1 from T2", "|error| T1"]
 
-Translate = Callable[[Any, np.ndarray], np.ndarray]
-Summary = dict[str, dict[str, dict[str, Any]]]  # {direction: {metric: {mean, sd, n}}}
-PerImage = dict[str, dict[str, np.ndarray]]  # {direction: {metric: [N]}}
-
-
-def scalar_name(direction: str, metric: str) -> str:
-    """What a score is called in `metrics.jsonl` and TensorBoard."""
-    return f"eval/{direction}/{metric}"
+Picture = tuple[list[list[np.ndarray]], list[str], list[str]]  # of `save_grid`
 
 
-def compile_translators(recipe: Recipe, parallel: Parallel) -> tuple[Translate, Translate]:
-    """G and F on any number of host images."""
-    m = recipe.modules
-    return (
-        parallel.compile_translate_step(m.generator_g, _BATCH),
-        parallel.compile_translate_step(m.generator_f, _BATCH),
-    )
+class _Outcome(NamedTuple):
+    scores: dict[str, Any]  # what `scores.json` has besides step and data
+    per_image: dict[str, PerImage]  # for each protocol
+    names: dict[str, list[str]]  # of the images of each direction
+    pictures: dict[str, Picture]  # by file name
 
 
-class Evaluator:
-    """Translates and scores pairs, at every evaluation of a run."""
+def evaluate(
+    workdir: Path,
+    checkpoint: str = "best",
+    data_dir: str = "",
+    split: str = "",
+    protocol: str = ALL,
+) -> Path:
+    """Scores a checkpoint and writes `<workdir>/eval/<step>/`.
 
-    def __init__(self, translators: tuple[Translate, Translate], pairs: Pairs):
-        self.pairs = pairs
-        self._g, self._f = translators
+    The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
+    `subjects.csv` (the same for subjects, by the mean of their images), `grid.png` (images spread
+    over the split), `best.png` and `worst.png` (the extremes by SSIM `fixed`, the mean of both
+    directions; only with pairs).
 
-    def summary(self, generators: Networks) -> Summary:
-        """Mean scores of all pairs; see `summarise`."""
-        return summarise(self.score(self.translate(generators)), self.pairs.names)
-
-    def translate(self, generators: Networks) -> dict[str, np.ndarray]:
-        """`{direction: [N, H, W, 1]}`, the translations of all pairs."""
-        return {
-            "t1_to_t2": self._g(generators.generator_g, self.pairs.x),
-            "t2_to_t1": self._f(generators.generator_f, self.pairs.y),
-        }
-
-    def score(self, translated: dict[str, np.ndarray]) -> PerImage:
-        """Every metric of every image for both directions and for the untranslated source."""
-        p = self.pairs
-        compared = {
-            "t1_to_t2": (translated["t1_to_t2"], p.y),
-            "t2_to_t1": (translated["t2_to_t1"], p.x),
-            UNTRANSLATED: (p.x, p.y),
-        }
-        return {
-            name: jax.device_get(scores(prediction, truth, p.mask))
-            for name, (prediction, truth) in compared.items()
-        }
-
-
-def summarise(per_image: PerImage, names: list[str]) -> Summary:
-    """`{direction: {metric: {mean, sd, n}}}` over subjects; a subject counts by its mean.
-
-    Args:
-      per_image: as `Evaluator.score` returns.
-      names: of the pairs; a slice of a volume is `subject#index`.
-    """
-    subjects = np.array([name.split("#")[0] for name in names])
-    return {
-        direction: {
-            metric: summary([values[subjects == s].mean() for s in np.unique(subjects)])
-            for metric, values in metrics.items()
-        }
-        for direction, metrics in per_image.items()
-    }
-
-
-def mean_score(summarised: Summary, metric: str) -> float:
-    """The mean of both directions, by which the best checkpoint is chosen."""
-    return float(np.mean([summarised[d][metric]["mean"] for d in DIRECTIONS]))
-
-
-def evaluate(workdir: Path, checkpoint: str = "best", data_dir: str = "") -> Path:
-    """Scores a checkpoint on the test pairs and writes `<workdir>/eval/<step>/`.
-
-    The folder gets `scores.json` (`{protocol: {direction: {metric: {mean, sd, n}}}}`), `images.csv`
-    (one line for each image and direction) and `grid.png`.
+    `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
+    `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. Of phantoms it has
+    "tissues" and "lesions" besides, see `phantom_scores`. Without pairs it has "unpaired" instead,
+    of training images. A mean over nothing is null.
 
     Args:
       workdir: of the run.
       checkpoint: "best", "latest" or a step.
       data_dir: a prepared data set; "" is the one the run trained on.
+      split: "test", "val" or "train" (without pairs); "" is the first of these there is.
+      protocol: one of `metrics.PROTOCOLS`, or "all".
 
     Returns:
       The folder.
 
     Raises:
-      InputError: no such checkpoint, or no test pairs.
+      InputError: no such checkpoint, split or protocol, a phantom of another version, or generators
+        whose images are not finite.
     """
+    if protocol not in (ALL, *PROTOCOLS):
+        raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
     with Checkpoints(workdir) as checkpoints:
         step = checkpoints.resolve(checkpoint)
         config = config_lib.from_json(json.dumps(checkpoints.meta(step)["config"]))
@@ -123,66 +94,177 @@ def evaluate(workdir: Path, checkpoint: str = "best", data_dir: str = "") -> Pat
             with config.unlocked():
                 config.data.dir = data_dir
         dataset = loading.open_data(config)
-        pairs = loading.paired_images(config, dataset, "test")
-        parallel = Parallel(config.parallel)
-        generators = load_generators(checkpoints, step, config, parallel)
-    evaluator = Evaluator(compile_translators(build_recipe(config), parallel), pairs)
-    translated = evaluator.translate(generators)
-    per_image = evaluator.score(translated)
-    summarised = summarise(per_image, pairs.names)
+        split = loading.scored_split(dataset, split)
+        translate = _translate(checkpoints, step, config)
+    if split == "train":
+        outcome = _score_unpaired(config, dataset, translate)
+    else:
+        outcome = _score_pairs(
+            config, dataset, split, translate, PROTOCOLS if protocol == ALL else (protocol,)
+        )
+    scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     folder = workdir / "eval" / str(step)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder / "images.csv", per_image, pairs.names)
-    _write_grid(folder / "grid.png", pairs, translated, per_image)
-    write_whole(folder / "scores.json", json.dumps({PROTOCOL: summarised}, indent=1))
-    print(f"checkpoint {step}, {len(pairs.names)} test pairs of {dataset.folder}")
-    print(table(summarised))
+    with writing_workdir(workdir):
+        _write(folder, scores, outcome)
+    print(f"checkpoint {step}, {scores['images']} {split} images of {dataset.folder}")
+    for table in score_tables(scores):
+        print(f"\n{as_text(table)}")
     return folder
 
 
-def load_generators(
-    checkpoints: Checkpoints, step: int, config: Any, parallel: Parallel
-) -> Networks:
-    """The generators of a checkpoint, on the devices; averaged if the run averaged."""
-    shapes = jax.eval_shape(lambda: init_params(config, build_modules(config), config.seed))
-    return checkpoints.restore_generators(step, parallel.placed_like(shapes))
+def _translate(checkpoints: Checkpoints, step: int, config: config_lib.Config) -> TranslateTo:
+    parallel = Parallel(config.parallel)
+    generators = load_generators(checkpoints, step, config, parallel)
+    g, f = compile_translators(build_recipe(config), parallel)
+
+    def translate(direction: str, images: np.ndarray) -> np.ndarray:
+        to_t2 = direction == DIRECTIONS[0]
+        params = generators.generator_g if to_t2 else generators.generator_f
+        found = (g if to_t2 else f)(params, images)
+        if not np.isfinite(found).all():
+            raise InputError(
+                f"checkpoint {step} translates {direction} to values that are not finite; "
+                "choose another --checkpoint"
+            )
+        return found
+
+    return translate
 
 
-def table(summarised: Summary) -> str:
-    """A text table of `summarise`'s result."""
-    n = summarised[UNTRANSLATED]["ssim"]["n"]
-    lines = [f"protocol {PROTOCOL}, mean ± sd over n = {n}"]
-    lines.append(f"{'':14}{'SSIM':>16}{'PSNR / dB':>18}{'MAE':>18}")
-    for direction in (*DIRECTIONS, UNTRANSLATED):
-        m = summarised[direction]
-        cells = [
-            f"{m[k]['mean']:{f}} ± {m[k]['sd']:{f}}"
-            for k, f in (("ssim", ".3f"), ("psnr", ".2f"), ("mae", ".4f"))
+def _score_pairs(
+    config: config_lib.Config,
+    dataset: Dataset,
+    split: str,
+    translate: TranslateTo,
+    protocols: tuple[str, ...],
+) -> _Outcome:
+    pairs = loading.paired_images(config, dataset, split)
+    phantom = phantom_truth.is_phantom(dataset)
+    frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
+    heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
+    translated = {d: translate(d, i) for d, i in zip(DIRECTIONS, (pairs.x, pairs.y), strict=True)}
+    scored = score_pairs(pairs, translated, pairs.head, PROTOCOLS)
+    per_image = {p: scored[p] for p in protocols}
+    scores: dict[str, Any] = {
+        "split": split,
+        "images": len(pairs.names),
+        "protocols": {p: summarise(found, pairs.names) for p, found in per_image.items()},
+    }
+    if phantom:
+        scores["tissues"] = phantom_scores.tissue_scores(heads, pairs, translated)
+        pixel = phantom_truth.pixel_size(dataset, **frame)
+        scores["lesions"] = phantom_scores.lesion_scores(heads, translate, pixel)
+        scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
+    names = dict.fromkeys(scored[PROTOCOL], pairs.names)
+    return _Outcome(scores, per_image, names, _pictures(pairs, translated, scored[PROTOCOL]))
+
+
+def _score_unpaired(
+    config: config_lib.Config, dataset: Dataset, translate: TranslateTo
+) -> _Outcome:
+    x, y = (
+        unpaired.sample(
+            dataset.split(f"train_{d}"),
+            dataset.names(f"train_{d}"),
+            image_size=config.image_size,
+            mode=config.data.fit,
+        )
+        for d in "xy"
+    )
+    to_t2, to_t1 = DIRECTIONS
+    translated = {to_t2: translate(to_t2, x.images), to_t1: translate(to_t1, y.images)}
+    cycled = {
+        "x": translate(to_t1, translated[to_t2]),
+        "y": translate(to_t2, translated[to_t1]),
+    }
+    per_image, names, summarised, pictures = {}, {}, {}, {}
+    for domain, images, there in (("x", x, to_t2), ("y", y, to_t1)):
+        direction, back = CYCLES[domain], cycled[domain]
+        per_image[direction] = unpaired.cycle_scores(images, back)
+        names[direction] = images.names
+        summarised |= summarise({direction: per_image[direction]}, images.names)
+        pictures[direction] = [
+            [images.images[i], translated[there][i], back[i], _error(back[i], images.images[i])]
+            for i in _spread(len(images.names), _GRID_ROWS)
         ]
-        lines.append(f"{direction:14}{cells[0]:>16}{cells[1]:>18}{cells[2]:>18}")
-    return "\n".join(lines)
+    rows = [[*a, *b] for a, b in zip(*pictures.values(), strict=False)]
+    columns = ["T1", "T2 from T1", "and back", "|error|", "T2", "T1 from T2", "and back", "|error|"]
+    scores = {
+        "split": "train",
+        "images": len(x.names) + len(y.names),
+        "unpaired": {
+            "images": {"x": len(x.names), "y": len(y.names)},
+            "cycle": summarised,
+            "histogram_distance": unpaired.histogram_distances(x, y, translated),
+        },
+    }
+    return _Outcome(scores, {"cycle": per_image}, names, {_PICTURES[0]: (rows, columns, [])})
 
 
-def _write_csv(path: Path, per_image: PerImage, names: list[str]) -> None:
+def _pictures(
+    pairs: Pairs, translated: Mapping[str, np.ndarray], per_image: PerImage
+) -> dict[str, Picture]:
+    def picture(chosen: list[int]) -> Picture:
+        rows, titles = [], []
+        for i in chosen:
+            fake_y, fake_x = (translated[d][i] for d in DIRECTIONS)
+            errors = [_error(fake_y, pairs.y[i]), _error(fake_x, pairs.x[i])]
+            rows.append([pairs.x[i], fake_y, pairs.y[i], errors[0], fake_x, errors[1]])
+            ssim = [per_image[d]["ssim"][i] for d in DIRECTIONS]
+            titles.append(f"{pairs.names[i]}: SSIM T1 to T2 {ssim[0]:.3f}, T2 to T1 {ssim[1]:.3f}")
+        return rows, _COLUMNS, titles
+
+    order = np.argsort(-np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)).tolist()
+    chosen = (_spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
+    return dict(zip(_PICTURES, map(picture, chosen), strict=True))
+
+
+def _error(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Black is no error, white the whole range."""
+    return np.abs(image - truth) - 1
+
+
+def _spread(count: int, at_most: int) -> list[int]:
+    return np.linspace(0, count - 1, min(count, at_most)).round().astype(int).tolist()
+
+
+def _without_nan(tree: Any) -> Any:
+    """JSON has no NaN; what is not defined is null."""
+    if isinstance(tree, dict):
+        return {key: _without_nan(value) for key, value in tree.items()}
+    return None if isinstance(tree, float) and math.isnan(tree) else tree
+
+
+def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    images, subjects = [], []
+    for protocol, directions in outcome.per_image.items():
+        for direction, metrics in directions.items():
+            names = outcome.names[direction]
+            images += [
+                [name, direction, protocol, *values]
+                for name, values in zip(names, zip(*metrics.values(), strict=True), strict=True)
+            ]
+            means = [by_subject(values, names) for values in metrics.values()]
+            subjects += [
+                [subject, direction, protocol, *(mean[subject] for mean in means)]
+                for subject in means[0]
+            ]
+    some = next(iter(next(iter(outcome.per_image.values())).values()))
+    _write_csv(folder / "images.csv", ["name", "direction", "protocol", *some], images)
+    _write_csv(folder / "subjects.csv", ["subject", "direction", "protocol", *some], subjects)
+    for name in _PICTURES:
+        if name in outcome.pictures:
+            save_grid(folder / name, *outcome.pictures[name])
+        else:  # of an earlier split
+            (folder / name).unlink(missing_ok=True)
+    text = json.dumps(scores, indent=1, allow_nan=False)
+    write_whole(folder / "scores.json", text)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
-    writer.writerow(["name", "direction", *next(iter(per_image.values()))])
-    for direction, metrics in per_image.items():
-        for i, name in enumerate(names):
-            writer.writerow([name, direction, *(float(v[i]) for v in metrics.values())])
+    writer.writerow(header)
+    writer.writerows(["" if v != v else v for v in row] for row in rows)
     write_whole(path, buffer.getvalue())
-
-
-def _write_grid(
-    path: Path, pairs: Pairs, translated: dict[str, np.ndarray], per_image: PerImage
-) -> None:
-    chosen = np.linspace(0, len(pairs.names) - 1, min(len(pairs.names), _GRID_ROWS)).round()
-    rows, titles = [], []
-    for i in map(int, chosen):
-        fake_y, fake_x = translated["t1_to_t2"][i], translated["t2_to_t1"][i]
-        errors = [np.abs(fake_y - pairs.y[i]) - 1, np.abs(fake_x - pairs.x[i]) - 1]
-        rows.append([pairs.x[i], fake_y, pairs.y[i], errors[0], fake_x, errors[1]])
-        ssim = [per_image[d]["ssim"][i] for d in DIRECTIONS]
-        titles.append(f"{pairs.names[i]}: SSIM T1 to T2 {ssim[0]:.3f}, T2 to T1 {ssim[1]:.3f}")
-    columns = ["T1", "T2 from T1", "T2", "|error| T2", "T1 from T2", "|error| T1"]
-    save_grid(path, rows, columns, titles)

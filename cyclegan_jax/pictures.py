@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from cyclegan_jax.files import write_whole
 
+_DESCRIPTION = "Description"  # a keyword of the PNG specification
 _GAP = 4
 _TEXT = 18
 _SMALLEST_TILE = 128  # pixels; smaller images are enlarged by a whole factor to be readable
@@ -20,7 +22,7 @@ def save_grid(
     titles: Sequence[str],
     row_titles: Sequence[str] = (),
 ) -> None:
-    """Writes images side by side, one column for each title.
+    """Writes images side by side, one column for each title; `description` reads the titles.
 
     Args:
       path: the PNG to write; replaced whole, never half-written.
@@ -48,8 +50,25 @@ def save_grid(
         if line:
             draw.text((3, y + height + 1), row_titles[i], fill=255, font=font)
     buffer = io.BytesIO()
-    canvas.save(buffer, format="PNG")
+    said = PngInfo()
+    said.add_text(_DESCRIPTION, _in_words(len(rows), titles, row_titles))
+    canvas.save(buffer, format="PNG", pnginfo=said)
     write_whole(path, buffer.getvalue())
+
+
+def description(path: Path) -> str:
+    """What a PNG says that it shows, for those who cannot see it; "" where it says nothing."""
+    with Image.open(path) as image:
+        return image.info.get(_DESCRIPTION, "")
+
+
+def _in_words(count: int, titles: Sequence[str], row_titles: Sequence[str]) -> str:
+    words = f"{count} row(s) of images."
+    if any(titles):
+        words += f" Columns: {', '.join(titles)}."
+    if any(row_titles):
+        words += f" Rows: {'; '.join(row_titles)}."
+    return words
 
 
 def _tile(image: np.ndarray) -> Image.Image:

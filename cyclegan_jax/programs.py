@@ -8,8 +8,8 @@ import jax
 
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.config import Config
-from cyclegan_jax.evaluate import compile_translators
 from cyclegan_jax.parallel import Parallel, TrainStep, Trials
+from cyclegan_jax.scoring import compile_translators
 from cyclegan_jax.state import build_recipe
 
 

@@ -1,14 +1,16 @@
 """One run's workdir: what is written there while a state trains, and what is read back."""
 
 import contextlib
+import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import grain
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -17,17 +19,27 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.evaluate import DIRECTIONS, Evaluator, Summary, mean_score, scalar_name, table
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
+from cyclegan_jax.score_tables import protocol_table
+from cyclegan_jax.scoring import (
+    DIRECTIONS,
+    PROTOCOL,
+    Evaluator,
+    Summary,
+    mean_score,
+    scalar_name,
+)
 from cyclegan_jax.state import Hyperparameters, TrainState
+from cyclegan_jax.tables import as_text
 from cyclegan_jax.writer import METRICS, Writer, read_metrics
 
 CONFIG = "config.json"
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
     "fake_y": "T2 = G(x)",
@@ -224,10 +236,12 @@ class Run:
         self._checkpoints.wait()
 
     def _meta(self) -> dict[str, Any]:
-        facts = self.dataset.manifest
+        facts, devices = self.dataset.manifest, self._programs.parallel.devices
+        versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
         return {
-            "version": __version__,
-            "jax": jax.__version__,
+            "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+            "device": f"{len(devices)} x {devices[0].device_kind}, "
+            f"on a {platform.machine()} machine with {os.cpu_count()} cores",
             "config": self.config.to_dict(),
             "data": {"domains": facts["domains"], "axis": facts["source"].get("axis", "axial")},
         }
@@ -247,7 +261,8 @@ class Run:
             for metric, value in metrics.items()
         }
         self._writer.scalars(step, values)
-        self._print(f"step {step}: {table(summarised)}")
+        table = protocol_table(PROTOCOL, summarised)
+        self._print(f"step {step}: {as_text(table)}")
 
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)

@@ -1,7 +1,10 @@
 """Tables of text: scores as a terminal prints them and a page shows them."""
 
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
+
+_WIDTH = 100  # columns of a terminal that a note is wrapped to
 
 
 class Table(NamedTuple):
@@ -20,7 +23,7 @@ def as_text(table: Table) -> str:
     """Aligned lines for a terminal: the first column to the left, the others to the right."""
     lines = [table.header, *table.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    above = ": ".join(part for part in (table.title, table.note) if part)
+    above = textwrap.fill(": ".join(part for part in (table.title, table.note) if part), _WIDTH)
     return "\n".join(
         ([above] if above else [])
         + [

@@ -11,6 +11,7 @@ from clu import parameter_overview
 from tqdm import tqdm
 
 from cyclegan_jax import config as config_lib
+from cyclegan_jax import report
 from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.parallel import Parallel, TrainStep, Trials
 from cyclegan_jax.programs import Programs
@@ -55,7 +56,9 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
     if step < config.steps:
         print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
         print("  " + shlex.join(sys.orig_argv))
-    return step == config.steps
+        return False  # at once, without a report: who asked to stop may not wait
+    report.write_or_say_why(workdir)
+    return True
 
 
 def loop(

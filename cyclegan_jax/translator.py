@@ -16,8 +16,8 @@ from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import intensity, volumes
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.pipeline import fit, unfit
-from cyclegan_jax.evaluate import DIRECTIONS, load_generators
 from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.scoring import DIRECTIONS, load_generators
 from cyclegan_jax.state import build_modules
 
 _BATCH = 8

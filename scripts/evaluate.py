@@ -1,8 +1,9 @@
-"""Scores a run's checkpoint on held-out pairs, both directions.
+"""Scores a run's checkpoint: on held-out pairs, or without pairs on training images.
 
     python scripts/evaluate.py --workdir=runs/quickstart
 
-Writes <workdir>/eval/<step>/scores.json, images.csv and grid.png.
+Prints tables and writes <workdir>/eval/<step>/: scores.json, images.csv, subjects.csv, grid.png,
+best.png and worst.png.
 """
 
 from pathlib import Path
@@ -16,17 +17,26 @@ _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "best (by the score during training), latest, or a step."
 )
 _DATA_DIR = flags.DEFINE_string(
-    "data_dir", "", "Prepared data set whose test pairs are scored; default: the run's own."
+    "data_dir", "", "Prepared data set that is scored; default: the run's own."
+)
+_SPLIT = flags.DEFINE_string(
+    "split", "", "test, val or train (without pairs); default: the first of these there is."
+)
+_PROTOCOL = flags.DEFINE_string(
+    "protocol", "all", "fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/metrics.py."
 )
 
 
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.evaluate import evaluate  # late: --help and a bad flag answer at once
+    from cyclegan_jax import report  # late: --help and a bad flag answer at once
+    from cyclegan_jax.evaluate import evaluate
 
-    folder = evaluate(Path(_WORKDIR.value), _CHECKPOINT.value, _DATA_DIR.value)
+    workdir = Path(_WORKDIR.value)
+    folder = evaluate(workdir, _CHECKPOINT.value, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value)
     print(f"written to {folder}")
+    report.write_or_say_why(workdir)
     return 0
 
 

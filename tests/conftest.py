@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, evaluate, report, train
 from cyclegan_jax.config import Config, base_config
+from cyclegan_jax.data import loading
 
 IDENTITY = np.eye(3)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -27,9 +28,7 @@ def _compile_equal_programs_once(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-@pytest.fixture
-def tiny() -> Config:
-    """The smallest config that has every part: 16x16 images, two levels, phantoms."""
+def tiny_config() -> Config:
     config = base_config()
     config.image_size = 16
     config.batch_size = 8
@@ -42,6 +41,28 @@ def tiny() -> Config:
     config.discriminator.strides = (2, 2)
     config.log_every = config.sample_every = config.eval_every = config.save_every = 2
     return config
+
+
+@pytest.fixture
+def tiny() -> Config:
+    """The smallest config that has every part: 16x16 images, two levels, phantoms."""
+    return tiny_config()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """The workdir of a tiny config that is trained and scored on its test pairs; do not write."""
+    place = tmp_path_factory.mktemp("tiny_run")
+    config = tiny_config()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        folder = loading.open_data(config).folder
+        with config.unlocked():
+            config.data.dir = str(folder)
+        train.train(config, place / "run")
+        evaluate.evaluate(place / "run", "latest")
+        report.write(place / "run")
+    return place / "run"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan_jax.pictures import save_grid
+from cyclegan_jax.pictures import description, save_grid
 
 GAP = 40  # the grey between tiles
 
@@ -92,3 +92,12 @@ def test_file_is_replaced_whole(tmp_path, monkeypatch):
     save_grid(path, [[constant(-1)]], [])
     assert (read(path)[:128, :128] == 0).all()
     assert [p.name for p in tmp_path.iterdir()] == ["g.png"]
+
+
+def test_a_grid_says_in_words_what_it_shows(tmp_path):
+    rows = [[constant(0), constant(0)]] * 2
+    save_grid(tmp_path / "g.png", rows, ["T1", "T1→T2"], ["first", "second"])
+    words = "2 row(s) of images. Columns: T1, T1→T2. Rows: first; second."
+    assert description(tmp_path / "g.png") == words
+    Image.new("L", (4, 4)).save(tmp_path / "silent.png")
+    assert description(tmp_path / "silent.png") == ""

@@ -231,6 +231,10 @@ ERRORS = {
         ["evaluate", "--workdir=run", "--checkpoint=3"],
         "no checkpoint '3'; there are best, latest, 2, 4",
     ),
+    "no run to report": (
+        ["report", "--workdir=t1"],
+        r"t1/config\.json cannot be read .*; give the --workdir of a run",
+    ),
     "no run": (["evaluate", "--workdir=t1"], "t1 has no checkpoints/; train first"),
     "no pairs": (
         ["evaluate", "--workdir=run", "--data_dir=unpaired"],
@@ -304,7 +308,9 @@ def test_unknown_config_key_is_named_with_the_nearest(place):
     assert not (place / "w2").exists()
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "translate", "prepare_data", "sweep"])
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "translate", "prepare_data", "sweep", "report"]
+)
 def test_help_needs_no_jax(place, name):
     # what makes --help slow; the time itself is not asserted on a shared machine
     code = (

@@ -98,7 +98,7 @@ def test_the_answer_for_any_kind_of_sweep(config, tmp_path, declared, monkeypatc
     maps = 2 if {*sweep.keys} - {"seed"} else 0
     samples = len(figures.corners(results.ranked(results.read(sweep, tmp_path), "ssim")))
     assert text.count("data:image/png;base64,") == maps + 1 + samples
-    assert text.count('<img alt="') == maps + 1 + samples
+    assert len(re.findall(r'<img [^>]*alt="\w', text)) == maps + 1 + samples
     assert not re.search(r'(src|href)="http', text)
     with (tmp_path / "sweep.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -19,28 +19,37 @@ from cyclegan_jax.runtime import cache_folder
 _KEPT_BYTES = 2**30
 
 
-def open_data(config: Config) -> Dataset:
-    """The prepared data set of a validated config; phantoms are prepared on first use.
+def data_folder(config: Config) -> Path:
+    """Where a config's prepared data set is, or for phantoms where it will be.
 
     Phantoms are kept in `runtime.cache_folder()`, one folder for each setting and version.
+    """
+    if config.data.dir:
+        return Path(config.data.dir).expanduser()
+    key = json.dumps(_phantom_settings(config), sort_keys=True) + __version__
+    return cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def open_data(config: Config) -> Dataset:
+    """The prepared data set of a validated config; phantoms are prepared on first use.
 
     Raises:
       InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
     """
-    if config.data.dir:
-        return open_dataset(Path(config.data.dir).expanduser())
-    wanted: dict[str, Any] = {**config.data.phantom.to_dict(), "size": config.image_size}
-    key = json.dumps(wanted, sort_keys=True) + __version__
-    folder = cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if folder.exists():
+    folder = data_folder(config)
+    if config.data.dir or folder.exists():
         return open_dataset(folder)
     print(f"preparing phantom heads in {folder}", flush=True)
     try:
-        return prepare(phantom_source(**wanted), folder)
+        return prepare(phantom_source(**_phantom_settings(config)), folder)
     except InputError:
         if folder.exists():  # another process finished the same phantoms first
             return open_dataset(folder)
         raise
+
+
+def _phantom_settings(config: Config) -> dict[str, Any]:
+    return {**config.data.phantom.to_dict(), "size": config.image_size}
 
 
 def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
@@ -88,6 +97,19 @@ def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pair
 def monitoring_split(dataset: Dataset) -> str | None:
     """The split that is scored during training: "val", else "test", else None (no pairs)."""
     return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)
+
+
+def scored_split(dataset: Dataset, wanted: str = "") -> str:
+    """The split that a checkpoint is scored on: `wanted`, or "test", else "val", else "train".
+
+    Raises:
+      InputError: there is no such split with both domains.
+    """
+    held_out = [s for s in ("test", "val") if dataset.has(f"{s}_x") and dataset.has(f"{s}_y")]
+    there_are = [*held_out, "train"]
+    if wanted and wanted not in there_are:
+        raise InputError(f"--split={wanted}: {dataset.folder} has {', '.join(there_are)}")
+    return wanted or there_are[0]
 
 
 class _Kept(Sequence[Any]):

@@ -5,6 +5,7 @@ same images with threads or any number of worker processes. Nothing but the step
 """
 
 import dataclasses
+import functools
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import grain
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_fill_holes
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data.intensity import from_storage
@@ -190,6 +192,30 @@ class Pairs:
     y: np.ndarray
     mask: np.ndarray
     names: list[str]
+
+    @functools.cached_property
+    def head(self) -> np.ndarray:
+        """`head_mask` of the pairs."""
+        return head_mask(self.x, self.y)
+
+
+def head_mask(*images: np.ndarray) -> np.ndarray:
+    """Where the head is: one mask for images of the same anatomy.
+
+    Args:
+      images: each `[N, H, W, 1]` in [-1, 1].
+
+    Returns:
+      bool `[N, H, W, 1]`: pixels above a tenth of the range, which is -0.8, in all of the images,
+      and the holes of that within each slice, such as bone, and fluid in T1.
+    """
+    bright = np.logical_and.reduce([image > AIR + 0.2 for image in images])
+    return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
+
+
+def subject_of_slice(name: str) -> str:
+    """A slice of a volume is called `subject#index`, an image as its subject."""
+    return name.split("#")[0]
 
 
 def paired_images(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from cyclegan_jax import page, tables
 from cyclegan_jax.data import loading
-from cyclegan_jax.evaluate import DIRECTIONS, PROTOCOL, evaluate
+from cyclegan_jax.evaluate import evaluate
 from cyclegan_jax.files import write_whole
+from cyclegan_jax.pictures import description
 from cyclegan_jax.run import SAMPLES
+from cyclegan_jax.scoring import DIRECTIONS, PROTOCOL
 from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.results import Result, Setting
@@ -72,7 +72,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
         page.table(header, rows),
         *_failures(found),
         page.heading("The best and the worst trials while they trained"),
-        _picture(
+        page.drawing(
             figures.curves(settings, metric),
             f"{metric} of validation pairs by step for the best and the worst setting",
             f"Validation {metric}, mean of both directions; one line for each seed.",
@@ -111,8 +111,8 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
         if result.status == DONE and loading.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
             folder = trial_folder(workdir, result.index)
-            scored = evaluate(folder, "latest", config.data.dir) / "scores.json"
-            trials[result.index] = json.loads(scored.read_text())[PROTOCOL]
+            scored = evaluate(folder, "latest", config.data.dir, "test") / "scores.json"
+            trials[result.index] = json.loads(scored.read_text())["protocols"][PROTOCOL]
     found = {"metric": metric, "setting": best.name, "trials": trials}
     if trials:
         write_whole(path, json.dumps(found, indent=1))
@@ -149,7 +149,7 @@ def _maps(settings: Sequence[Setting]) -> list[str]:
         if figure is not None:
             scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
             parts.append(
-                _picture(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
+                page.drawing(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
             )
     return parts
 
@@ -172,11 +172,6 @@ def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
         newest = max(folder.glob("step_*.png"), default=None)
         if newest is not None:
             caption = f"{setting.name} (trial {result.index}, {newest.stem.replace('_', ' ')})"
-            parts.append(
-                page.picture(newest.read_bytes(), f"Sample images of {setting.name}", caption)
-            )
+            alternative = f"Sample images of {setting.name}. {description(newest)}"
+            parts.append(page.picture(newest.read_bytes(), alternative, caption))
     return parts
-
-
-def _picture(figure: Figure, alternative: str, caption: str) -> str:
-    return page.picture(page.png(figure), alternative, caption)

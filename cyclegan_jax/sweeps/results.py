@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.evaluate import DIRECTIONS, scalar_name
 from cyclegan_jax.files import write_whole
+from cyclegan_jax.scoring import DIRECTIONS, scalar_name
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
 from cyclegan_jax.writer import METRICS, read_metrics
