@@ -36,7 +36,7 @@ def score(a, b, mask=None, head=None, protocols=("fixed",)):
 
 def reference_ssim_map(a, b, data_range):
     """Of windows that lie in the image; NaN elsewhere."""
-    _, full = structural_similarity(
+    full = structural_similarity(
         a.astype(np.float64),
         b.astype(np.float64),
         data_range=data_range,
@@ -44,7 +44,7 @@ def reference_ssim_map(a, b, data_range):
         sigma=1.5,
         use_sample_covariance=False,
         full=True,
-    )
+    )[1]
     inner = np.full(full.shape, np.nan)
     inner[5:-5, 5:-5] = full[5:-5, 5:-5]
     return inner
