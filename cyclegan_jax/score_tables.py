@@ -129,7 +129,8 @@ def _lesions(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:
 
 
 def _unpaired(scores: dict[str, Any]) -> list[Table]:
-    n = scores["images"]
+    n, cycle = scores["images"], scores["cycle"]
+    subjects = " and ".join(str(entry["ssim"]["n"]) for entry in cycle.values())
     spread = f"{n['x']} T1 and {n['y']} T2 training images, spread over the data set"
     distances = [
         [_NAMES.get(direction, direction), f"{value:.4f}" if value is not None else "none"]
@@ -139,8 +140,8 @@ def _unpaired(scores: dict[str, Any]) -> list[Table]:
         Table(
             "cycles, no pairs",
             f"there and back against the image itself, protocol fixed; {spread}; mean ± sd over "
-            f"subjects. {_NOT_CORRECTNESS}",
-            *_body(scores["cycle"], ["ssim", "psnr"]),
+            f"{subjects} subjects. {_NOT_CORRECTNESS}",
+            *_body(cycle, ["ssim", "psnr"]),
         ),
         Table(
             "histograms, no pairs",

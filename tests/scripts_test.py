@@ -107,9 +107,12 @@ def test_train_prints_data_parameters_and_progress(trained):
 def test_evaluate_writes_scores_of_the_held_out_pairs(trained):
     result = script(trained, "evaluate", "--workdir=run", "--checkpoint=4")
     assert result.returncode == 0, result.stderr
-    scores = json.loads((trained / "run" / "eval" / "4" / "scores.json").read_text())["fixed"]
-    assert scores["t1_to_t2"]["psnr"]["n"] == 2
-    assert f"{scores['t1_to_t2']['ssim']['mean']:.3f}" in result.stdout
+    scores = json.loads((trained / "run" / "eval" / "4" / "scores.json").read_text())
+    assert scores["split"] == "test"
+    for protocol in ("fixed", "foreground", "slice_max", "gt_max"):
+        found = scores["protocols"][protocol]["t1_to_t2"]
+        assert found["psnr"]["n"] == 2
+        assert f"{found['ssim']['mean']:.3f}" in result.stdout
     lines = (trained / "run" / "eval" / "4" / "images.csv").read_text().splitlines()
     assert {line.split(",")[0] for line in lines[1:]} == {"slice_002", "slice_007"}
 
@@ -236,9 +239,13 @@ ERRORS = {
         r"t1/config\.json cannot be read .*; give the --workdir of a run",
     ),
     "no run": (["evaluate", "--workdir=t1"], "t1 has no checkpoints/; train first"),
-    "no pairs": (
-        ["evaluate", "--workdir=run", "--data_dir=unpaired"],
-        "unpaired has no test pairs; prepare it with --holdout",
+    "no such split": (
+        ["evaluate", "--workdir=run", "--split=val"],
+        "--split=val: data has test, train",
+    ),
+    "protocol": (
+        ["evaluate", "--workdir=run", "--protocol=psnr"],
+        "--protocol=psnr: there are all, fixed, foreground, slice_max, gt_max",
     ),
     "no sweep": (
         ["sweep", "--config=tiny.py", "--workdir=w"],
@@ -286,8 +293,6 @@ ERRORS = {
 @pytest.mark.parametrize("case", ERRORS)
 def test_bad_input_is_one_clear_line(trained, case):
     (trained / "empty").mkdir(exist_ok=True)
-    if case == "no pairs" and not (trained / "unpaired").exists():
-        assert not script(trained, "prepare_data", "--x=t1", "--y=t2", "--out=unpaired").returncode
     arguments, words = ERRORS[case]
     result = script(trained, *arguments)
     assert result.returncode == 1

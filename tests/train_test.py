@@ -1,7 +1,6 @@
 """The loop in one process: files, exact resume, interruption, divergence, refused workdirs."""
 
 import itertools
-import json
 import os
 import signal
 
@@ -9,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, evaluate, train
+from cyclegan_jax import InputError, train
 from cyclegan_jax import run as run_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.config import from_json, to_json
@@ -156,28 +155,6 @@ def test_due_counts_the_last_step_once():
     assert [s for s in range(1, 7) if run_lib.due(s, 3, s == 6)] == [3, 6]
 
 
-def test_evaluation_after_training_reproduces_the_score_and_writes_all(config, tmp_path, capsys):
-    workdir = tmp_path / "run"
-    train.train(config, workdir)
-    folder = evaluate.evaluate(workdir, "latest")
-    assert folder == workdir / "eval" / "4"
-    scores = json.loads((folder / "scores.json").read_text())
-    assert scores.keys() == {"fixed"}
-    assert scores["fixed"].keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
-    csv = (folder / "images.csv").read_text().splitlines()
-    assert csv[0] == "name,direction,mae,psnr,ssim"
-    assert len(csv) == 1 + 3 * 2  # one test head of two slices
-    rows = [line.split(",") for line in csv[1:] if ",t1_to_t2," in line]
-    mean = np.mean([float(row[4]) for row in rows])
-    assert scores["fixed"]["t1_to_t2"]["ssim"] == {
-        "mean": pytest.approx(mean, rel=1e-6),
-        "sd": 0.0,
-        "n": 1,
-    }
-    assert (folder / "grid.png").stat().st_size > 0
-    assert "untranslated" in capsys.readouterr().out
-
-
 def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path):
     config.steps, config.optimizer.generator_learning_rate = 8, 1e-2
     workdir = tmp_path / "run"
@@ -189,13 +166,6 @@ def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path)
     }
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.resolve("best") == max(scores, key=lambda step: scores[step])
-
-
-def test_slices_of_one_subject_count_once():
-    values = {"d": {"ssim": np.array([0.0, 1.0, 0.9])}}
-    result = evaluate.summarise(values, ["a#001", "a#002", "b#001"])
-    assert result["d"]["ssim"]["n"] == 2
-    assert result["d"]["ssim"]["mean"] == pytest.approx((0.5 + 0.9) / 2)
 
 
 def test_saved_config_survives_a_launch(config, tmp_path):
