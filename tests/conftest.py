@@ -1,5 +1,6 @@
 """A strict test process: eight CPU devices, no silent rank promotion, warnings are errors."""
 
+import locale
 import os
 import re
 from pathlib import Path
@@ -10,10 +11,12 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 import jax
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
 
+IDENTITY = np.eye(3)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
@@ -53,6 +56,53 @@ def swept(tiny, _own_cache) -> Config:
     tiny.steps = 2
     tiny.sample_every = tiny.save_every = 10
     return tiny
+
+
+@pytest.fixture
+def save_series():
+    """Writes slices `[K, rows, columns]` as a DICOM series in the patient's LPS+ space."""
+
+    def save(
+        folder: Path,
+        slices: np.ndarray,
+        *,
+        spacing=(1.0, 1.5),
+        step=2.0,
+        axes=IDENTITY,
+        compressor="",
+        **tags,
+    ) -> list[Path]:
+        """`spacing` is between columns and rows, `axes` holds the directions [3, 3] as columns."""
+        folder.mkdir(exist_ok=True)
+        kept = locale.setlocale(locale.LC_CTYPE)
+        paths = []
+        for k, pixels in enumerate(slices):
+            image = sitk.GetImageFromArray(pixels, isVector=pixels.ndim == 3)
+            image.SetSpacing(spacing)
+            position = axes @ [5, -6, 7 + step * k]
+            facts = {
+                "0008|0060": "MR",
+                "0008|103e": "T1 head",
+                "0020|000d": "1.2.3",
+                "0020|000e": "1.2.3.4",
+                "0020|0032": "\\".join(f"{p:.6f}" for p in position),
+                "0020|0037": "\\".join(f"{c:.8f}" for c in axes[:, :2].T.ravel()),
+            }
+            for key, value in (facts | tags).items():
+                image.SetMetaData(key, value)
+            writer = sitk.ImageFileWriter()
+            writer.KeepOriginalImageUIDOn()  # or SimpleITK makes a series of each file
+            if compressor:
+                writer.UseCompressionOn()
+                writer.SetCompressor(compressor)
+            # The last in position is the first in name: names tell nothing of the order.
+            paths.append(folder / f"{tags.get('0020|000e', '')}{len(slices) - k:03d}.dcm")
+            writer.SetFileName(str(paths[-1]))
+            writer.Execute(image)
+            locale.setlocale(locale.LC_CTYPE, kept)  # writing DICOM resets it
+        return paths
+
+    return save
 
 
 @pytest.fixture

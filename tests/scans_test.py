@@ -1,6 +1,9 @@
-"""Tests of listing scans and telling their kinds apart."""
+"""Tests of listing scans, telling their kinds apart and reading them."""
 
 from pathlib import Path
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax.data import scans
 
@@ -34,9 +37,60 @@ def test_list_scans_errors(tmp_path, fails):
         scans.list_scans(tmp_path / "gone")
     (tmp_path / "notes.txt").touch()
     for path in (tmp_path, tmp_path / "notes.txt"):
-        with fails(path, "no supported file", ".png", ".nii.gz"):
+        with fails(path, "no supported scan", ".png", ".nii.gz"):
             scans.list_scans(path)
     (tmp_path / "a.png").touch()
     (tmp_path / "b.nii").touch()
     with fails(tmp_path, "separate folders"):
         scans.list_scans(tmp_path)
+
+
+# ---------------------------------------------------------------- DICOM and stacks
+
+SLICES = np.random.default_rng(0).integers(0, 900, (4, 6, 5)).astype(np.int16)
+
+
+def test_folders_of_series_are_listed_beside_volumes(tmp_path, save_series):
+    save_series(tmp_path / "b_T1", SLICES)
+    save_series(tmp_path / ".hidden", SLICES)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a.nii").touch()
+    assert scans.list_scans(tmp_path) == [tmp_path / "a.nii", tmp_path / "b_T1"]
+    assert scans.list_scans(tmp_path / "b_T1") == [tmp_path / "b_T1"]
+    assert scans.kind(tmp_path / "b_T1") == "volume"
+    assert scans.stem(tmp_path / "b_T1") == "b_T1"
+
+
+def test_dicom_files_beside_other_scans_are_refused(tmp_path, save_series, fails):
+    (path, *_) = save_series(tmp_path / "s", SLICES)
+    (tmp_path / "s" / "a.nii").touch()
+    with fails(tmp_path / "s", "DICOM files beside a.nii", "separate folders"):
+        scans.list_scans(tmp_path / "s")
+    with fails(path, "one file of a DICOM series", "folder"):
+        scans.list_scans(path)
+
+
+def test_stacks_are_a_kind_of_their_own(tmp_path, fails):
+    for name in ("a.mat", "b.MAT"):
+        (tmp_path / name).touch()
+    assert [scans.kind(p) for p in scans.list_scans(tmp_path)] == ["stack", "stack"]
+    assert scans.stem(tmp_path / "b.MAT") == "b"
+    (tmp_path / "c.png").touch()
+    with fails(tmp_path, "images and stacks", "separate folders"):
+        scans.list_scans(tmp_path)
+
+
+def test_volumes_of_both_forms_are_read(tmp_path, save_series, fails):
+    save_series(tmp_path / "s", SLICES)
+    series = scans.read_volume(tmp_path / "s")
+    nifti = Nifti1Image(np.stack([np.asarray(series.source.dataobj)] * 2, -1), None)
+    nifti.set_sform(series.source.affine, code=1)
+    nifti.to_filename(tmp_path / "a.nii.gz")
+    read = scans.read_volume(tmp_path / "a.nii.gz", frame=1)
+    assert np.array_equal(read.data, series.data)
+    assert scans.spacing(tmp_path / "s") == scans.spacing(tmp_path / "a.nii.gz") == (1, 1.5, 2)
+    assert np.array_equal(scans.read_volume(tmp_path / "s", frame=0).data, series.data)
+    with fails(tmp_path / "s", "no frame 1", "frame 0"):
+        scans.read_volume(tmp_path / "s", frame=1)
+    with fails(tmp_path / "a.png", "not a volume"):
+        scans.spacing(tmp_path / "a.png")

@@ -45,7 +45,7 @@ class Volume:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm along X, Y and Z."""
-        return _spacing(np.asarray(self.source.affine))
+        return affine_spacing(np.asarray(self.source.affine))
 
 
 def read_volume(path: Path, frame: int | None = None) -> Volume:
@@ -89,7 +89,7 @@ def read_spacing(path: Path) -> tuple[float, float, float]:
     """
     source = _open(path)
     _check_header(path, source)
-    return _spacing(np.asarray(source.affine))
+    return affine_spacing(np.asarray(source.affine))
 
 
 def to_canonical(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -97,7 +97,8 @@ def to_canonical(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(apply_orientation(data, io_orientation(affine)))
 
 
-def _spacing(affine: np.ndarray) -> tuple[float, float, float]:
+def affine_spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Voxel size in mm along X, Y and Z of RAS+ of an affine in any voxel order."""
     x, y, z = np.argsort(io_orientation(affine)[:, 0])  # the voxel axis nearest to each of RAS
     sizes = voxel_sizes(affine)
     return float(sizes[x]), float(sizes[y]), float(sizes[z])
