@@ -168,7 +168,7 @@ COLOURED[2, 2] = 200, 10, 10
 WITH_NAN = head()
 WITH_NAN[0, 0, 0] = np.nan
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "empty": (clear, ("x", "no supported file", "use")),
+    "empty": (clear, ("x", "no supported scan", "use")),
     "missing": (remove, ("x", "No such file", "give an existing folder")),
     "truncated": (truncate, ("s3.png", "re-export")),
     "sizes": (save("s3.png", np.ones((8, 6), np.uint8)), ("s3.png is 6x8", "8x6", "one size")),

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
+from cyclegan_jax.data.intensity import SATURATED, IntensityRange, from_storage, to_storage
 from cyclegan_jax.data.sources import Scan, Source, in_order
 from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
@@ -225,7 +225,7 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
 
 
 def _clipping_note(split: str, scans: list[_Stored]) -> str:
-    clipped = [100 * scan.clipped for scan in scans if scan.clipped]
+    clipped = [100 * scan.clipped for scan in scans if scan.clipped > SATURATED]
     if not clipped:
         return ""
     return (

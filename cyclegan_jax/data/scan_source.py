@@ -9,10 +9,17 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import images, scans, volumes
+from cyclegan_jax.data import images, resampling, scans, stacks, volumes
 from cyclegan_jax.data.folders import subject_of
 from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise
-from cyclegan_jax.data.sources import Scan, ScanImages, Source, in_order, volume_images
+from cyclegan_jax.data.sources import (
+    Scan,
+    ScanImages,
+    Source,
+    in_order,
+    stack_images,
+    volume_images,
+)
 from cyclegan_jax.data.splits import Item, divide
 
 _IN_PLANE = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}  # axes of RAS+
@@ -69,6 +76,8 @@ def scan_source(
         if kind == "image":
             dtypes[domain], intensity = _check_images(group)
             reads[domain] = functools.partial(_read_image, intensity=intensity)
+        elif kind == "stack":
+            reads[domain] = _read_stack
         else:
             if spacing is None:
                 voxels[domain] = _one_spacing(group)
@@ -187,9 +196,18 @@ def _read_volume(
 ) -> ScanImages:
     volume = scans.read_volume(path, frame)
     data = volume.data
+    if spacing is not None:
+        data = resampling.resample(data, volume.spacing, spacing)
+    slices = volumes.to_slices(data, axis)
     try:
-        return volume_images(volumes.to_slices(data, axis), name, min_head)
-    except InputError:
-        raise
+        return volume_images(slices, name, min_head)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read_stack(path: Path, name: str) -> ScanImages:
+    slices = stacks.read_stack(path)
+    try:
+        return stack_images(slices, name)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error

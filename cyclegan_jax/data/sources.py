@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cyclegan_jax.data.intensity import IntensityRange, foreground, normalise, volume_range
+from cyclegan_jax.data.intensity import (
+    IntensityRange,
+    foreground,
+    normalise,
+    saturated,
+    volume_range,
+)
 from cyclegan_jax.data.phantom import make_phantom
 
 _MOST_WORKERS = 8  # each holds a scan in memory
@@ -29,7 +35,7 @@ class ScanImages:
     `images` maps a name, unique in its split and the same for the paired slice of the other
     domain, to a `[H, W]` float32 image in [-1, 1]; `intensity` is what -1 and 1 stand for, `shape`
     is that of the whole scan `[N, H, W]`, with the slices that were left out. `clipped` is the
-    fraction of a volume's head voxels whose contrast was lost to clipping before it came here.
+    fraction of a volume's head voxels that lie on its maximum.
     """
 
     images: dict[str, np.ndarray]
@@ -148,7 +154,7 @@ def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanI
     if not head.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
     kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if head[i]}
-    return ScanImages(kept, intensity, slices.shape)
+    return ScanImages(kept, intensity, slices.shape, saturated(slices))
 
 
 def stack_images(slices: np.ndarray, name: str) -> ScanImages:
