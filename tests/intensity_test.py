@@ -44,6 +44,15 @@ def test_no_foreground():
             intensity.volume_range(data)
 
 
+def test_saturated():
+    data, mask = head(noise=15)
+    assert intensity.saturated(data) == 1 / mask.sum()  # its brightest voxel
+    clipped = np.minimum(data, np.quantile(data[mask], 0.9))
+    assert intensity.saturated(clipped) == pytest.approx(0.1, abs=0.01)
+    assert intensity.saturated(data) < intensity.SATURATED < intensity.saturated(clipped)
+    assert intensity.saturated(np.full(SHAPE, 3.0)) == 0
+
+
 def test_full_range():
     assert intensity.full_range(np.uint8) == (0, 255)
     assert intensity.full_range(np.dtype(np.uint16)) == (0, 65535)
