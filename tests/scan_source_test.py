@@ -1,19 +1,21 @@
 """Tests of how files become slices, of what is noted, and of everything that is refused."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import intensity, mri_slices
+from cyclegan_jax.data import intensity
+from cyclegan_jax.data import scan_source as scan_source_module
 from cyclegan_jax.data.folders import list_folders
 from cyclegan_jax.data.scan_source import scan_source
 from cyclegan_jax.data.sources import Source
+from cyclegan_jax.data.splits import Item
 
 NAMES = [f"s{i}" for i in range(12)]
 
@@ -49,6 +51,10 @@ def folder_source(
     x: Path, y: Path, *, test_x: Path | None = None, test_y: Path | None = None, **options
 ) -> Source:
     return scan_source(list_folders(x, y, test_x=test_x, test_y=test_y), {}, **options)
+
+
+def subjects(source: Source, split: str) -> list[str]:
+    return [scan.subject for scan in source.splits[split]]
 
 
 def refused(*words: str):
@@ -126,72 +132,120 @@ def test_min_head_leaves_slices_out(tmp_path):
         source.splits["train_x"][0].read()
 
 
-# ---------------------------------------------------------------- refused folders
+# ---------------------------------------------------------------- voxel sizes, frames, stacks, CSV
 
 
-def save(name: str, pixels: np.ndarray) -> Callable[[Path], None]:
-    return lambda folder: Image.fromarray(pixels).save(folder / name)
+def sized(folder: Path, name: str, *voxel: float, frames: int = 0) -> Path:
+    """Adds a volume with voxels of so many mm; with `frames`, frame i is i + 1 times as bright."""
+    folder.mkdir(exist_ok=True)
+    data = np.stack([head() * (i + 1) for i in range(frames)], -1) if frames else head()
+    Nifti1Image(data, np.diag([*voxel, 1])).to_filename(folder / f"{name}.nii.gz")
+    return folder
 
 
-def save_volume(name: str, data: np.ndarray) -> Callable[[Path], None]:
-    def spoil(folder: Path) -> None:
-        for path in folder.iterdir():
-            path.unlink()
-        image = Nifti1Image(data, np.eye(4))
-        image.to_filename(folder / name)
-
-    return spoil
-
-
-def clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+def test_mixed_voxel_sizes_are_refused_before_any_voxel_is_read(tmp_path, monkeypatch):
+    x = sized(tmp_path / "x", "a", 1, 1, 3)
+    sized(x, "b", 1.005, 1, 3)  # headers round
+    y = sized(tmp_path / "y", "c", 1, 1, 1)
+    sized(y, "d", 1, 1, 1.25)
+    monkeypatch.setattr(scan_source_module.scans, "read_volume", None)
+    with refused("y/d.nii.gz", "1 x 1 x 1.25 mm", "c.nii.gz", "1 x 1 x 1 mm", "--spacing=MM"):
+        folder_source(x, y)
+    assert folder_source(x, y, spacing=2.0).facts["spacing"] == 2.0
 
 
-def remove(folder: Path) -> None:
-    clear(folder)
-    folder.rmdir()
+def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
+    x = sized(tmp_path / "x", "a", 1, 1.2, 1)
+    y = sized(tmp_path / "y", "b", 1, 1.1, 3)
+    (note,) = folder_source(x, y).notes
+    assert "1 x 1.2 mm in x (T1) but 1 x 1.1 mm in y (T2)" in note
+    assert "--spacing=MM" in note
+    assert "1 x 3 mm in y" in folder_source(x, y, axis="coronal").notes[0]
+    assert folder_source(x, y, spacing=1.0).notes == []
+    assert folder_source(x, sized(tmp_path / "z", "c", 1, 1.2, 3)).notes == []
 
 
-def truncate(folder: Path) -> None:
-    path = folder / "s3.png"
-    path.write_bytes(path.read_bytes()[:60])
+def test_spacing_resamples_volumes(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+    read = folder_source(x, y, spacing=2.0).splits["train_x"][0].read()
+    assert read.shape == (8, 6, 5)
+    assert {image.shape for image in read.images.values()} == {(6, 5)}
 
 
-def blacken(folder: Path) -> None:
-    for path in folder.iterdir():
-        Image.fromarray(np.zeros((6, 8), np.uint8)).save(path)
+def test_frame_picks_one_of_several(tmp_path):
+    x = sized(tmp_path / "x", "a", 1, 1, 1, frames=3)
+    y = sized(tmp_path / "y", "b", 1, 1, 1)
+    sources = [folder_source(x, y, frame=f).splits["train_x"][0].read() for f in (0, 2)]
+    assert sources[1].intensity.high == pytest.approx(3 * sources[0].intensity.high)
 
 
-COLOURED = np.zeros((6, 8, 3), np.uint8)
-COLOURED[2, 2] = 200, 10, 10
-WITH_NAN = head()
-WITH_NAN[0, 0, 0] = np.nan
-BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "empty": (clear, ("x", "no supported scan", "use")),
-    "missing": (remove, ("x", "No such file", "give an existing folder")),
-    "truncated": (truncate, ("s3.png", "re-export")),
-    "sizes": (save("s3.png", np.ones((8, 6), np.uint8)), ("s3.png is 6x8", "8x6", "one size")),
-    "depths": (save("s3.png", np.ones((6, 8), np.uint16)), ("s3.png", "uint16", "one bit depth")),
-    "coloured": (save("s3.png", COLOURED), ("s3.png", "coloured", "as grey")),
-    "subjects": (save("s3_T1.png", np.ones((6, 8), np.uint8)), ("s3", "same subject", "rename")),
-    "black": (blacken, ("x", "every training image is black")),
-    "nan": (save_volume("a.nii.gz", WITH_NAN), ("a.nii.gz", "1 voxels", "NaN", "set them")),
-    "4-D": (
-        save_volume("a.nii.gz", np.stack([head()] * 2, -1)),
-        ("a.nii.gz", "(10, 12, 8, 2)", "pick one with --frame"),
-    ),
-}
+@pytest.mark.parametrize("option", [{"spacing": 2.0}, {"frame": 0}])
+def test_options_of_volumes_are_refused_for_others(tmp_path, option):
+    x, y = image_folder(tmp_path / "x", ["a"]), sized(tmp_path / "y", "b", 1, 1, 1)
+    with refused(f"--{next(iter(option))}", "/x/a.png", "omit it"):
+        folder_source(x, y, **option)
 
 
-@pytest.mark.parametrize("case", BAD_FOLDERS)
-@pytest.mark.parametrize("domain", ["x", "y"])
-def test_bad_folder_is_refused_and_leaves_nothing(tmp_path, case, domain):
-    spoil, words = BAD_FOLDERS[case]
-    folders = {d: image_folder(tmp_path / d, NAMES) for d in "xy"}
-    spoil(folders[domain])
-    before = sorted(tmp_path.rglob("*"))
-    words = (f"/{domain}", *words[1:]) if words[0] == "x" else (f"/{domain}/", *words)
-    with refused(*words):
-        mri_slices.prepare(folder_source(folders["x"], folders["y"]), tmp_path / "out")
-    assert sorted(tmp_path.rglob("*")) == before
+def test_stacks_are_kept_whole(tmp_path):
+    stack = np.random.default_rng(0).uniform(0, 0.8, (6, 5, 4)).astype(np.float32)
+    for contrast, values in (("1", stack), ("2", stack * 2)):
+        scipy.io.savemat(tmp_path / f"data_contrast{contrast}.mat", {"data_fs": values})
+    files = [tmp_path / f"data_contrast{c}.mat" for c in "12"]
+    source = folder_source(*files, unpaired="shared")
+    assert subjects(source, "train_x") == subjects(source, "train_y") == ["data"]
+    assert source.dtypes == {"x": "float32", "y": "float32"}
+    x, y = (source.splits[f"train_{d}"][0].read() for d in "xy")
+    assert x.intensity == (0.0, pytest.approx(stack.max()))
+    np.testing.assert_allclose(
+        x.images["data#002"], 2 * stack[:, :, 2] / stack.max() - 1, atol=1e-6
+    )
+    np.testing.assert_allclose(y.images["data#002"], x.images["data#002"], atol=1e-6)
+    with refused("no T2 training scan is left", "--unpaired=shared"):
+        folder_source(*files)
+
+
+def declared(folder: Path, *rows: tuple[str, str, str, str]) -> list[Item]:
+    return [
+        Item(folder / file, *row, f"list.csv line {i}") for i, (file, *row) in enumerate(rows, 2)
+    ]
+
+
+def test_several_scans_of_a_subject_pair_by_file_name(tmp_path):
+    folder = image_folder(tmp_path / "all", ["a", "b", "c1_T1", "c2_T1", "c1_T2", "c2_T2"])
+    rows = declared(
+        folder,
+        ("a.png", "anna", "x", "train"),
+        ("b.png", "bert", "y", "train"),
+        *((f"c{i}_T{c}.png", "carl", d, "val") for i in "12" for c, d in ("1x", "2y")),
+    )
+    source = scan_source(rows, {})
+    for domain in "xy":
+        scans = source.splits[f"val_{domain}"]
+        assert [s.name for s in scans] == ["carl#c1", "carl#c2"]
+        assert [s.subject for s in scans] == ["carl", "carl"]
+        assert list(scans[1].read().images) == ["carl#c2"]
+    assert source.splits["train_x"][0].name == "anna"
+
+
+def test_several_scans_of_a_subject_need_several_names(tmp_path):
+    folder = image_folder(tmp_path / "all", ["a", "a_T1", "b"])
+    rows = declared(
+        folder,
+        ("a.png", "anna", "x", "train"),
+        ("a_T1.png", "anna", "x", "train"),
+        ("b.png", "bert", "y", "train"),
+    )
+    with refused("list.csv line 3", "a_T1.png", "a.png", "rename one"):
+        scan_source(rows, {})
+
+
+def test_kinds_do_not_mix_in_a_domain(tmp_path):
+    folder = sized(image_folder(tmp_path / "all", ["a", "b"]), "c", 1, 1, 1)
+    rows = declared(
+        folder,
+        ("a.png", "anna", "x", "train"),
+        ("b.png", "bert", "y", "train"),
+        ("c.nii.gz", "carl", "x", "train"),
+    )
+    with refused("list.csv line 4", "volume", "a.png", "image", "one format"):
+        scan_source(rows, {})
