@@ -88,7 +88,7 @@ def test_notes_tell_what_is_clipped_and_what_does_not_pair(tmp_path):
     notes = open_dataset(dataset.folder).manifest["notes"]
     assert notes == [
         "known before",
-        "train_x: 2 of 3 volumes are clipped: 29 to 43 % of their head voxels sit on the maximum, "
+        "train_x: clipped volumes: 2 of 3; 29 to 43 % of their head voxels sit on the maximum, "
         "their contrast is lost; export them again without clipping",
         "val: 4 slices are in both scans of their pair and make the pairs; 2 are in the T1 scan "
         "only and 1 in the T2 scan only",

@@ -270,7 +270,7 @@ ERRORS = {
     ),
     "empty folder": (
         ["prepare_data", "--x=empty", "--y=t2", "--out=new"],
-        "empty: no supported file",
+        "empty: no supported scan",
     ),
     "csv and folders": (
         ["prepare_data", "--csv=list.csv", "--x=t1", "--out=new"],

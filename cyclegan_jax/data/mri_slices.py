@@ -225,13 +225,13 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
 
 
 def _clipping_note(split: str, scans: list[_Stored]) -> str:
-    clipped = [100 * scan.clipped for scan in scans if scan.clipped > SATURATED]
+    clipped = [round(100 * scan.clipped) for scan in scans if scan.clipped > SATURATED]
     if not clipped:
         return ""
+    share = " to ".join(str(percent) for percent in sorted({min(clipped), max(clipped)}))
     return (
-        f"{split}: {len(clipped)} of {len(scans)} volumes are clipped: {min(clipped):.0f} to "
-        f"{max(clipped):.0f} % of their head voxels sit on the maximum, their contrast is lost; "
-        "export them again without clipping"
+        f"{split}: clipped volumes: {len(clipped)} of {len(scans)}; {share} % of their head voxels "
+        "sit on the maximum, their contrast is lost; export them again without clipping"
     )
 
 
