@@ -153,9 +153,8 @@ def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanI
     head = foreground(slices).mean(axis=(1, 2)) >= min_head
     if not head.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
-    clipped = saturated(slices)  # before the images, which would stand in memory beside its copies
     kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if head[i]}
-    return ScanImages(kept, intensity, slices.shape, clipped)
+    return ScanImages(kept, intensity, slices.shape, saturated(slices))
 
 
 def stack_images(slices: np.ndarray, name: str) -> ScanImages:
