@@ -1,6 +1,7 @@
 """Writing files: a reader sees the old file or the new one, never a part."""
 
 import contextlib
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -53,3 +54,13 @@ def writing_workdir(workdir: Path) -> Iterator[None]:
         raise InputError(
             f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
         ) from error
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file; of a folder, that of its visible files' digests, sorted, one per line."""
+    if path.is_dir():
+        visible = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        digests = "\n".join(sorted(map(checksum, visible)))
+        return hashlib.sha256(digests.encode()).hexdigest()
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

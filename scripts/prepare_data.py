@@ -1,27 +1,36 @@
-"""Turns a folder of T1-weighted and one of T2-weighted images into a data set for training.
+"""Turns folders of T1-weighted and T2-weighted scans into a data set for training.
 
     python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --out=data/mine
+    python scripts/prepare_data.py --csv=scans.csv --out=data/mine
 
-Folders hold PNG, JPEG or TIFF slices, or NIfTI volumes. Prints what was found and writes a contact
-sheet to look at.
+Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or .mat stacks.
+Prints what was found and writes a contact sheet to look at.
 """
 
 from pathlib import Path
 
 from absl import app, flags
 
-from cyclegan_jax import cli
+from cyclegan_jax import InputError, cli
 
-_X = flags.DEFINE_string("x", None, "Folder of T1-weighted training images.", required=True)
-_Y = flags.DEFINE_string("y", None, "Folder of T2-weighted training images.", required=True)
+_X = flags.DEFINE_string("x", None, "Folder of T1-weighted training scans.")
+_Y = flags.DEFINE_string("y", None, "Folder of T2-weighted training scans.")
 _OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
-_TEST_X = flags.DEFINE_string("test_x", None, "Folder of T1-weighted test images.")
-_TEST_Y = flags.DEFINE_string("test_y", None, "Folder of T2-weighted test images.")
+_VAL_X = flags.DEFINE_string("val_x", None, "Folder of T1-weighted validation scans.")
+_VAL_Y = flags.DEFINE_string("val_y", None, "Folder of T2-weighted validation scans.")
+_TEST_X = flags.DEFINE_string("test_x", None, "Folder of T1-weighted test scans.")
+_TEST_Y = flags.DEFINE_string("test_y", None, "Folder of T2-weighted test scans.")
+_CSV = flags.DEFINE_string(
+    "csv",
+    None,
+    "Instead of folders: a CSV with the columns file (relative to the CSV's folder), subject, "
+    "domain (T1 or T2) and split (train, val or test).",
+)
 _HOLDOUT = flags.DEFINE_string(
-    "holdout", "", "Python slice over the names in both --x and --y: these become the test pairs."
+    "holdout", "", "Python slice over the subjects that train in both domains: the test pairs."
 )
 _VALIDATION = flags.DEFINE_string(
-    "validation", "", "The same over the names that are left: these become the validation pairs."
+    "validation", "", "The same over the subjects that are left: the validation pairs."
 )
 _AXIS = flags.DEFINE_enum(
     "axis", "axial", ["axial", "coronal", "sagittal"], "Along which volumes are sliced."
@@ -30,32 +39,49 @@ _UNPAIRED = flags.DEFINE_enum(
     "unpaired",
     "disjoint",
     ["disjoint", "shared"],
-    "Names in both training folders: divide them between the domains, or train both on all.",
+    "Subjects that train in both domains: divide them between the domains, or train both on all.",
 )
 _MIN_HEAD = flags.DEFINE_float(
     "min_head", 0.15, "Slices of volumes with a smaller fraction of head are left out.", 0.0, 1.0
 )
-
-
-def _path(value: str | None) -> Path | None:
-    return None if value is None else Path(value)
+_SPACING = flags.DEFINE_float(
+    "spacing", None, "Resample volumes to cubic voxels of so many mm; default: leave them.", 0.1
+)
+_FRAME = flags.DEFINE_integer("frame", None, "Which frame of 4-D volumes, from 0.", 0)
+_FOLDERS = {
+    "x": _X,
+    "y": _Y,
+    "val_x": _VAL_X,
+    "val_y": _VAL_Y,
+    "test_x": _TEST_X,
+    "test_y": _TEST_Y,
+}
 
 
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.data import folders, mri_slices  # late: --help answers at once
+    given = {name: flag.value for name, flag in _FOLDERS.items() if flag.value is not None}
+    if _CSV.value and given:
+        raise InputError(f"--csv and --{next(iter(given))} exclude each other; give one of them")
+    if not _CSV.value and not {"x", "y"} <= given.keys():
+        raise InputError("give --x and --y, folders of training scans, or --csv")
+    from cyclegan_jax.data import folders, listing, mri_slices, scan_source  # late: for --help
 
-    source = folders.folder_source(
-        Path(_X.value),
-        Path(_Y.value),
-        test_x=_path(_TEST_X.value),
-        test_y=_path(_TEST_Y.value),
+    if _CSV.value:
+        items = listing.read_listing(Path(_CSV.value))
+    else:
+        items = folders.list_folders(**{name: Path(folder) for name, folder in given.items()})
+    source = scan_source.scan_source(
+        items,
+        {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
         holdout=_HOLDOUT.value,
         validation=_VALIDATION.value,
         axis=_AXIS.value,
         unpaired=_UNPAIRED.value,
         min_head=_MIN_HEAD.value,
+        spacing=_SPACING.value,
+        frame=_FRAME.value,
     )
     dataset = mri_slices.prepare(source, Path(_OUT.value))
     print(dataset.summary())

@@ -180,9 +180,10 @@ def test_monitoring_takes_val_then_test_then_nothing(phantoms, tmp_path):
 
 def test_missing_pairs_say_how_to_get_them(tmp_path):
     dataset = prepare(flat("train_x", "train_y"), tmp_path / "out")
-    words = f"{tmp_path}/out has no test pairs; prepare it with --holdout, or --test_x and --test_y"
-    with pytest.raises(InputError, match=re.escape(words)):
-        loading.paired_images(small_config(), dataset, "test")
+    for split, flag in (("test", "--holdout"), ("val", "--validation")):
+        words = f"no {split} pairs; prepare it with {flag}, or --{split}_x and --{split}_y"
+        with pytest.raises(InputError, match=re.escape(f"{tmp_path}/out has {words}")):
+            loading.paired_images(small_config(), dataset, split)
 
 
 def test_no_training_image_is_an_error(tmp_path):

@@ -11,9 +11,10 @@ from PIL import Image
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import mri_slices
-from cyclegan_jax.data.folders import folder_source
+from cyclegan_jax.data.folders import list_folders
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.mri_slices import open_dataset, prepare
+from cyclegan_jax.data.scan_source import scan_source
 from cyclegan_jax.data.sources import Scan, ScanImages, Source
 
 SHAPE = (16, 20)
@@ -47,7 +48,8 @@ def refused(*words: object):
 def test_8_bit_images_come_back_exactly(tmp_path):
     names = ["s10", "s2", "s1"]  # in no sorted order
     images = {d: image_folder(tmp_path / d, names, i * 10) for i, d in enumerate("xy")}
-    source = folder_source(tmp_path / "x", tmp_path / "y", unpaired="shared", holdout="2:")
+    items = list_folders(tmp_path / "x", tmp_path / "y")
+    source = scan_source(items, {"kind": "folders"}, unpaired="shared", holdout="2:")
     dataset = open_dataset(prepare(source, tmp_path / "out").folder)
     for domain in "xy":
         for split, wanted in (("train", ["s1", "s10"]), ("test", ["s2"])):

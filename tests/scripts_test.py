@@ -281,7 +281,19 @@ ERRORS = {
     ),
     "empty folder": (
         ["prepare_data", "--x=empty", "--y=t2", "--out=new"],
-        "empty: no supported file",
+        "empty: no supported scan",
+    ),
+    "csv and folders": (
+        ["prepare_data", "--csv=list.csv", "--x=t1", "--out=new"],
+        "--csv and --x exclude each other",
+    ),
+    "no training folders": (
+        ["prepare_data", "--x=t1", "--out=new"],
+        "give --x and --y, .* or --csv",
+    ),
+    "missing CSV": (
+        ["prepare_data", "--csv=list.csv", "--out=new"],
+        "list.csv: cannot be read .No such file",
     ),
     "missing domain": (
         ["prepare_data", "--x=t1", "--y=t3", "--out=new"],

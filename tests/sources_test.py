@@ -1,7 +1,11 @@
-"""Tests of the phantom's splits."""
+"""Tests of the phantom's splits, of reading by threads, and of stacks."""
+
+import threading
 
 import numpy as np
+import pytest
 
+from cyclegan_jax import InputError
 from cyclegan_jax.data import sources
 from cyclegan_jax.data.sources import Source
 
@@ -44,3 +48,60 @@ def test_phantoms_are_split_by_head_and_only_tests_are_paired():
     assert list(one) == list(two) == ["phantom0002#000", "phantom0002#001"]
     assert one["phantom0002#000"].shape == (16, 16)
     assert not np.array_equal(one["phantom0002#000"], two["phantom0002#000"])
+
+
+# ---------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_results_come_in_order_and_few_at_once(workers):
+    lock, alive, most = threading.Lock(), 0, 0
+
+    class Result:
+        def __init__(self, number: int):
+            nonlocal alive, most
+            self.number = number
+            with lock:
+                alive += 1
+                most = max(most, alive)
+
+        def done(self) -> None:
+            nonlocal alive
+            with lock:
+                alive -= 1
+
+    numbers = []
+    for result in sources.in_order(Result, range(40), workers):
+        numbers.append(result.number)
+        result.done()
+    assert numbers == list(range(40))
+    assert most <= workers
+
+
+def test_workers_read_ahead_at_the_same_time():
+    both = threading.Barrier(2, timeout=30)  # breaks, and so fails, unless two wait at it
+    assert len(list(sources.in_order(lambda _: both.wait(), range(4), 2))) == 4
+
+
+def test_the_first_failure_is_raised_in_its_place():
+    def read(number: int) -> int:
+        if number == 2:
+            raise InputError("scan 2")
+        return number
+
+    results = sources.in_order(read, range(9), 3)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(InputError, match="scan 2"):
+        next(results)
+
+
+def test_a_stack_keeps_all_slices_and_its_zero():
+    slices = np.zeros((3, 4, 5), np.float32)
+    slices[1, 2, 3], slices[2] = 0.5, 0.125
+    read = sources.stack_images(slices, "s")
+    assert read.intensity == (0.0, 0.5)
+    assert read.shape == (3, 4, 5)
+    assert list(read.images) == ["s#000", "s#001", "s#002"]
+    assert [float(i.max()) for i in read.images.values()] == [-1.0, 1.0, -0.5]
+    with pytest.raises(ValueError, match="no value is above 0"):
+        sources.stack_images(-slices, "s")

@@ -80,9 +80,10 @@ def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pair
     """
     x, y = f"{split}_x", f"{split}_y"
     if not (dataset.has(x) and dataset.has(y)):
+        flag = "--holdout" if split == "test" else "--validation"
         raise InputError(
-            f"{dataset.folder} has no {split} pairs; prepare it with --holdout, "
-            "or --test_x and --test_y"
+            f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{split}_x and "
+            f"--{split}_y"
         )
     return pipeline.paired_images(
         dataset.split(x),

@@ -1,16 +1,16 @@
-"""The prepared data set: a TFDS builder over any `Source`, its manifest, and how to open it.
+"""The prepared data set: any `Source` written in the format of TFDS, its manifest, and opening it.
 
 A prepared folder holds `mri_slices/` (TFDS, array_record: no TensorFlow is needed to write or
-read), `manifest.json` (splits by subject, intensity ranges, slice names) and `contact_sheet.png`.
+read), `manifest.json` (splits by subject, intensity ranges, slice names, files with checksums) and
+`contact_sheet.png`.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,61 +18,17 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
-from cyclegan_jax.data.sources import Source
+from cyclegan_jax.data.intensity import SATURATED, IntensityRange, from_storage, to_storage
+from cyclegan_jax.data.sources import Scan, Source, in_order
+from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
 
 MANIFEST = "manifest.json"
 CONTACT_SHEET = "contact_sheet.png"
 _FORMAT = 1
+_RECORDS = Path("mri_slices", "1.0.0")  # name and version of the TFDS data set
+_SHARD = 4096  # records in a file
 _SHEET_COLUMNS = 8
-
-
-class MriSlices(tfds.core.GeneratorBasedBuilder):
-    """2-D slices of both domains: `image` uint16 `[H, W, 1]` (see `to_storage`) and `name`."""
-
-    VERSION = tfds.core.Version("1.0.0")
-
-    def __init__(self, *, source: Source, **kwargs: Any):
-        self._source = source
-        self.names: dict[str, list[str]] = {}
-        self.sizes: dict[str, list[tuple[int, int]]] = {}
-        self.ranges: dict[str, list[IntensityRange]] = {}
-        self.shapes: dict[str, dict[str, tuple[int, ...]]] = {}
-        super().__init__(**kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
-            features=tfds.features.FeaturesDict(
-                {
-                    # zlib: Tensor needs an encoding where the shape is not fixed
-                    "image": tfds.features.Tensor(
-                        shape=(None, None, 1), dtype=np.uint16, encoding="zlib"
-                    ),
-                    "name": tfds.features.Text(),
-                }
-            ),
-            disable_shuffling=True,  # so that the manifest's names are in the records' order
-        )
-
-    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        return {split: self._generate_examples(split) for split in self._source.splits}
-
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        names, sizes, ranges = [], set(), []
-        self.names[split], self.ranges[split] = names, ranges
-        self.shapes[split] = {}
-        for scan in self._source.splits[split]:
-            read = scan.read()
-            ranges.append(read.intensity)
-            self.shapes[split][scan.subject] = read.shape
-            for name, image in read.images.items():
-                yield len(names), {"image": to_storage(image)[..., None], "name": name}
-                names.append(name)
-                sizes.add(image.shape)
-        self.sizes[split] = sorted(sizes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +48,7 @@ class Dataset:
 
     def split(self, name: str) -> Sequence[dict[str, Any]]:
         """Records `{"image": uint16 [H, W, 1], "name": bytes}` of one split and domain."""
-        folder = self.folder / MriSlices.name / str(MriSlices.VERSION)
-        builder: Any = tfds.builder_from_directory(folder)
+        builder: Any = tfds.builder_from_directory(self.folder / _RECORDS)
         return builder.as_data_source(split=name)
 
     def image_bytes(self, split: str) -> int:
@@ -115,6 +70,7 @@ class Dataset:
             info = self.manifest["domains"][domain]
             low, high = info["range"]
             lines.append(f"  {domain} ({contrast}): {info['dtype']}, {low:g}..{high:g} is -1..1")
+        lines += [f"  note: {note}" for note in self.manifest.get("notes", [])]
         return "\n".join(lines)
 
 
@@ -165,32 +121,35 @@ def open_dataset(folder: Path) -> Dataset:
     return Dataset(folder, manifest)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """A scan's records, emptied once they are written, and what the manifest needs of it."""
+
+    name: str
+    records: list[dict[str, Any]]
+    slices: list[str]
+    sizes: set[tuple[int, ...]]
+    shape: tuple[int, ...]
+    intensity: IntensityRange
+    clipped: float
+    file: dict[str, str]
+
+
+def _store(scan: Scan) -> _Stored:
+    read = scan.read()
+    records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
+    file = {}
+    if scan.path is not None:
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": checksum(scan.path)}
+    sizes = {image.shape for image in read.images.values()}
+    return _Stored(
+        scan.name, records, [*read.images], sizes, read.shape, read.intensity, read.clipped, file
+    )
+
+
 def _write(source: Source, folder: Path) -> dict[str, Any]:
-    builder = MriSlices(source=source, data_dir=folder, file_format="array_record")
-    with _no_progress_bars():
-        builder.download_and_prepare()
-    shutil.rmtree(folder / "downloads", ignore_errors=True)
-    for split in ("val", "test"):
-        _check_pairs(builder.shapes.get(f"{split}_x", {}), builder.shapes.get(f"{split}_y", {}))
-    domains = {}
-    for domain in "xy":
-        ranges = builder.ranges[f"train_{domain}"]
-        low, high = np.median(np.array(ranges), axis=0).tolist()
-        domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
-    manifest = {
-        "format": _FORMAT,
-        "made_by": f"cyclegan_jax {__version__}",
-        "source": source.facts,
-        "domains": domains,
-        "splits": {
-            split: {
-                "subjects": [s.subject for s in scans],
-                "sizes": builder.sizes[split],
-                "names": builder.names[split],
-            }
-            for split, scans in source.splits.items()
-        },
-    }
+    stored = _write_records(source, folder)
+    manifest = _manifest(source, stored)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
     dataset = Dataset(folder, manifest)
     rows = [_spread(dataset.split(f"train_{domain}")) for domain in "xy"]
@@ -198,14 +157,108 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _check_pairs(x: dict[str, tuple[int, ...]], y: dict[str, tuple[int, ...]]) -> None:
+def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
+    """Writes as it reads: a TFDS builder would hold a whole split in memory to order it."""
+    path = folder / _RECORDS
+    path.mkdir(parents=True)
+    name, version = _RECORDS.parts
+    identity = tfds.core.DatasetIdentity(
+        name=name, version=tfds.core.Version(version), data_dir=str(path), module_name=__name__
+    )
+    info = tfds.core.DatasetInfo(
+        builder=identity,
+        description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
+        features=tfds.features.FeaturesDict(
+            {
+                # zlib: Tensor needs an encoding where the shape is not fixed
+                "image": tfds.features.Tensor(
+                    shape=(None, None, 1), dtype=np.uint16, encoding="zlib"
+                ),
+                "name": tfds.features.Text(),
+            }
+        ),
+        disable_shuffling=True,
+    )
+    writer = tfds.core.SequentialWriter(info, _SHARD, file_format="array_record")
+    writer.initialize_splits(list(source.splits))
+    stored: dict[str, list[_Stored]] = {}
+    for split in sorted(source.splits, key=lambda s: s.startswith("train")):  # pairs fail early
+        stored[split] = []
+        for scan in in_order(_store, source.splits[split]):
+            writer.add_examples({split: scan.records})
+            scan.records.clear()
+            stored[split].append(scan)
+        if split in ("val_y", "test_y"):
+            _check_pairs(split[:-2], *({s.name: s for s in stored[split[:-1] + d]} for d in "xy"))
+    writer.close_all()
+    return stored
+
+
+def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any]:
+    domains = {}
+    for domain in "xy":
+        ranges = [scan.intensity for scan in stored[f"train_{domain}"]]
+        low, high = np.median(np.array(ranges), axis=0).tolist()
+        domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
+    splits = {
+        split: {
+            "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
+            "sizes": sorted(set().union(*(scan.sizes for scan in stored[split]))),
+            "names": [name for scan in stored[split] for name in scan.slices],
+        }
+        for split, scans in source.splits.items()
+    }
+    for split, entry in splits.items():
+        if files := [scan.file for scan in stored[split] if scan.file]:
+            entry["files"] = files
+    notes = [*source.notes]
+    notes += [_clipping_note(split, stored[split]) for split in source.splits]
+    notes += [_pairs_note(s, splits) for s in ("val", "test") if f"{s}_x" in splits]
+    return {
+        "format": _FORMAT,
+        "made_by": f"cyclegan_jax {__version__}",
+        "source": source.facts,
+        "domains": domains,
+        "splits": splits,
+        "notes": [note for note in notes if note],
+    }
+
+
+def _clipping_note(split: str, scans: list[_Stored]) -> str:
+    clipped = [round(100 * scan.clipped) for scan in scans if scan.clipped > SATURATED]
+    if not clipped:
+        return ""
+    share = " to ".join(str(percent) for percent in sorted({min(clipped), max(clipped)}))
+    return (
+        f"{split}: clipped volumes: {len(clipped)} of {len(scans)}; {share} % of their head voxels "
+        "sit on the maximum, their contrast is lost; export them again without clipping"
+    )
+
+
+def _pairs_note(split: str, splits: dict[str, Any]) -> str:
+    x, y = (set(splits[f"{split}_{d}"]["names"]) for d in "xy")
+    if x == y:
+        return ""
+    return (
+        f"{split}: {len(x & y)} slices are in both scans of their pair and make the pairs; "
+        f"{len(x - y)} are in the T1 scan only and {len(y - x)} in the T2 scan only"
+    )
+
+
+def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> None:
     """Slices pair up by number, so the two scans of a pair must be one grid."""
-    for subject in x.keys() & y.keys():
-        if x[subject] != y[subject]:
+    for name in x.keys() & y.keys():
+        a, b = x[name], y[name]
+        if a.shape != b.shape:
             raise InputError(
-                f"test pair {subject!r}: the T1 scan has {_size(x[subject])} and the T2 scan "
-                f"{_size(y[subject])}; register and resample one to the other"
+                f"{split} pair {name!r}: the T1 scan has {_size(a.shape)} and the T2 scan "
+                f"{_size(b.shape)}; register and resample one to the other"
             )
+    if not any(set(x[name].slices) & set(y[name].slices) for name in x.keys() & y.keys()):
+        raise InputError(
+            f"{split}: no slice is in both scans of its pair; lower --min_head, or name the files "
+            "of a pair alike"
+        )
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -215,13 +268,3 @@ def _size(shape: tuple[int, ...]) -> str:
 def _spread(records: Sequence[dict[str, Any]]) -> list[np.ndarray]:
     chosen = np.linspace(0, len(records) - 1, min(len(records), _SHEET_COLUMNS)).round()
     return [from_storage(records[int(i)]["image"]) for i in chosen]
-
-
-@contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    tfds.disable_progress_bar()
-    try:
-        with contextlib.redirect_stdout(None):  # TFDS prints its own announcements
-            yield
-    finally:
-        tfds.enable_progress_bar()

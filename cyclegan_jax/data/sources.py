@@ -1,17 +1,31 @@
 """What a data set is made of: scans of both domains, split by subject; those of the phantom.
 
 A `Source` lists scans for each split and domain ("train_x", "train_y", "val_x", …) without reading
-their voxels; `mri_slices.prepare` reads them one at a time.
+their voxels; `mri_slices.prepare` reads a few at a time, on as many threads as there are cores.
 """
 
+import collections
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
-from cyclegan_jax.data.intensity import IntensityRange, foreground, normalise, volume_range
+from cyclegan_jax.data.intensity import (
+    IntensityRange,
+    foreground,
+    normalise,
+    saturated,
+    volume_range,
+)
 from cyclegan_jax.data.phantom import make_phantom
+
+_MOST_WORKERS = 8  # each holds a scan in memory
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,25 +34,37 @@ class ScanImages:
 
     `images` maps a name, unique in its split and the same for the paired slice of the other
     domain, to a `[H, W]` float32 image in [-1, 1]; `intensity` is what -1 and 1 stand for, `shape`
-    is that of the whole scan `[N, H, W]`, with the slices that were left out.
+    is that of the whole scan `[N, H, W]`, with the slices that were left out. `clipped` is the
+    fraction of a volume's head voxels that lie on its maximum.
     """
 
     images: dict[str, np.ndarray]
     intensity: IntensityRange
     shape: tuple[int, ...]
+    clipped: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Scan:
-    """One subject's scan of one contrast, read when `read` is called."""
+    """One scan of one contrast, read when `read` is called.
 
-    subject: str
+    `name` is the subject's, followed by `#` and more where the subject has several; it is unique
+    in its split and domain, and the partner's in a pair. `path` is the file or the folder of a
+    DICOM series, None of a phantom.
+    """
+
+    name: str
     read: Callable[[], ScanImages]
+    path: Path | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.name.split("#")[0]
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Scans for each split, and facts for the manifest.
+    """Scans for each split, facts for the manifest, and notes: what a user must know of them.
 
     `dtypes` has the stored type of each domain's files: "uint8", "uint16", or "float32" for
     volumes and phantoms, whose values have no fixed scale.
@@ -47,6 +73,26 @@ class Source:
     splits: dict[str, list[Scan]]
     dtypes: dict[str, str]
     facts: dict[str, Any]
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def in_order(
+    function: Callable[[_T], _R], items: Iterable[_T], workers: int | None = None
+) -> Iterator[_R]:
+    """`function` of each item, in their order, worked out by threads a little ahead of its use.
+
+    At most `workers` results (default: one for each core, at most 8) exist at once, the one in use
+    among them, so that memory does not grow with the number of items.
+    """
+    workers = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
+    ahead: collections.deque[Future[_R]] = collections.deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            if len(ahead) == workers:
+                yield ahead.popleft().result()
+            ahead.append(pool.submit(function, item))
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def phantom_source(
@@ -97,16 +143,28 @@ def phantom_source(
     return Source(splits, {"x": "float32", "y": "float32"}, facts)
 
 
-def volume_images(slices: np.ndarray, subject: str, min_head: float = 0.0) -> ScanImages:
-    """Normalises a whole volume `[N, H, W]` at once, never slice by slice."""
+def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanImages:
+    """Normalises a whole volume `[N, H, W]` at once, never slice by slice.
+
+    Slices with a smaller fraction of head than `min_head` are left out.
+    Raises ValueError where none is left or the volume has no foreground.
+    """
     intensity = volume_range(slices)
     head = foreground(slices).mean(axis=(1, 2)) >= min_head
     if not head.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
-    images = normalise(slices, intensity)
-    names = (f"{subject}#{i:03d}" for i in range(len(images)))
-    return ScanImages(
-        {name: image for name, image, keep in zip(names, images, head, strict=True) if keep},
-        intensity,
-        images.shape,
-    )
+    kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if head[i]}
+    return ScanImages(kept, intensity, slices.shape, saturated(slices))
+
+
+def stack_images(slices: np.ndarray, name: str) -> ScanImages:
+    """All slices of a stack `[N, H, W]`, whose maximum is 1 and whose 0 is -1.
+
+    So SynDiff scales its stacks, which hold slices that somebody has chosen, of several heads.
+    Raises ValueError where no value is above 0.
+    """
+    intensity = IntensityRange(0.0, float(slices.max()))
+    if intensity.high <= 0:
+        raise ValueError("no value is above 0; give a stack with contrast")
+    named = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices)}
+    return ScanImages(named, intensity, slices.shape)

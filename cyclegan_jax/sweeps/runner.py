@@ -77,7 +77,7 @@ def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
         if loading.monitoring_split(dataset) != "val":
             raise InputError(
                 f"{dataset.folder} has no validation pairs to rank the trials by (test pairs must "
-                "not choose); prepare it with --validation"
+                "not choose); prepare it with --validation, or --val_x and --val_y"
             )
         manifest = json.dumps(dataset.manifest, sort_keys=True)
         digests.append(hashlib.sha256(manifest.encode()).hexdigest())
