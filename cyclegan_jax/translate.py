@@ -56,7 +56,7 @@ def translate_file(
     target: Path,
     frame: int | None = None,
     cycle_error: bool = False,
-) -> None:
+) -> str:
     """Translates one image, NIfTI file or DICOM series' folder.
 
     A volume also gets a preview PNG beside it.
@@ -68,12 +68,15 @@ def translate_file(
       frame: of a NIfTI file of several, from 0.
       cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
 
+    Returns:
+      What the user must know of the result, or "".
+
     Raises:
       InputError: the scan cannot be read, used or written.
     """
     if scans.kind(source) == "image":
         images.write_image(target, translator.image(images.read_image(source)))
-        return
+        return ""
     volume = scans.read_volume(source, frame)
     try:
         range_ = intensity.volume_range(volume.data)
@@ -97,6 +100,7 @@ def translate_file(
         subject = stem.removesuffix(_SUFFIX[translator.direction])
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         volumes.write_volume(path, error, volume, translator.descrip)
+    return translator.pixel_note(volume.spacing)
 
 
 def translate(
@@ -134,8 +138,10 @@ def translate(
     failed = 0
     for index, (source, target) in enumerate(pairs, 1):
         try:
-            translate_file(translator, source, target, frame, cycle_error)
+            note = translate_file(translator, source, target, frame, cycle_error)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
+            if note:
+                print(f"  note: {note}", flush=True)
         except (InputError, OSError) as error:
             failed += 1
             print(f"[{index}/{len(pairs)}] FAILED {error}", flush=True)

@@ -15,12 +15,14 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import intensity, volumes
 from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.data.pipeline import fit, unfit
+from cyclegan_jax.data.pipeline import AIR, fit, unfit
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.scoring import DIRECTIONS, load_generators
 from cyclegan_jax.state import build_modules
 
 _BATCH = 8
+_ALIKE = 1.05  # sizes of pixels that a network cannot tell apart
+_AIR = -0.8  # the threshold of `intensity.foreground`, normalised
 _DESCRIP_BYTES = 79  # of NIfTI's header field
 
 
@@ -83,7 +85,7 @@ class Translator:
         return np.clip(values.round(), *limits).astype(pixels.dtype)
 
     def volume(self, data: np.ndarray, range_: IntensityRange) -> np.ndarray:
-        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice.
+        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice; slices of air alone stay air.
 
         Args:
           data: the whole volume.
@@ -91,10 +93,37 @@ class Translator:
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
+
+        Raises:
+          InputError: the generator's output is not finite.
         """
         stack = volumes.to_slices(intensity.normalise(data, range_), self.axis)
-        translated = volumes.from_slices(self.slices(stack), self.axis)
-        return intensity.denormalise(translated, self.target_range)
+        translated = self._stack(stack)
+        if not np.isfinite(translated).all():
+            raise InputError(
+                f"checkpoint {self.step} of {self.model} translates to values that are not finite; "
+                "choose another --checkpoint"
+            )
+        return intensity.denormalise(volumes.from_slices(translated, self.axis), self.target_range)
+
+    def _stack(self, stack: np.ndarray, *, back: bool = False) -> np.ndarray:
+        # The networks never saw a slice of air, and instance norm would blow up its noise.
+        head = stack.max(axis=(1, 2)) > _AIR
+        translated = np.full_like(stack, AIR)
+        if head.any():
+            translated[head] = self.slices(stack[head], back=back)
+        return translated
+
+    def pixel_note(self, spacing: tuple[float, float, float]) -> str:
+        """What to say where a volume's pixels have another size than those of training, or ""."""
+        trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
+        if trained is None or self.mode == "resize":
+            return ""
+        pixel = volumes.in_plane(spacing, self.axis)
+        if all(1 / _ALIKE <= a / b <= _ALIKE for a, b in zip(pixel, trained, strict=True)):
+            return ""
+        sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
+        return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
 
     @property
     def target_range(self) -> IntensityRange:
@@ -119,7 +148,7 @@ class Translator:
           float32 of the same shape, in normalised units: 0 to 2, where 2 is the whole range.
         """
         normalised = intensity.normalise(translated, self.target_range)
-        cycled = self.slices(volumes.to_slices(normalised, self.axis), back=True)
+        cycled = self._stack(volumes.to_slices(normalised, self.axis), back=True)
         source = intensity.normalise(data, range_)
         return np.abs(volumes.from_slices(cycled, self.axis) - source)
 

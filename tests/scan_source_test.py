@@ -158,10 +158,13 @@ def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
     x = sized(tmp_path / "x", "a", 1, 1.2, 1)
     y = sized(tmp_path / "y", "b", 1, 1.1, 3)
     (note,) = folder_source(x, y).notes
-    assert "1 x 1.2 mm in x (T1) but 1 x 1.1 mm in y (T2)" in note
+    assert "1.2 x 1 mm in x (T1) but 1.1 x 1 mm in y (T2)" in note
     assert "--spacing=MM" in note
-    assert "1 x 3 mm in y" in folder_source(x, y, axis="coronal").notes[0]
-    assert folder_source(x, y, spacing=1.0).notes == []
+    assert "3 x 1 mm in y" in folder_source(x, y, axis="coronal").notes[0]
+    assert folder_source(x, y).pixels["y"] == pytest.approx((1.1, 1))
+    resampled = folder_source(x, y, spacing=1.0)
+    assert resampled.notes == []
+    assert resampled.pixels == {"x": (1, 1), "y": (1, 1)}
     assert folder_source(x, sized(tmp_path / "z", "c", 1, 1.2, 3)).notes == []
 
 

@@ -20,6 +20,7 @@ from cyclegan_jax.data import images, intensity, volumes
 UINT8 = {"dtype": "uint8", "range": [0.0, 255.0]}
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
 VOLUME = {"dtype": "float32", "range": [10.0, 210.0]}
+ALONG = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}
 # Header fields a translated volume shares with its source, bit for bit.
 GEOMETRY = ["dim", "pixdim", "xyzt_units", "qform_code", "sform_code", "srow_x", "srow_y", "srow_z"]
 GEOMETRY += ["quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"]
@@ -218,16 +219,24 @@ def test_volumes_keep_their_geometry_and_values(tmp_path, axes, axis):
             assert result.header[field].tobytes() == source.header[field].tobytes(), field
         assert result.shape == (9, 20, 14)
         assert result.get_data_dtype() == np.float32
-        # 100 to 500 become the target's 10 to 210, voxel by voxel in the file's own order
-        np.testing.assert_allclose(np.asarray(result.dataobj), slope * data + offset, atol=1e-3)
+        # 100 to 500 become the target's 10 to 210, voxel by voxel in the file's own order; slices
+        # without head stay air
+        codes = nib.aff2axcodes(source.affine)
+        across = tuple(i for i in range(3) if codes[i] not in ALONG[axis])
+        has_head = data.max(axis=across, keepdims=True) > 100
+        expected = np.where(has_head, slope * data + offset, 10)
+        assert not has_head.all()
+        np.testing.assert_allclose(np.asarray(result.dataobj), expected, atol=1e-3)
         assert result.header["descrip"].tobytes().rstrip(b"\0").endswith(b"t1_to_t2 step 7")
 
 
 @pytest.mark.parametrize(
     ("axis", "frames"),
-    [("axial", (14, 24, 16)), ("coronal", (20, 16, 16)), ("sagittal", (9, 16, 24))],
+    [("axial", (11, 24, 16)), ("coronal", (17, 16, 16)), ("sagittal", (6, 16, 24))],
 )
 def test_volumes_are_sliced_along_the_axis_of_training(axis, frames):
+    """Of 14, 20 and 9 slices, 3 of each hold nothing but air and never reach the network."""
+
     def spy(images: np.ndarray) -> np.ndarray:
         assert images.shape == (*frames, 1)
         return images
@@ -240,11 +249,12 @@ def test_volumes_are_sliced_along_the_axis_of_training(axis, frames):
 def test_volumes_are_normalised_as_a_whole():
     def spy(images: np.ndarray) -> np.ndarray:
         highest = images.max(axis=(1, 2, 3))
-        assert highest[5] == pytest.approx(-0.5, abs=0.01)  # 200 of 100 to 500
-        assert highest[4] == pytest.approx(1)
+        assert highest[3] == pytest.approx(-0.5, abs=0.01)  # 200 of 100 to 500
+        assert highest[2] == pytest.approx(1)
         return images
 
     data = head(20, 20, 20)
+    # the first two slices are air and never reach the network
     data[:, :, 4] = np.where(data[:, :, 4] > 100, 500, 100)
     data[:, :, 5] = np.where(data[:, :, 5] > 100, 200, 100)
     translator(spy).volume(data, intensity.volume_range(data))
@@ -269,9 +279,9 @@ def test_cycle_error_compares_the_way_back_with_the_source(direction):
     wrong = translator(negation, generate_back=lambda images: -images * 0.5, **way)
     error = wrong.cycle_error(data, range_, wrong.volume(data, range_))
     assert error.dtype == np.float32
-    np.testing.assert_allclose(
-        error, 0.5 * np.abs(intensity.normalise(data, range_)), atol=1e-5, rtol=0
-    )
+    expected = 0.5 * np.abs(intensity.normalise(data, range_))
+    expected[:, :, [0, 1, -1]] = 0  # slices of air
+    np.testing.assert_allclose(error, expected, atol=1e-5, rtol=0)
 
 
 def test_what_is_written_beside_a_volume(tmp_path):
@@ -317,6 +327,19 @@ def test_one_frame_of_several(tmp_path):
     assert result.shape == (9, 20, 14)
     assert np.array_equal(result.affine, load_volume(tmp_path / "a.nii").affine)
     np.testing.assert_allclose(np.asarray(result.dataobj), 0.5 * data - 40, atol=1e-3)
+
+
+def test_values_that_are_not_finite_are_refused():
+    data = head(9, 20, 14)
+    with pytest.raises(InputError, match="checkpoint 7 of run translates to values that are not"):
+        translator(lambda images: images * np.nan).volume(data, intensity.volume_range(data))
+
+
+def test_pixels_of_another_size_than_in_training_are_noted():
+    trained = translator(source=VOLUME | {"pixel_mm": [3.0, 2.0]})
+    assert trained.pixel_note((2.0, 3.1, 9.0)) == ""
+    assert "2 x 2 mm but were 3 x 2 mm in training" in trained.pixel_note((2.0, 2.0, 9.0))
+    assert translator(source=VOLUME).pixel_note((1.0, 1.0, 1.0)) == ""
 
 
 def test_descrip_names_what_made_the_file():

@@ -38,24 +38,26 @@ def foreground(data: np.ndarray) -> NDArray[np.bool_]:
     return data > air + 0.1 * (bright - air)
 
 
-def volume_range(data: np.ndarray) -> IntensityRange:
+def volume_range(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> IntensityRange:
     """Robust range of a volume: its 1st percentile (air), the 99.5th of its ``foreground``.
 
-    Raises ValueError when there is no foreground (constant or non-finite data).
+    ``head`` is that foreground where it is known already. Raises ValueError when there is none
+    (constant or non-finite data).
     """
-    if not (mask := foreground(data)).any():
+    head = foreground(data) if head is None else head
+    if not head.any():
         raise ValueError("no foreground, the volume has no contrast; give a head on dark air")
-    return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[mask], 99.5)))
+    return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[head], 99.5)))
 
 
-def saturated(data: np.ndarray) -> float:
+def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:
     """Fraction of the ``foreground`` that lies exactly on the volume's maximum; 0 without one.
 
     Above ``SATURATED`` the bright tissues were clipped when the file was made, and no normalisation
-    brings their contrast back.
+    brings their contrast back. ``head`` is the foreground where it is known already.
     """
-    head = data[foreground(data)]
-    return float(np.mean(head == data.max())) if head.size else 0.0
+    head = foreground(data) if head is None else head
+    return float(np.mean(data[head] == data.max())) if head.any() else 0.0
 
 
 def full_range(dtype: DTypeLike) -> IntensityRange:

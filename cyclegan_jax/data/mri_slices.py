@@ -200,6 +200,8 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
         ranges = [scan.intensity for scan in stored[f"train_{domain}"]]
         low, high = np.median(np.array(ranges), axis=0).tolist()
         domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
+        if domain in source.pixels:
+            domains[domain]["pixel_mm"] = list(source.pixels[domain])
     splits = {
         split: {
             "subjects": list(dict.fromkeys(scan.subject for scan in scans)),

@@ -22,7 +22,6 @@ from cyclegan_jax.data.sources import (
 )
 from cyclegan_jax.data.splits import Item, divide
 
-_IN_PLANE = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}  # axes of RAS+
 _EQUAL = 1.01  # voxel sizes of one domain; headers round
 _ALIKE = 1.05  # pixel sizes of the two domains
 _Read = Callable[[Path, str], ScanImages]
@@ -65,7 +64,7 @@ def scan_source(
     division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
-    voxels: dict[str, _Spacing] = {}
+    pixels: dict[str, tuple[float, float]] = {}
     for domain in "xy":
         group = [i for i in items if i.domain == domain]
         kind = _one_kind(group)
@@ -79,8 +78,8 @@ def scan_source(
         elif kind == "stack":
             reads[domain] = _read_stack
         else:
-            if spacing is None:
-                voxels[domain] = _one_spacing(group)
+            voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
+            pixels[domain] = volumes.in_plane(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -91,8 +90,8 @@ def scan_source(
     options = {"axis": axis, "holdout": holdout, "validation": validation, "unpaired": unpaired}
     options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
     options["subjects_in_both_training_folders"] = division.in_both
-    notes = [*division.notes, *_pixel_note(voxels, _IN_PLANE[axis])]
-    return Source(named, dtypes, facts | options, notes)
+    notes = [*division.notes, *_pixel_note(pixels)]
+    return Source(named, dtypes, facts | options, notes, pixels)
 
 
 def _several(items: Sequence[Item], chosen: Sequence[Item]) -> set[str]:
@@ -166,15 +165,12 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
     return first
 
 
-def _pixel_note(voxels: dict[str, _Spacing], in_plane: tuple[int, int]) -> list[str]:
-    if len(voxels) < 2:
-        return []
-    x, y = ([voxels[d][axis] for axis in in_plane] for d in "xy")
-    if _ratio(x, y) <= _ALIKE:
+def _pixel_note(pixels: dict[str, tuple[float, float]]) -> list[str]:
+    if len(pixels) < 2 or _ratio(pixels["x"], pixels["y"]) <= _ALIKE:
         return []
     return [
-        f"pixels are {_mm(x)} in x (T1) but {_mm(y)} in y (T2), so heads differ in size between "
-        "the domains; --spacing=MM brings both to one"
+        f"pixels are {_mm(pixels['x'])} in x (T1) but {_mm(pixels['y'])} in y (T2), so heads "
+        "differ in size between the domains; --spacing=MM brings both to one"
     ]
 
 

@@ -67,13 +67,15 @@ class Source:
     """Scans for each split, facts for the manifest, and notes: what a user must know of them.
 
     `dtypes` has the stored type of each domain's files: "uint8", "uint16", or "float32" for
-    volumes and phantoms, whose values have no fixed scale.
+    volumes and phantoms, whose values have no fixed scale. `pixels` has the height and width in mm
+    of a pixel of each domain, where that is known.
     """
 
     splits: dict[str, list[Scan]]
     dtypes: dict[str, str]
     facts: dict[str, Any]
     notes: list[str] = dataclasses.field(default_factory=list)
+    pixels: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
 
 
 def in_order(
@@ -149,12 +151,13 @@ def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanI
     Slices with a smaller fraction of head than `min_head` are left out.
     Raises ValueError where none is left or the volume has no foreground.
     """
-    intensity = volume_range(slices)
-    head = foreground(slices).mean(axis=(1, 2)) >= min_head
-    if not head.any():
+    head = foreground(slices)
+    intensity = volume_range(slices, head)
+    chosen = head.mean(axis=(1, 2)) >= min_head
+    if not chosen.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
-    kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if head[i]}
-    return ScanImages(kept, intensity, slices.shape, saturated(slices))
+    kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if chosen[i]}
+    return ScanImages(kept, intensity, slices.shape, saturated(slices, head))
 
 
 def stack_images(slices: np.ndarray, name: str) -> ScanImages:

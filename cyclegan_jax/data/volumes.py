@@ -194,6 +194,12 @@ def to_slices(data: np.ndarray, axis: str) -> np.ndarray:
     return np.ascontiguousarray(data.transpose(_order(axis))[:, ::-1, ::-1])
 
 
+def in_plane(spacing: tuple[float, float, float], axis: str) -> tuple[float, float]:
+    """Height and width of a pixel of ``to_slices`` in mm; ``spacing`` as ``Volume.spacing``."""
+    _, down, right = _order(axis)
+    return spacing[down], spacing[right]
+
+
 def from_slices(slices: np.ndarray, axis: str) -> np.ndarray:
     """Exact inverse of ``to_slices``: ``[N, H, W]`` to RAS+ ``[X, Y, Z]``."""
     return np.ascontiguousarray(slices[:, ::-1, ::-1].transpose(np.argsort(_order(axis))))
