@@ -8,10 +8,10 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import phantom_truth
+from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.mri_slices import Dataset, prepare
 from cyclegan_jax.data.phantom import FIELD_OF_VIEW, TISSUES
 from cyclegan_jax.data.sources import phantom_source
-from cyclegan_jax.data.intensity import from_storage
 
 LESION = TISSUES.index("lesion")
 
