@@ -10,7 +10,7 @@ from cyclegan_jax.data.intensity import foreground
 from cyclegan_jax.data.volumes import AXIS_ORDER, to_slices
 from cyclegan_jax.pictures import save_grid
 
-_SMALLEST = 192  # pixels along the volume's shortest side
+_SMALLEST, _LARGEST = 192, 768  # pixels along the volume's shortest and longest side
 # What is on the left and on the right of each plane, see `to_slices`.
 _SIDES = {"axial": "R | L", "coronal": "R | L", "sagittal": "A | P"}
 
@@ -34,7 +34,8 @@ def save_preview(
     """
     middle = [int(np.median(places)) for places in np.nonzero(foreground(volumes[0]))]
     extent = np.multiply(volumes[0].shape, spacing)
-    size = np.round(extent / min(*spacing, extent.min() / _SMALLEST)).astype(int)  # in pixels
+    pixel = max(min(*spacing, extent.min() / _SMALLEST), extent.max() / _LARGEST)
+    size = np.maximum(1, np.round(extent / pixel)).astype(int)
     rows = []
     for volume in volumes:
         row = []

@@ -142,9 +142,10 @@ def translate(
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
             if note:
                 print(f"  note: {note}", flush=True)
-        except (InputError, OSError) as error:
+        except Exception as error:  # one scan's, whatever it is; the rest must go on
             failed += 1
-            print(f"[{index}/{len(pairs)}] FAILED {error}", flush=True)
+            what = error if isinstance(error, InputError) else f"{source}: {error!r}"
+            print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
     return failed
 
 

@@ -17,12 +17,9 @@ from cyclegan_jax.data import intensity, volumes
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.pipeline import AIR, fit, unfit
 from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.scoring import DIRECTIONS, load_generators
-from cyclegan_jax.state import build_modules
+from cyclegan_jax.scoring import DIRECTIONS, compile_translators, load_generators
+from cyclegan_jax.state import build_recipe
 
-_BATCH = 8
-_ALIKE = 1.05  # sizes of pixels that a network cannot tell apart
-_AIR = -0.8  # the threshold of `intensity.foreground`, normalised
 _DESCRIP_BYTES = 79  # of NIfTI's header field
 
 
@@ -64,7 +61,11 @@ class Translator:
         return room.format(name.decode(errors="ignore"))
 
     def slices(self, images: np.ndarray, *, back: bool = False) -> np.ndarray:
-        """Translates `[N, H, W]` in [-1, 1] of any size to the same shape, or `back` again."""
+        """Translates `[N, H, W]` in [-1, 1] of any size to the same shape, or `back` again.
+
+        Raises:
+          InputError: the generator's output is not finite.
+        """
         size = (images.shape[1], images.shape[2])
         if self.mode == "resize":
             frame = (self.image_size, self.image_size)
@@ -74,6 +75,11 @@ class Translator:
         framed = np.stack([fit(image, frame, self.mode)[0] for image in images])
         generate = self.generate_back if back else self.generate
         translated = generate(framed[..., None])[..., 0]
+        if not np.isfinite(translated).all():
+            raise InputError(
+                f"checkpoint {self.step} of {self.model} translates to values that are not finite; "
+                "choose another --checkpoint"
+            )
         return np.stack([unfit(image, size, self.mode) for image in translated])
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
@@ -93,22 +99,14 @@ class Translator:
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
-
-        Raises:
-          InputError: the generator's output is not finite.
         """
         stack = volumes.to_slices(intensity.normalise(data, range_), self.axis)
         translated = self._stack(stack)
-        if not np.isfinite(translated).all():
-            raise InputError(
-                f"checkpoint {self.step} of {self.model} translates to values that are not finite; "
-                "choose another --checkpoint"
-            )
         return intensity.denormalise(volumes.from_slices(translated, self.axis), self.target_range)
 
     def _stack(self, stack: np.ndarray, *, back: bool = False) -> np.ndarray:
         # The networks never saw a slice of air, and instance norm would blow up its noise.
-        head = stack.max(axis=(1, 2)) > _AIR
+        head = stack.max(axis=(1, 2)) > intensity.HEAD
         translated = np.full_like(stack, AIR)
         if head.any():
             translated[head] = self.slices(stack[head], back=back)
@@ -120,7 +118,7 @@ class Translator:
         if trained is None or self.mode == "resize":
             return ""
         pixel = volumes.in_plane(spacing, self.axis)
-        if all(1 / _ALIKE <= a / b <= _ALIKE for a, b in zip(pixel, trained, strict=True)):
+        if volumes.alike(pixel, trained):
             return ""
         sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
         return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
@@ -167,17 +165,13 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
         config = config_lib.from_json(json.dumps(meta["config"]))
         parallel = Parallel(config.parallel)
         generators = load_generators(checkpoints, step, config, parallel)
-    names, source, target = ("generator_g", "generator_f"), "x", "y"
+    recipe = build_recipe(config)
+    g, f = compile_translators(recipe, parallel)
+    forth = functools.partial(g, generators.generator_g)
+    back = functools.partial(f, generators.generator_f)
+    source, target = "x", "y"
     if direction == "t2_to_t1":
-        names, source, target = names[::-1], target, source
-    modules = build_modules(config)
-    forth, back = (
-        functools.partial(
-            parallel.compile_translate_step(getattr(modules, name), _BATCH),
-            getattr(generators, name),
-        )
-        for name in names
-    )
+        forth, back, source, target = back, forth, target, source
     domains = meta["data"]["domains"]
     return Translator(
         model=Path(os.path.abspath(workdir)).name,
@@ -185,7 +179,7 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
         step=step,
         generate=forth,
         generate_back=back,
-        multiple=getattr(modules, names[0]).size_multiple,
+        multiple=recipe.modules.generator_g.size_multiple,
         image_size=config.image_size,
         mode=config.data.fit,
         axis=meta["data"]["axis"],

@@ -29,6 +29,7 @@ RANKS = {
     "score_tables": 1,
     "data.images": 1,
     "data.pipeline": 1,
+    "data.notes": 1,
     "data.sources": 1,
     "data.splits": 1,
     "data.stacks": 1,

@@ -13,6 +13,10 @@ from cyclegan_jax import InputError
 SATURATED = 0.01
 
 
+HEAD = -0.8  # normalised images: `foreground`'s threshold, a tenth of the range above air
+_LEAST_HEAD = 5e-4  # of the voxels
+
+
 class IntensityRange(NamedTuple):
     """Source intensities that are mapped to -1 (``low``) and +1 (``high``)."""
 
@@ -41,11 +45,11 @@ def foreground(data: np.ndarray) -> NDArray[np.bool_]:
 def volume_range(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> IntensityRange:
     """Robust range of a volume: its 1st percentile (air), the 99.5th of its ``foreground``.
 
-    ``head`` is that foreground where it is known already. Raises ValueError when there is none
-    (constant or non-finite data).
+    ``head`` is that foreground where it is known already. Raises ValueError when it has next to no
+    voxels (constant or non-finite data, a few bright ones on air).
     """
     head = foreground(data) if head is None else head
-    if not head.any():
+    if head.mean() < _LEAST_HEAD:
         raise ValueError("no foreground, the volume has no contrast; give a head on dark air")
     return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[head], 99.5)))
 

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.data.intensity import SATURATED, IntensityRange, from_storage, to_storage
+from cyclegan_jax.data import notes
+from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
 from cyclegan_jax.data.sources import Scan, Source, in_order
 from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
@@ -132,6 +133,7 @@ class _Stored:
     shape: tuple[int, ...]
     intensity: IntensityRange
     clipped: float
+    corners: np.ndarray | None
     file: dict[str, str]
 
 
@@ -143,7 +145,15 @@ def _store(scan: Scan) -> _Stored:
         file = {"scan": scan.name, "file": str(scan.path), "sha256": checksum(scan.path)}
     sizes = {image.shape for image in read.images.values()}
     return _Stored(
-        scan.name, records, [*read.images], sizes, read.shape, read.intensity, read.clipped, file
+        scan.name,
+        records,
+        [*read.images],
+        sizes,
+        read.shape,
+        read.intensity,
+        read.clipped,
+        read.corners,
+        file,
     )
 
 
@@ -213,38 +223,23 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
     for split, entry in splits.items():
         if files := [scan.file for scan in stored[split] if scan.file]:
             entry["files"] = files
-    notes = [*source.notes]
-    notes += [_clipping_note(split, stored[split]) for split in source.splits]
-    notes += [_pairs_note(s, splits) for s in ("val", "test") if f"{s}_x" in splits]
+    lines = [*source.notes]
+    lines += [notes.clipped(s, [scan.clipped for scan in stored[s]]) for s in source.splits]
+    for split in ("val", "test"):
+        if f"{split}_x" in splits:
+            x, y = f"{split}_x", f"{split}_y"
+            lines.append(notes.unpaired_slices(split, splits[x]["names"], splits[y]["names"]))
+            places = ({scan.name: scan.corners for scan in stored[s]} for s in (x, y))
+            lines.append(notes.apart(split, *places))
+    lines.append(notes.copies(splits))
     return {
         "format": _FORMAT,
         "made_by": f"cyclegan_jax {__version__}",
         "source": source.facts,
         "domains": domains,
         "splits": splits,
-        "notes": [note for note in notes if note],
+        "notes": [line for line in lines if line],
     }
-
-
-def _clipping_note(split: str, scans: list[_Stored]) -> str:
-    clipped = [round(100 * scan.clipped) for scan in scans if scan.clipped > SATURATED]
-    if not clipped:
-        return ""
-    share = " to ".join(str(percent) for percent in sorted({min(clipped), max(clipped)}))
-    return (
-        f"{split}: clipped volumes: {len(clipped)} of {len(scans)}; {share} % of their head voxels "
-        "sit on the maximum, their contrast is lost; export them again without clipping"
-    )
-
-
-def _pairs_note(split: str, splits: dict[str, Any]) -> str:
-    x, y = (set(splits[f"{split}_{d}"]["names"]) for d in "xy")
-    if x == y:
-        return ""
-    return (
-        f"{split}: {len(x & y)} slices are in both scans of their pair and make the pairs; "
-        f"{len(x - y)} are in the T1 scan only and {len(y - x)} in the T2 scan only"
-    )
 
 
 def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.ndimage import binary_fill_holes
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.intensity import from_storage
+from cyclegan_jax.data.intensity import HEAD, from_storage
 
 AIR = -1.0
 _IMAGES = 10**9  # more than any run; an endless repeat overflows where batches hold one image
@@ -206,10 +206,10 @@ def head_mask(*images: np.ndarray) -> np.ndarray:
       images: each `[N, H, W, 1]` in [-1, 1].
 
     Returns:
-      bool `[N, H, W, 1]`: pixels above a tenth of the range, which is -0.8, in all of the images,
+      bool `[N, H, W, 1]`: pixels above `intensity.HEAD`, a tenth of the range, in all images,
       and the holes of that within each slice, such as bone, and fluid in T1.
     """
-    bright = np.logical_and.reduce([image > AIR + 0.2 for image in images])
+    bright = np.logical_and.reduce([image > HEAD for image in images])
     return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
 
 

@@ -1,5 +1,6 @@
 """Scans of files as a `Source`: checked as one set first, read when they are needed."""
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 from cyclegan_jax import InputError
 from cyclegan_jax.data import images, resampling, scans, stacks, volumes
 from cyclegan_jax.data.folders import subject_of
-from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise
+from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise, saturated
 from cyclegan_jax.data.sources import (
     Scan,
     ScanImages,
@@ -23,7 +24,6 @@ from cyclegan_jax.data.sources import (
 from cyclegan_jax.data.splits import Item, divide
 
 _EQUAL = 1.01  # voxel sizes of one domain; headers round
-_ALIKE = 1.05  # pixel sizes of the two domains
 _Read = Callable[[Path, str], ScanImages]
 _Spacing = tuple[float, float, float]
 
@@ -146,7 +146,7 @@ def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
             highest = max(highest, int(image.max()))
     path, first = firsts["train"]
     if not highest:
-        raise InputError(f"{path.parent}: every training image is black")
+        raise InputError(f"{path.parent}: every training image is black; give images with contrast")
     if first.dtype == np.uint8:
         return "uint8", full_range(first.dtype)
     return str(first.dtype), IntensityRange(0.0, float(highest))  # scanners use 10 to 15 bits
@@ -157,7 +157,7 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
     first = scans.spacing(group[0].path)
     for item in group:
         found = scans.spacing(item.path)
-        if _ratio(found, first) > _EQUAL:
+        if not volumes.alike(found, first, _EQUAL):
             raise InputError(
                 f"{item.path} has voxels of {_mm(found)} but {group[0].path.name} of {_mm(first)}; "
                 "resample all with --spacing=MM"
@@ -166,16 +166,12 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
 
 
 def _pixel_note(pixels: dict[str, tuple[float, float]]) -> list[str]:
-    if len(pixels) < 2 or _ratio(pixels["x"], pixels["y"]) <= _ALIKE:
+    if len(pixels) < 2 or volumes.alike(pixels["x"], pixels["y"]):
         return []
     return [
         f"pixels are {_mm(pixels['x'])} in x (T1) but {_mm(pixels['y'])} in y (T2), so heads "
         "differ in size between the domains; --spacing=MM brings both to one"
     ]
-
-
-def _ratio(a: Sequence[float], b: Sequence[float]) -> float:
-    return max(max(p / q, q / p) for p, q in zip(a, b, strict=True))
 
 
 def _mm(sizes: Sequence[float]) -> str:
@@ -196,9 +192,12 @@ def _read_volume(
         data = resampling.resample(data, volume.spacing, spacing)
     slices = volumes.to_slices(data, axis)
     try:
-        return volume_images(slices, name, min_head)
+        found = volume_images(slices, name, min_head)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+    # of the scan as it is: resampling blurs a clipped maximum
+    clipped = saturated(volume.data)
+    return dataclasses.replace(found, clipped=clipped, corners=volume.corners)
 
 
 def _read_stack(path: Path, name: str) -> ScanImages:

@@ -18,7 +18,6 @@ from cyclegan_jax.data.intensity import (
     IntensityRange,
     foreground,
     normalise,
-    saturated,
     volume_range,
 )
 from cyclegan_jax.data.phantom import make_phantom
@@ -35,13 +34,15 @@ class ScanImages:
     `images` maps a name, unique in its split and the same for the paired slice of the other
     domain, to a `[H, W]` float32 image in [-1, 1]; `intensity` is what -1 and 1 stand for, `shape`
     is that of the whole scan `[N, H, W]`, with the slices that were left out. `clipped` is the
-    fraction of a volume's head voxels that lie on its maximum.
+    fraction of a volume's head voxels that lie on its maximum. `corners` `[8, 3]` are where a
+    volume lies, see `Volume.corners`; None of other scans.
     """
 
     images: dict[str, np.ndarray]
     intensity: IntensityRange
     shape: tuple[int, ...]
     clipped: float = 0.0
+    corners: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,7 +158,7 @@ def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanI
     if not chosen.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
     kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if chosen[i]}
-    return ScanImages(kept, intensity, slices.shape, saturated(slices, head))
+    return ScanImages(kept, intensity, slices.shape)
 
 
 def stack_images(slices: np.ndarray, name: str) -> ScanImages:

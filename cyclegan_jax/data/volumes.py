@@ -4,18 +4,21 @@ An ``InputError`` raised about a file starts with its path and ends with the men
 """
 
 import gzip
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import voxel_sizes
+from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.loadsave import load
 from nibabel.nifti1 import Nifti1Image
 from nibabel.orientations import (
     aff2axcodes,
     apply_orientation,
     axcodes2ornt,
+    inv_ornt_aff,
     io_orientation,
     ornt_transform,
 )
@@ -46,6 +49,14 @@ class Volume:
     def spacing(self) -> tuple[float, float, float]:
         """Voxel size in mm along X, Y and Z."""
         return affine_spacing(np.asarray(self.source.affine))
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Where the eight corner voxels lie, ``[8, 3]`` in mm, RAS+; in the order of ``data``."""
+        affine = np.asarray(self.source.affine)
+        to_file = inv_ornt_aff(io_orientation(affine), self.source.shape[:3])
+        voxels = list(itertools.product(*((0, n - 1) for n in self.data.shape)))
+        return apply_affine(affine @ to_file, voxels)
 
 
 def read_volume(path: Path, frame: int | None = None) -> Volume:
@@ -137,7 +148,13 @@ def _check_header(path: Path, source: Nifti1Image) -> None:
     if not np.isfinite(affine).all() or np.isnan(io_orientation(affine)).any():
         raise InputError(f"{path}: its affine gives no orientation; mend its sform or qform")
     if header["sform_code"] and header["qform_code"]:
-        _check_agreement(path, affine, np.asarray(header.get_qform()))
+        try:
+            qform = np.asarray(header.get_qform())
+        except ValueError:  # a quaternion longer than 1
+            qform = np.full((4, 4), np.nan)
+        if not np.isfinite(qform).all():
+            raise InputError(f"{path}: its qform is damaged; set it right, or its code to 0")
+        _check_agreement(path, affine, qform)
 
 
 def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray) -> None:
@@ -198,6 +215,11 @@ def in_plane(spacing: tuple[float, float, float], axis: str) -> tuple[float, flo
     """Height and width of a pixel of ``to_slices`` in mm; ``spacing`` as ``Volume.spacing``."""
     _, down, right = _order(axis)
     return spacing[down], spacing[right]
+
+
+def alike(a: Sequence[float], b: Sequence[float], factor: float = 1.05) -> bool:
+    """Whether sizes differ by less than ``factor``; the default is what a network cannot tell."""
+    return all(1 / factor <= p / q <= factor for p, q in zip(a, b, strict=True))
 
 
 def from_slices(slices: np.ndarray, axis: str) -> np.ndarray:
