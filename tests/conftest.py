@@ -1,9 +1,14 @@
 """A strict test process: eight CPU devices, no silent rank promotion, warnings are errors."""
 
+import dataclasses
 import locale
 import os
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -17,6 +22,7 @@ from cyclegan_jax import InputError, evaluate, report, train
 from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import loading
 
+ROOT = Path(__file__).parents[1]
 IDENTITY = np.eye(3)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -142,3 +148,109 @@ def fails():
         return pytest.raises(InputError, match=pattern)
 
     return expect
+
+
+@pytest.fixture
+def translator():
+    """Makes translators, trained at 16 pixels, on a network that takes multiples of 8."""
+    from cyclegan_jax.translator import Translator  # loads nibabel, which few tests need
+
+    def identity(images: np.ndarray) -> np.ndarray:
+        return images
+
+    def make(generate: Callable[[np.ndarray], np.ndarray] = identity, **changed: Any) -> Translator:
+        def checked(images: np.ndarray) -> np.ndarray:
+            assert images.dtype == np.float32
+            assert images.ndim == 4
+            assert images.shape[3] == 1
+            assert min(images.shape[1:3]) >= 16
+            assert images.shape[1] % 8 == images.shape[2] % 8 == 0
+            assert np.abs(images).max() <= 1
+            return generate(images)
+
+        made = Translator(
+            model="run",
+            generate_back=checked,
+            direction="t1_to_t2",
+            step=7,
+            generate=checked,
+            multiple=8,
+            image_size=16,
+            mode="pad",
+            axis="axial",
+            source={"dtype": "uint8", "range": [0.0, 255.0]},
+            target={"dtype": "uint8", "range": [0.0, 255.0]},
+        )
+        return dataclasses.replace(made, **changed)
+
+    return make
+
+
+@pytest.fixture
+def head():
+    """Makes volumes of air 100 and a box of 110 to 500, each common enough not to be clipped."""
+
+    def make(*shape: int) -> np.ndarray:
+        data = np.full(shape, 100, np.float32)
+        inner = tuple(slice(2, n - 1) for n in shape)
+        tissue = np.random.default_rng(0).integers(110, 500, data[inner].shape)
+        tissue[:, :, 0] = 500
+        data[inner] = tissue
+        return data
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def config_text() -> str:
+    """A config file that the scripts train in seconds."""
+    return """
+from cyclegan_jax.config import base_config
+
+def get_config():
+    c = base_config()
+    c.image_size, c.batch_size, c.steps = 32, 4, 4
+    c.generator.features = c.discriminator.features = (4, 8)
+    c.discriminator.strides = (2, 2)
+    c.log_every = c.sample_every = c.eval_every = c.save_every = 2
+    return c
+"""
+
+
+@pytest.fixture(scope="session")
+def command():
+    """The command line of a script."""
+
+    def line(name, *arguments):
+        return [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
+
+    return line
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """A user's environment, in which the cache is in a folder."""
+
+    def variables(place):
+        keep = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
+        return keep | {"XDG_CACHE_HOME": str(place / "cache")}
+
+    return variables
+
+
+@pytest.fixture(scope="session")
+def script(command, environment):
+    """Runs a script in a folder as a user does, in a process of its own."""
+
+    def run(place, name, *arguments):
+        return subprocess.run(
+            command(name, *arguments),
+            cwd=place,
+            env=environment(place),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return run

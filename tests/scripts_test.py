@@ -1,9 +1,7 @@
 """The scripts as a user runs them, each in a process of its own, on tiny data."""
 
 import json
-import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,19 +14,6 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-CONFIG = """
-from cyclegan_jax.config import base_config
-
-def get_config():
-    c = base_config()
-    c.image_size, c.batch_size, c.steps = 32, 4, 4
-    c.generator.features = c.discriminator.features = (4, 8)
-    c.discriminator.strides = (2, 2)
-    c.log_every = c.sample_every = c.eval_every = c.save_every = 2
-    return c
-"""
-
-
 SWEEP = """
 
 def sweep():
@@ -38,12 +23,12 @@ SMALL_PHANTOM = [f"--config.data.phantom.{k}=2" for k in ("subjects", "slices")]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, config_text, script):
     """Folders of slices, a config, and a prepared data set."""
     place = tmp_path_factory.mktemp("user")
-    (place / "tiny.py").write_text(CONFIG)
-    (place / "swept.py").write_text(CONFIG + SWEEP)
-    (place / "typing_error.py").write_text(CONFIG + SWEEP.replace("weight", "wieght"))
+    (place / "tiny.py").write_text(config_text)
+    (place / "swept.py").write_text(config_text + SWEEP)
+    (place / "typing_error.py").write_text(config_text + SWEEP.replace("weight", "wieght"))
     rng = np.random.default_rng(0)
     for contrast in ("t1", "t2"):
         (place / contrast).mkdir()
@@ -64,39 +49,18 @@ def place(tmp_path_factory):
     return place
 
 
-def command(name, *arguments):
-    return [sys.executable, str(ROOT / "scripts" / f"{name}.py"), *arguments]
-
-
-def environment(place):
-    keep = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "PYTHONPATH")}
-    return keep | {"XDG_CACHE_HOME": str(place / "cache")}
-
-
-def script(place, name, *arguments):
-    return subprocess.run(
-        command(name, *arguments),
-        cwd=place,
-        env=environment(place),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
 def train_arguments(workdir, *more):
     return ["--config=tiny.py", f"--workdir={workdir}", "--config.data.dir=data", *more]
 
 
 @pytest.fixture(scope="module")
-def trained(place):
+def trained(place, script):
     result = script(place, "train", *train_arguments("run"))
     assert result.returncode == 0, result.stderr
     return place
 
 
-def test_train_prints_data_parameters_and_progress(trained):
+def test_train_prints_data_parameters_and_progress(trained, script):
     result = script(trained, "train", *train_arguments("run"))
     assert result.returncode == 0
     assert "is trained: 4 steps are done" in result.stdout
@@ -104,7 +68,7 @@ def test_train_prints_data_parameters_and_progress(trained):
     assert len(list((trained / "run" / "samples").iterdir())) == 2
 
 
-def test_evaluate_writes_scores_of_the_held_out_pairs(trained):
+def test_evaluate_writes_scores_of_the_held_out_pairs(trained, script):
     result = script(trained, "evaluate", "--workdir=run", "--checkpoint=4")
     assert result.returncode == 0, result.stderr
     scores = json.loads((trained / "run" / "eval" / "4" / "scores.json").read_text())
@@ -117,7 +81,7 @@ def test_evaluate_writes_scores_of_the_held_out_pairs(trained):
     assert {line.split(",")[0] for line in lines[1:]} == {"slice_002", "slice_007"}
 
 
-def test_translate_images_and_volumes_without_training_data(trained):
+def test_translate_images_and_volumes_without_training_data(trained, script):
     (trained / "data").rename(trained / "elsewhere")
     (trained / "scans").mkdir()
     image = np.random.default_rng(1).integers(0, 4000, (45, 37)).astype(np.uint16)
@@ -140,7 +104,7 @@ def test_translate_images_and_volumes_without_training_data(trained):
     np.testing.assert_array_equal(volume.affine, affine)
 
 
-def test_a_bad_scan_is_reported_and_the_rest_goes_on(trained):
+def test_a_bad_scan_is_reported_and_the_rest_goes_on(trained, script):
     (trained / "mixed").mkdir()
     good = trained / "t1" / "slice_000.png"
     (trained / "mixed" / "a.png").write_bytes(good.read_bytes()[:200])
@@ -153,7 +117,7 @@ def test_a_bad_scan_is_reported_and_the_rest_goes_on(trained):
     assert [p.name for p in (trained / "o2").iterdir()] == ["b_T1.png"]
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(place):
+def test_sigterm_saves_and_the_same_command_goes_on(place, command, environment):
     arguments = train_arguments("stopped", "--config.steps=100000", "--config.log_every=1")
     with (place / "log").open("w") as log:
         process = subprocess.Popen(
@@ -172,45 +136,6 @@ def test_sigterm_saves_and_the_same_command_goes_on(place):
     assert "scripts/train.py --config=tiny.py --workdir=stopped" in printed
     saved = sorted(int(p.name) for p in (place / "stopped" / "checkpoints").iterdir())
     assert f"stopped after step {saved[-1]} of 100000" in printed
-
-
-def test_a_killed_sweep_goes_on_and_answers(place):
-    swept = ["--config=swept.py", *SMALL_PHANTOM]
-    arguments = [*swept, "--workdir=sweep"]
-    listed = script(place, "sweep", *arguments, "--dry_run")
-    assert listed.returncode == 0, listed.stderr
-    assert "3 trials" in listed.stdout
-    assert "2: loss.cycle_weight=20.0" in listed.stdout
-    assert not (place / "sweep").exists()
-    with (place / "sweep_log").open("w") as log:
-        process = subprocess.Popen(
-            command("sweep", *arguments), cwd=place, env=environment(place), stdout=log, stderr=log
-        )
-        deadline = time.monotonic() + 120
-        while not (place / "sweep" / "trials" / "000" / "end.json").exists():
-            assert process.poll() is None, (place / "sweep_log").read_text()
-            assert time.monotonic() < deadline, (place / "sweep_log").read_text()
-            time.sleep(0.02)
-        process.kill()
-        process.wait()
-    alone = script(place, "sweep", *arguments, "--trial=2")
-    assert alone.returncode == 0, alone.stderr
-    assert "trial 2 of 3" in alone.stdout
-    rest = script(place, "sweep", *arguments)
-    assert rest.returncode == 0, rest.stderr
-    assert "trial 0 of 3" not in rest.stdout
-    assert "trial 1 of 3" in rest.stdout
-    assert "3 trials: 3 done" in rest.stdout
-    command_line = re.search("python (scripts/train.py .*)", rest.stdout)
-    assert command_line is not None
-    assert command_line[1].startswith(f"scripts/train.py --workdir=runs/best {shlex.join(swept)}")
-    assert re.search(r" --config\.loss\.cycle_weight=(5|10|20)\.0$", command_line[1])
-    for name in ("sweep.html", "sweep.csv"):
-        assert (place / "sweep" / name).stat().st_size
-        (place / "sweep" / name).unlink()
-    gathered = script(place, "sweep", *arguments, "--collect", "--metric=psnr")
-    assert "best, by psnr of validation pairs" in gathered.stdout, gathered.stderr
-    assert (place / "sweep" / "sweep.html").exists()
 
 
 ERRORS = {
@@ -303,7 +228,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_bad_input_is_one_clear_line(trained, case):
+def test_bad_input_is_one_clear_line(trained, case, script):
     (trained / "empty").mkdir(exist_ok=True)
     arguments, words = ERRORS[case]
     result = script(trained, *arguments)
@@ -317,7 +242,7 @@ def test_bad_input_is_one_clear_line(trained, case):
     assert not (trained / "w" / "checkpoints").exists()
 
 
-def test_unknown_config_key_is_named_with_the_nearest(place):
+def test_unknown_config_key_is_named_with_the_nearest(place, script):
     result = script(place, "train", *train_arguments("w2", "--config.loss.cycle_wieght=3"))
     assert result.returncode == 1
     assert "cycle_wieght" in result.stderr
@@ -328,7 +253,7 @@ def test_unknown_config_key_is_named_with_the_nearest(place):
 @pytest.mark.parametrize(
     "name", ["train", "evaluate", "translate", "prepare_data", "sweep", "report"]
 )
-def test_help_needs_no_jax(place, name):
+def test_help_needs_no_jax(place, name, environment):
     # what makes --help slow; the time itself is not asserted on a shared machine
     code = (
         f"import sys, runpy; sys.argv = ['{name}', '--help']\n"
