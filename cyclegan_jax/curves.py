@@ -48,7 +48,12 @@ _LOSSES = (
     _Panel("Gradient", "Norm of the gradients of all networks.", {"gradient_norm": "norm"}),
 )
 _METRICS = {"ssim": "SSIM", "psnr": "PSNR / dB", "mae": "MAE", "nmse": "NMSE"}
-_LABELS = {"t1_to_t2": "T1→T2", "t2_to_t1": "T2→T1"}
+_LABELS = {
+    "t1_to_t2": "T1→T2",
+    "t2_to_t1": "T2→T1",
+    "t1_as_t2": "T1 as T2",
+    "t2_as_t1": "T2 as T1",
+}
 _COLOURS = ("tab:blue", "tab:orange", "tab:gray", "tab:green")
 
 

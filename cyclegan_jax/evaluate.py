@@ -15,7 +15,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, phantom_truth
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.data.pipeline import Pairs
+from cyclegan_jax.data.pipeline import Pairs, spread
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.metrics import PROTOCOLS
 from cyclegan_jax.parallel import Parallel
@@ -28,6 +28,7 @@ from cyclegan_jax.scoring import (
     TranslateTo,
     by_subject,
     compile_translators,
+    floors,
     load_generators,
     score_pairs,
     summarise,
@@ -59,7 +60,7 @@ def evaluate(
     split: str = "",
     protocol: str = ALL,
 ) -> Path:
-    """Scores a checkpoint and writes `<workdir>/eval/<step>/`.
+    """Scores a checkpoint and writes `<workdir>/eval/<step>/<split>/`.
 
     The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
     `subjects.csv` (the same for subjects, by the mean of their images), `grid.png` (images spread
@@ -74,16 +75,17 @@ def evaluate(
     Args:
       workdir: of the run.
       checkpoint: "best", "latest" or a step.
-      data_dir: a prepared data set; "" is the one the run trained on.
+      data_dir: a prepared data set, whose name is added to the folder's; "" is the one the run
+        trained on.
       split: "test", "val" or "train" (without pairs); "" is the first of these there is.
-      protocol: one of `metrics.PROTOCOLS`, or "all".
+      protocol: of the printed tables: one of `metrics.PROTOCOLS`, or "all". Files have all.
 
     Returns:
       The folder.
 
     Raises:
-      InputError: no such checkpoint, split or protocol, a phantom of another version, or generators
-        whose images are not finite.
+      InputError: no such checkpoint, split or protocol, a protocol without pairs, a phantom of
+        another version, or generators whose images are not finite.
     """
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
@@ -96,17 +98,20 @@ def evaluate(
         dataset = loading.open_data(config)
         split = loading.scored_split(dataset, split)
         translate = _translate(checkpoints, step, config)
+    if split == "train" and protocol != ALL:
+        raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
     if split == "train":
         outcome = _score_unpaired(config, dataset, translate)
     else:
-        outcome = _score_pairs(
-            config, dataset, split, translate, PROTOCOLS if protocol == ALL else (protocol,)
-        )
+        outcome = _score_pairs(config, dataset, split, translate)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
-    folder = workdir / "eval" / str(step)
+    own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
+    folder = workdir / "eval" / str(step) / own
     with writing_workdir(workdir):
         _write(folder, scores, outcome)
     print(f"checkpoint {step}, {scores['images']} {split} images of {dataset.folder}")
+    if protocol != ALL:
+        scores["protocols"] = {protocol: scores["protocols"][protocol]}
     for table in score_tables(scores):
         print(f"\n{as_text(table)}")
     return folder
@@ -136,15 +141,13 @@ def _score_pairs(
     dataset: Dataset,
     split: str,
     translate: TranslateTo,
-    protocols: tuple[str, ...],
 ) -> _Outcome:
     pairs = loading.paired_images(config, dataset, split)
     phantom = phantom_truth.is_phantom(dataset)
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
     translated = {d: translate(d, i) for d, i in zip(DIRECTIONS, (pairs.x, pairs.y), strict=True)}
-    scored = score_pairs(pairs, translated, pairs.head, PROTOCOLS)
-    per_image = {p: scored[p] for p in protocols}
+    per_image = score_pairs(pairs, translated | floors(pairs), pairs.head, PROTOCOLS)
     scores: dict[str, Any] = {
         "split": split,
         "images": len(pairs.names),
@@ -155,8 +158,8 @@ def _score_pairs(
         pixel = phantom_truth.pixel_size(dataset, **frame)
         scores["lesions"] = phantom_scores.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
-    names = dict.fromkeys(scored[PROTOCOL], pairs.names)
-    return _Outcome(scores, per_image, names, _pictures(pairs, translated, scored[PROTOCOL]))
+    names = dict.fromkeys(per_image[PROTOCOL], pairs.names)
+    return _Outcome(scores, per_image, names, _pictures(pairs, translated, per_image[PROTOCOL]))
 
 
 def _score_unpaired(
@@ -185,7 +188,7 @@ def _score_unpaired(
         summarised |= summarise({direction: per_image[direction]}, images.names)
         pictures[direction] = [
             [images.images[i], translated[there][i], back[i], _error(back[i], images.images[i])]
-            for i in _spread(len(images.names), _GRID_ROWS)
+            for i in spread(len(images.names), _GRID_ROWS)
         ]
     rows = [[*a, *b] for a, b in zip(*pictures.values(), strict=False)]
     columns = ["T1", "T2 from T1", "and back", "|error|", "T2", "T1 from T2", "and back", "|error|"]
@@ -215,17 +218,13 @@ def _pictures(
         return rows, _COLUMNS, titles
 
     order = np.argsort(-np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)).tolist()
-    chosen = (_spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
+    chosen = (spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
     return dict(zip(_PICTURES, map(picture, chosen), strict=True))
 
 
 def _error(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Black is no error, white the whole range."""
     return np.abs(image - truth) - 1
-
-
-def _spread(count: int, at_most: int) -> list[int]:
-    return np.linspace(0, count - 1, min(count, at_most)).round().astype(int).tolist()
 
 
 def _without_nan(tree: Any) -> Any:
@@ -253,11 +252,8 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     some = next(iter(next(iter(outcome.per_image.values())).values()))
     _write_csv(folder / "images.csv", ["name", "direction", "protocol", *some], images)
     _write_csv(folder / "subjects.csv", ["subject", "direction", "protocol", *some], subjects)
-    for name in _PICTURES:
-        if name in outcome.pictures:
-            save_grid(folder / name, *outcome.pictures[name])
-        else:  # of an earlier split
-            (folder / name).unlink(missing_ok=True)
+    for name, picture in outcome.pictures.items():
+        save_grid(folder / name, *picture)
     text = json.dumps(scores, indent=1, allow_nan=False)
     write_whole(folder / "scores.json", text)
 

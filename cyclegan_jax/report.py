@@ -15,10 +15,11 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading
 from cyclegan_jax.data.mri_slices import open_dataset
-from cyclegan_jax.evaluate import score_tables
+from cyclegan_jax.evaluate import evaluate
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.pictures import description
 from cyclegan_jax.run import CONFIG, SAMPLES
+from cyclegan_jax.score_tables import score_tables
 from cyclegan_jax.scoring import PROTOCOL
 from cyclegan_jax.writer import METRICS, read_metrics
 
@@ -81,6 +82,15 @@ def write(workdir: Path) -> Path:
     return workdir / HTML
 
 
+def finish(workdir: Path) -> None:
+    """Scores the last checkpoint of a finished run and writes the page; prints why where not."""
+    try:
+        evaluate(workdir, "latest")
+    except Exception as error:
+        print(f"not scored ({error}); to try again: {_command(workdir)}")
+    write_or_say_why(workdir)
+
+
 def write_or_say_why(workdir: Path) -> None:
     """As `write`, at the end of work that must not fail for its page: prints the reason."""
     try:
@@ -115,10 +125,8 @@ def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[str]
 
 
 def _evaluation(workdir: Path) -> list[str]:
-    command = page.code(
-        f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
-    )
-    scored = sorted(workdir.glob("eval/*/scores.json"), key=lambda path: path.stat().st_mtime)
+    command = page.code(_command(workdir))
+    scored = sorted(workdir.glob("eval/**/scores.json"), key=lambda path: path.stat().st_mtime)
     if not scored:
         return [page.paragraph("No checkpoint is scored yet. To score one:"), command]
     folder = scored[-1].parent
@@ -132,8 +140,8 @@ def _evaluation(workdir: Path) -> list[str]:
         )
     ]
     if scored[:-1]:
-        others = ", ".join(path.parent.name for path in scored[:-1])
-        parts.append(page.paragraph(f"Scored before, see the folder eval: step {others}."))
+        others = ", ".join(str(path.parent.relative_to(workdir)) for path in scored[:-1])
+        parts.append(page.paragraph(f"Scored before: {others}."))
     for table in score_tables(scores):
         parts.append(page.heading(table.title, 3))
         parts += [page.paragraph(table.note)] if table.note else []
@@ -148,6 +156,10 @@ def _evaluation(workdir: Path) -> list[str]:
     if missing:
         parts += [page.paragraph(f"Without {', '.join(missing)}; to make them:"), command]
     return parts
+
+
+def _command(workdir: Path) -> str:
+    return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
 
 
 def _samples(workdir: Path) -> list[str]:

@@ -39,6 +39,7 @@ from cyclegan_jax.writer import METRICS, Writer, read_metrics
 CONFIG = "config.json"
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
+_MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
@@ -159,10 +160,10 @@ class Run:
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
             self._print("no pairs to score; `best` is the newest checkpoint")
         else:
-            pairs = loading.paired_images(c, self.dataset, split)
+            pairs = loading.paired_images(c, self.dataset, split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {split} pairs are scored during training")
             self._evaluator = Evaluator(self._programs.translators, pairs)
-            chosen = np.linspace(0, len(pairs.names) - 1, _SAMPLE_ROWS).round().astype(int)
+            chosen = pipeline.spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return batches
 

@@ -7,6 +7,8 @@ from cyclegan_jax.tables import Table
 _NAMES = {
     "t1_to_t2": "T1→T2",
     "t2_to_t1": "T2→T1",
+    "t1_as_t2": "T1 as T2",
+    "t2_as_t1": "T2 as T1",
     "t1_to_t2_to_t1": "T1→T2→T1",
     "t2_to_t1_to_t2": "T2→T1→T2",
 }
@@ -23,6 +25,7 @@ _PROTOCOLS = {
     "slice_max": "each image divided by its own maximum, which hides a wrong intensity",
     "gt_max": "data range the maximum of the true image",
 }
+_FLOOR = "T1 as T2 and T2 as T1: untranslated, the floor."
 _INTENSITY = "Intensity: signed error of the mean head intensity."
 _WHAT_LESIONS_MEAN = (
     "Retained: the translation changes inside the lesion by at least half of the true change. "
@@ -56,7 +59,7 @@ def protocol_table(protocol: str, summarised: dict[str, Any], images: str = "") 
     """Of `scoring.summarise`'s result under one protocol; `images` goes into the title."""
     metrics = list(next(iter(summarised.values())))
     every = [entry for metrics in summarised.values() for entry in metrics.values()]
-    note = f"{_PROTOCOLS[protocol]}; mean ± sd over {max(e['n'] for e in every)} subjects."
+    note = f"{_PROTOCOLS[protocol]}; mean ± sd over {max(e['n'] for e in every)} subjects. {_FLOOR}"
     if "intensity_error" in metrics:
         note += f" {_INTENSITY}"
     if left_out := max(e["left_out"] for e in every):

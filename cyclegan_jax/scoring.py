@@ -14,7 +14,7 @@ from cyclegan_jax.state import Networks, Recipe, build_modules, init_params
 
 PROTOCOL = "fixed"  # of the scores during training, by which checkpoints and sweeps are ranked
 DIRECTIONS = ("t1_to_t2", "t2_to_t1")
-UNTRANSLATED = "untranslated"  # the floor: the source image taken for the target
+FLOORS = ("t1_as_t2", "t2_as_t1")  # of the directions: the source, untranslated, as the target
 _BATCH = 8  # images translated at once
 _CHUNK = 16  # images scored at once: bounds the memory
 
@@ -52,6 +52,7 @@ class Evaluator:
     def __init__(self, translators: tuple[Translate, Translate], pairs: Pairs):
         self.pairs = pairs
         self._g, self._f = translators
+        self._floors: PerImage | None = None  # the same at every evaluation
 
     def summary(self, generators: Networks) -> Summary:
         """Mean scores of all pairs under `PROTOCOL`; see `summarise`."""
@@ -59,34 +60,38 @@ class Evaluator:
             "t1_to_t2": self._g(generators.generator_g, self.pairs.x),
             "t2_to_t1": self._f(generators.generator_f, self.pairs.y),
         }
-        return summarise(score_pairs(self.pairs, translated)[PROTOCOL], self.pairs.names)
+        if self._floors is None:
+            self._floors = score_pairs(self.pairs, floors(self.pairs))[PROTOCOL]
+        scored = score_pairs(self.pairs, translated)[PROTOCOL] | self._floors
+        return summarise(scored, self.pairs.names)
+
+
+def floors(pairs: Pairs) -> dict[str, np.ndarray]:
+    """What a generator that does nothing makes, by the names in `FLOORS`."""
+    return dict(zip(FLOORS, (pairs.x, pairs.y), strict=True))
 
 
 def score_pairs(
     pairs: Pairs,
-    translated: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray],
     head: np.ndarray | None = None,
     protocols: tuple[str, ...] = (PROTOCOL,),
 ) -> dict[str, PerImage]:
-    """Every metric of every image, for both directions and for the untranslated source.
+    """Every metric of every image against the pair's image of the other contrast.
 
     Args:
       pairs: held-out images.
-      translated: `{direction: [N, H, W, 1]}`.
+      images: `[N, H, W, 1]` by the names in `DIRECTIONS` and `FLOORS`.
       head: of `metrics.scores`.
       protocols: of `metrics.scores`.
 
     Returns:
       `{protocol: {direction: {metric: [N]}}}`.
     """
-    compared = {
-        "t1_to_t2": (translated["t1_to_t2"], pairs.y),
-        "t2_to_t1": (translated["t2_to_t1"], pairs.x),
-        UNTRANSLATED: (pairs.x, pairs.y),
-    }
+    to_t2 = (DIRECTIONS[0], FLOORS[0])
     found = {
-        direction: score_images(prediction, truth, pairs.mask, head, protocols)
-        for direction, (prediction, truth) in compared.items()
+        name: score_images(made, pairs.y if name in to_t2 else pairs.x, pairs.mask, head, protocols)
+        for name, made in images.items()
     }
     return {p: {direction: scored[p] for direction, scored in found.items()} for p in protocols}
 

@@ -57,7 +57,7 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
         print("  " + shlex.join(sys.orig_argv))
         return False  # at once, without a report: who asked to stop may not wait
-    report.write_or_say_why(workdir)
+    report.finish(workdir)
     return True
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from cyclegan_jax.data.intensity import from_storage
-from cyclegan_jax.data.pipeline import fit, head_mask
+from cyclegan_jax.data.pipeline import fit, head_mask, spread
 from cyclegan_jax.scoring import PROTOCOL, score_images
 
 SAMPLE = 64  # images of each domain at most
@@ -34,7 +34,7 @@ class Images:
 
 def sample(records: Sequence[Any], names: list[str], *, image_size: int, mode: str) -> Images:
     """At most `SAMPLE` images spread evenly over `records`, as the networks see them."""
-    chosen = np.linspace(0, len(names) - 1, min(len(names), SAMPLE)).round().astype(int).tolist()
+    chosen = spread(len(names), SAMPLE)
     framed = [
         fit(from_storage(records[i]["image"][..., 0]), (image_size, image_size), mode)
         for i in chosen

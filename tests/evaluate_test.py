@@ -51,16 +51,16 @@ def rows(path):
 
 def test_files_hold_the_same_numbers(workdir, capsys):
     folder = evaluate.evaluate(workdir, "latest")
-    assert folder == workdir / "eval" / "0"
+    assert folder == workdir / "eval" / "0" / "test"
     scores = json.loads((folder / "scores.json").read_text())
     assert (scores["step"], scores["split"], scores["images"]) == (0, "test", 8)
     assert tuple(scores["protocols"]) == PROTOCOLS
     images, subjects = rows(folder / "images.csv"), rows(folder / "subjects.csv")
-    assert len(images) == 8 * 3 * 4
-    assert len(subjects) == 2 * 3 * 4
+    assert len(images) == 8 * 4 * 4
+    assert len(subjects) == 2 * 4 * 4
     assert list(images[0]) == ["name", "direction", "protocol", *METRICS]
     for protocol, directions in scores["protocols"].items():
-        assert list(directions) == ["t1_to_t2", "t2_to_t1", "untranslated"]
+        assert list(directions) == ["t1_to_t2", "t2_to_t1", "t1_as_t2", "t2_as_t1"]
         for direction, metrics in directions.items():
             assert list(metrics) == METRICS
             here = [r for r in images if (r["direction"], r["protocol"]) == (direction, protocol)]
@@ -124,12 +124,13 @@ def test_phantoms_have_tissues_and_lesions(workdir):
     assert "training heads have none" in text
 
 
-def test_the_validation_score_is_that_of_training(run):
+def test_the_validation_score_is_that_of_training(run, capsys):
     workdir, config, programs, state = run
     folder = evaluate.evaluate(workdir, "latest", split="val", protocol="fixed")
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["split"] == "val"
-    assert list(scores["protocols"]) == ["fixed"]
+    assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
+    assert "slice_max" not in capsys.readouterr().out
     pairs = loading.paired_images(config, loading.open_data(config), "val")
     during = Evaluator(programs.translators, pairs).summary(state.generators)
     for direction, metrics in during.items():
@@ -140,9 +141,12 @@ def test_the_validation_score_is_that_of_training(run):
 
 
 def test_without_pairs_cycles_and_histograms_are_scored(workdir):
-    evaluate.evaluate(workdir, "latest")
+    of_pairs = evaluate.evaluate(workdir, "latest")
     folder = evaluate.evaluate(workdir, "latest", split="train")
-    assert not (folder / "best.png").exists()  # of the pairs before
+    assert folder != of_pairs
+    assert not (folder / "best.png").exists()
+    with pytest.raises(InputError, match="--protocol=fixed: train images have no pairs"):
+        evaluate.evaluate(workdir, "latest", split="train", protocol="fixed")
     scores = json.loads((folder / "scores.json").read_text())
     assert "protocols" not in scores
     assert (scores["split"], scores["images"]) == ("train", 16)

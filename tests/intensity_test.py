@@ -44,6 +44,13 @@ def test_no_foreground():
             intensity.volume_range(data)
 
 
+def test_a_few_bright_voxels_are_no_head():
+    few = np.zeros((40, 40, 40))
+    few[0, 0, :5] = 9
+    with pytest.raises(ValueError, match="no foreground"):
+        intensity.volume_range(few)
+
+
 def test_saturated():
     data, mask = head(noise=15)
     assert intensity.saturated(data) == 1 / mask.sum()  # its brightest voxel

@@ -232,6 +232,14 @@ def test_pairs_go_by_name():
     assert (pairs.y[~pairs.mask] == -1).all()
 
 
+def test_of_many_pairs_some_are_spread_over_all():
+    images = records(*(image(6, 9, seed=i) for i in range(9)))
+    names = list("abcdefghi")
+    pairs = paired_images(images, images, names, names, image_size=16, mode="pad", at_most=3)
+    assert pairs.names == ["a", "e", "i"]
+    assert len(pairs.x) == len(pairs.mask) == 3
+
+
 def test_pairs_may_differ_in_size_from_each_other_and_from_the_frame():
     sizes = (6, 9), (20, 13)
     both = records(*(smooth(*size) for size in sizes))

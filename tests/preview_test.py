@@ -44,6 +44,13 @@ def test_planes_cross_in_the_middle_of_the_head_at_one_scale(monkeypatch):
         np.testing.assert_allclose(plane, -negative, atol=1e-6)
 
 
+def test_a_slab_does_not_explode(monkeypatch):
+    slab = np.ones((120, 120, 1), np.float32)
+    slab[:60] = -1
+    (row,), _ = captured(monkeypatch, [slab], (2.0, 2.0, 2.0))
+    assert [plane.shape for plane in row] == [(768, 768), (6, 768), (6, 768)]
+
+
 def test_a_file_is_drawn(tmp_path):
     head = ball((2, 2, 2), (48, 54, 45))
     save_preview(tmp_path / "a.png", [head, -head], ["one", "two"], (2, 2, 2))

@@ -85,7 +85,7 @@ def test_a_trained_and_scored_run_is_shown_whole(run):
 
 
 def test_tables_show_the_scores_of_the_newest_evaluation(run):
-    scores = json.loads((run / "eval" / "4" / "scores.json").read_text())
+    scores = json.loads((run / "eval" / "4" / "test" / "scores.json").read_text())
     shown = read(run).rows
     tables = evaluate.score_tables(scores)
     assert tables
@@ -105,7 +105,7 @@ def test_every_picture_says_in_words_what_it_shows(run):
         "The worst test images at step 4, .* 2 row.* Columns: T1, T2 from T1, .*#00[01]: SSIM",
         "The best test images at step 4, ",
         "Spread evenly over all test images",
-        r"Samples at step 4\. 4 row.* Columns: T1 \(x\), T2 = G\(x\), ",
+        r"Samples at step 4\. 2 row.* Columns: T1 \(x\), T2 = G\(x\), ",
     ):
         assert sum(bool(re.search(words, alt)) for alt in pictures) == 1, words
     lines = report.read_metrics(run)
@@ -156,8 +156,8 @@ def test_a_missing_part_is_named(run, name):
 
 
 BROKEN = {
-    "eval/4/scores.json": ("Evaluation", "{", "Cannot be shown"),
-    "eval/4/scores.json of old": ("Evaluation", '{"fixed": {}}', "is of an older version"),
+    "eval/4/test/scores.json": ("Evaluation", "{", "Cannot be shown"),
+    "eval/4/test/scores.json of old": ("Evaluation", '{"fixed": {}}', "is of an older version"),
     "samples/step_0000009.png": ("Samples", "no picture", "Cannot be shown"),
     "config.json": ("Data", '{"steps": 4, "batch_size": 8}', "Cannot be shown"),
 }

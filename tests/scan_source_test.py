@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import scipy.io
@@ -166,6 +167,22 @@ def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
     assert resampled.notes == []
     assert resampled.pixels == {"x": (1, 1), "y": (1, 1)}
     assert folder_source(x, sized(tmp_path / "z", "c", 1, 1.2, 3)).notes == []
+
+
+def test_clipping_and_place_are_those_of_the_scan_before_resampling(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+    path = x / "a.nii.gz"
+    data = np.asarray(nib.load(path).dataobj)
+    Nifti1Image(np.minimum(data, np.median(data[data > 0])), np.diag([1, 1, 2, 1])).to_filename(
+        path
+    )
+    plain, resampled = (
+        folder_source(x, y, spacing=s).splits["train_x"][0].read() for s in (None, 3.0)
+    )
+    assert plain.clipped > 0.3
+    assert resampled.clipped == plain.clipped
+    np.testing.assert_array_equal(resampled.corners, plain.corners)
+    assert plain.corners[-1][2] == 2 * (data.shape[2] - 1)
 
 
 def test_spacing_resamples_volumes(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from cyclegan_jax import scoring
 from cyclegan_jax.data.pipeline import Pairs
 from cyclegan_jax.metrics import METRICS, PROTOCOLS
-from cyclegan_jax.scoring import by_subject, score_images, score_pairs, summarise
+from cyclegan_jax.scoring import by_subject, floors, score_images, score_pairs, summarise
 
 
 @pytest.fixture
@@ -54,13 +54,15 @@ def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
 
 
 def test_directions_are_compared_with_their_own_truth(pairs):
-    scored = score_pairs(pairs, {"t1_to_t2": pairs.y, "t2_to_t1": pairs.y}, pairs.head, PROTOCOLS)
+    images = {"t1_to_t2": pairs.y, "t2_to_t1": pairs.y} | floors(pairs)
+    scored = score_pairs(pairs, images, pairs.head, PROTOCOLS)
     for directions in scored.values():
         np.testing.assert_allclose(directions["t1_to_t2"]["mae"], 0, atol=1e-7)
         np.testing.assert_allclose(
-            directions["t2_to_t1"]["ssim"], directions["untranslated"]["ssim"], rtol=1e-3
+            directions["t2_to_t1"]["nmse"], directions["t2_as_t1"]["nmse"], rtol=1e-5
         )
-        assert (directions["untranslated"]["mae"] > 0).all()
+        assert (directions["t1_as_t2"]["mae"] > 0).all()
+        assert (directions["t1_as_t2"]["nmse"] != directions["t2_as_t1"]["nmse"]).all()
 
 
 def test_slices_of_one_subject_count_once():

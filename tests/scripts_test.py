@@ -71,13 +71,13 @@ def test_train_prints_data_parameters_and_progress(trained, script):
 def test_evaluate_writes_scores_of_the_held_out_pairs(trained, script):
     result = script(trained, "evaluate", "--workdir=run", "--checkpoint=4")
     assert result.returncode == 0, result.stderr
-    scores = json.loads((trained / "run" / "eval" / "4" / "scores.json").read_text())
+    scores = json.loads((trained / "run" / "eval" / "4" / "test" / "scores.json").read_text())
     assert scores["split"] == "test"
     for protocol in ("fixed", "foreground", "slice_max", "gt_max"):
         found = scores["protocols"][protocol]["t1_to_t2"]
         assert found["psnr"]["n"] == 2
         assert f"{found['ssim']['mean']:.3f}" in result.stdout
-    lines = (trained / "run" / "eval" / "4" / "images.csv").read_text().splitlines()
+    lines = (trained / "run" / "eval" / "4" / "test" / "images.csv").read_text().splitlines()
     assert {line.split(",")[0] for line in lines[1:]} == {"slice_002", "slice_007"}
 
 

@@ -116,7 +116,7 @@ def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys)
     runner.run(sweep, tmp_path)
     report.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     best = results.ranked(results.read(sweep, tmp_path), "ssim")[0]
-    scored = {path.parents[2].name for path in tmp_path.rglob("scores.json")}
+    scored = {path.parents[3].name for path in tmp_path.rglob("scores.json")}
     assert scored == {f"{r.index:03d}" for r in best.results}
     assert "chosen by ssim: 1 subjects" in (tmp_path / "sweep.html").read_text()
     capsys.readouterr()

@@ -45,7 +45,7 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     assert train.train(config, workdir)
     names = {p.name for p in workdir.iterdir()}
     files = {"config.json", "metrics.jsonl", "report.html"}
-    assert names == files | {"checkpoints", "samples", "tensorboard"}
+    assert names == files | {"checkpoints", "eval", "samples", "tensorboard"}
     assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
         "step_0000002.png",
         "step_0000004.png",

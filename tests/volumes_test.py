@@ -12,15 +12,12 @@ from nibabel.affines import from_matvec
 from nibabel.loadsave import load
 from nibabel.nifti1 import Nifti1Image
 from nibabel.nifti2 import Nifti2Image
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from nibabel.quaternions import quat2mat
 
 from cyclegan_jax.data import volumes as v
 
 RNG = np.random.default_rng(0)
-GREY8 = RNG.integers(0, 256, (5, 7), dtype=np.uint8)
-GREY8[0, :3] = 0, 1, 255
-GREY16 = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
-GREY16[0, :3] = 0, 1, 65535
 SHAPE = (4, 5, 6)
 DATA = RNG.normal(100, 30, SHAPE).astype(np.float32)
 # All that may differ between the headers of a scan and its translation; other bytes are equal.
@@ -203,6 +200,30 @@ def test_affines_that_disagree(tmp_path, fails, change, said):
     path = save_two_affines(tmp_path / "a.nii", qform)
     with fails(path, "sform (LAS, 1 x 2 x 3 mm)", said, "disagree"):
         v.read_volume(path)
+
+
+@pytest.mark.parametrize("quaternion", [(np.nan, 0, 0), (2, 2, 0)], ids=["nan", "long"])
+def test_damaged_qform(tmp_path, fails, quaternion):
+    path = save_two_affines(tmp_path / "a.nii", OBLIQUE)
+    image = load_nifti(path)
+    for name, value in zip(("quatern_b", "quatern_c", "quatern_d"), quaternion, strict=True):
+        image.header[name] = value
+    header = image.header.binaryblock
+    path.write_bytes(header + path.read_bytes()[len(header) :])
+    with fails(path, "qform is damaged", "its code to 0"):
+        v.read_volume(path)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "PSR", "LIP"])
+def test_corners_do_not_depend_on_the_files_axes(tmp_path, codes):
+    image = Nifti1Image(DATA, from_matvec(np.diag([2.0, 3, 4]), [-3, 5, 7]))
+    turn = ornt_transform(io_orientation(image.affine), axcodes2ornt(tuple(codes)))
+    turned = image.as_reoriented(turn)
+    turned.set_sform(turned.affine, code=1)
+    turned.to_filename(tmp_path / "a.nii")
+    corners = v.read_volume(tmp_path / "a.nii").corners
+    np.testing.assert_allclose(corners[0], [-3, 5, 7])
+    np.testing.assert_allclose(corners[-1], [-3 + 2 * 3, 5 + 3 * 4, 7 + 4 * 5])
 
 
 def test_affines_may_differ_by_a_shift_and_a_turn(tmp_path):

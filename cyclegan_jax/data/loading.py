@@ -72,8 +72,10 @@ def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
     )
 
 
-def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pairs:
-    """All pairs of `split` ("val" or "test") at the config's image size.
+def paired_images(
+    config: Config, dataset: Dataset, split: str, at_most: int | None = None
+) -> pipeline.Pairs:
+    """Pairs of `split` ("val" or "test") at the config's image size: all, or `at_most` spread ones.
 
     Raises:
       InputError: the data set has no such split, or no pairs in it.
@@ -92,6 +94,7 @@ def paired_images(config: Config, dataset: Dataset, split: str) -> pipeline.Pair
         dataset.names(y),
         image_size=config.image_size,
         mode=config.data.fit,
+        at_most=at_most,
     )
 
 

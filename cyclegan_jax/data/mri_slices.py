@@ -20,6 +20,7 @@ import tensorflow_datasets as tfds
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import notes
 from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
+from cyclegan_jax.data.pipeline import spread
 from cyclegan_jax.data.sources import Scan, Source, in_order
 from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
@@ -263,5 +264,4 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _spread(records: Sequence[dict[str, Any]]) -> list[np.ndarray]:
-    chosen = np.linspace(0, len(records) - 1, min(len(records), _SHEET_COLUMNS)).round()
-    return [from_storage(records[int(i)]["image"]) for i in chosen]
+    return [from_storage(records[i]["image"]) for i in spread(len(records), _SHEET_COLUMNS)]

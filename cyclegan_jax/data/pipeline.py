@@ -213,6 +213,11 @@ def head_mask(*images: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
 
 
+def spread(count: int, at_most: int) -> list[int]:
+    """Indices of `at_most` of `count` things, spread evenly from the first to the last."""
+    return np.linspace(0, count - 1, min(count, at_most)).round().astype(int).tolist()
+
+
 def subject_of_slice(name: str) -> str:
     """A slice of a volume is called `subject#index`, an image as its subject."""
     return name.split("#")[0]
@@ -226,8 +231,11 @@ def paired_images(
     *,
     image_size: int,
     mode: str,
+    at_most: int | None = None,
 ) -> Pairs:
-    """All slices that both domains have under one name, brought to `image_size`.
+    """The slices that both domains have under one name, brought to `image_size`.
+
+    All of them, or `at_most` that are spread evenly over them.
 
     Raises:
       InputError: no name is in both, or the two images of a pair differ in size.
@@ -236,8 +244,11 @@ def paired_images(
     common = [name for name in names_x if name in index_y]
     if not common:
         raise InputError("the data set has test images but no pair of equal names")
-    images: dict[str, list[np.ndarray]] = {"x": [], "y": [], "mask": []}
-    for name in common:
+    common = [common[i] for i in spread(len(common), at_most or len(common))]
+    shape = (len(common), image_size, image_size, 1)
+    images = {"x": np.empty(shape, np.float32), "y": np.empty(shape, np.float32)}
+    own = np.empty(shape, bool)
+    for i, name in enumerate(common):
         a, b = x[index_x[name]]["image"][..., 0], y[index_y[name]]["image"][..., 0]
         if a.shape != b.shape:
             raise InputError(
@@ -246,6 +257,5 @@ def paired_images(
             )
         for key, image in (("x", a), ("y", b)):
             framed, mask = fit(from_storage(image), (image_size, image_size), mode)
-            images[key].append(framed[..., None])
-        images["mask"].append(mask[..., None])
-    return Pairs(**{key: np.stack(stack) for key, stack in images.items()}, names=common)
+            images[key][i], own[i] = framed[..., None], mask[..., None]
+    return Pairs(**images, mask=own, names=common)
