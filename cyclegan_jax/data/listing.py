@@ -50,7 +50,11 @@ def read_listing(path: Path) -> list[Item]:
         if not any((i.split, i.domain) == ("train", domain) for i in items):
             raise InputError(f"{path} has no train row of domain {domain} ({contrast}); add some")
     for item in items:
-        if list_scans(item.path) != [item.path]:
+        try:
+            alone = list_scans(item.path) == [item.path]
+        except InputError as error:
+            raise InputError(f"{item.where}: {error}") from error
+        if not alone:
             raise InputError(f"{item.where}: {item.path} is a folder; name one scan in each line")
     return items
 

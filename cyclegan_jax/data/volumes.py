@@ -76,7 +76,10 @@ def read_volume(path: Path, frame: int | None = None) -> Volume:
             "as a 3-D file"
         )
     if frame is not None and not 0 <= frame < frames:
-        raise InputError(f"{path}: has no frame {frame}; give --frame=0 to --frame={frames - 1}")
+        mend = (
+            f"give --frame=0 to --frame={frames - 1}" if frames > 1 else "it is 3-D, omit --frame"
+        )
+        raise InputError(f"{path}: has no frame {frame}; {mend}")
     try:
         if path.name.lower().endswith(".gz"):
             with gzip.open(path) as stream:
