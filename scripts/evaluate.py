@@ -2,8 +2,8 @@
 
     python scripts/evaluate.py --workdir=runs/quickstart
 
-Prints tables and writes <workdir>/eval/<step>/: scores.json, images.csv, subjects.csv, grid.png,
-best.png and worst.png.
+Prints tables and writes <workdir>/eval/<step>/<split>/: scores.json, images.csv, subjects.csv,
+grid.png, best.png and worst.png.
 """
 
 from pathlib import Path
