@@ -141,7 +141,7 @@ MISSING = {
     "samples": ("Samples", "No samples are written yet"),
     "eval": ("Evaluation", "python scripts/evaluate.py --workdir="),
     "checkpoints": ("Versions and device", "Cannot be shown: .*has no checkpoints"),
-    "eval/4/worst.png": ("Evaluation", r"Without .*worst\.png.*; to make them"),
+    "eval/4/test/worst.png": ("Evaluation", r"Without .*worst\.png.*; to make them"),
 }
 
 
