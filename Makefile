@@ -6,8 +6,7 @@ BIN := .venv/bin
 
 train: .venv/installed
 	$(BIN)/python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
-	@echo "look at runs/quickstart/samples; score it on held-out heads with:"
-	@echo "  $(BIN)/python scripts/evaluate.py --workdir=runs/quickstart"
+	@echo "open runs/quickstart/report.html"
 
 test: .venv/installed-dev
 	$(BIN)/ruff format --check .
