@@ -11,7 +11,6 @@ from clu import parameter_overview
 from tqdm import tqdm
 
 from cyclegan_jax import config as config_lib
-from cyclegan_jax import report
 from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.parallel import Parallel, TrainStep, Trials
 from cyclegan_jax.programs import Programs
@@ -57,6 +56,8 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
         print("  " + shlex.join(sys.orig_argv))
         return False  # at once, without a report: who asked to stop may not wait
+    from cyclegan_jax import report  # late: matplotlib and scipy would delay every start
+
     report.finish(workdir)
     return True
 

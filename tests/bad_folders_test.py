@@ -17,26 +17,6 @@ from cyclegan_jax.data.scan_source import scan_source
 NAMES = [f"s{i}" for i in range(12)]
 
 
-def image_folder(
-    folder: Path, names: list[str], *, dtype: type = np.uint8, highest: int = 200, suffix=".png"
-) -> Path:
-    """Writes random images of 6 rows and 8 columns whose values reach `highest`."""
-    folder.mkdir()
-    for i, name in enumerate(names):
-        pixels = np.random.default_rng(i).integers(0, highest, (6, 8)).astype(dtype)
-        pixels[0, 0] = highest
-        Image.fromarray(pixels).save(folder / f"{name}{suffix}")
-    return folder
-
-
-def head() -> np.ndarray:
-    """A volume [10, 12, 8]: air 0, a head of 100 that fills slices 2 to 5, one voxel of 130."""
-    data = np.zeros((10, 12, 8), np.float32)
-    data[2:8, 2:10, 2:6] = 100
-    data[6, 9, 4] = 130
-    return data
-
-
 def refused(*words: str):
     """Expect an InputError of one line that says `words` in this order."""
     return pytest.raises(InputError, match="^" + ".*".join(map(re.escape, ("", *words))) + ".*$")
@@ -78,7 +58,8 @@ def blacken(folder: Path) -> None:
 
 COLOURED = np.zeros((6, 8, 3), np.uint8)
 COLOURED[2, 2] = 200, 10, 10
-WITH_NAN = head()
+VOLUME = np.arange(10 * 12 * 8, dtype=np.float32).reshape(10, 12, 8)
+WITH_NAN = VOLUME.copy()
 WITH_NAN[0, 0, 0] = np.nan
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "empty": (clear, ("x", "no supported scan", "use")),
@@ -91,7 +72,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "black": (blacken, ("x", "every training image is black")),
     "nan": (save_volume("a.nii.gz", WITH_NAN), ("a.nii.gz", "1 voxels", "NaN", "set them")),
     "4-D": (
-        save_volume("a.nii.gz", np.stack([head()] * 2, -1)),
+        save_volume("a.nii.gz", np.stack([VOLUME] * 2, -1)),
         ("a.nii.gz", "(10, 12, 8, 2)", "pick one with --frame"),
     ),
 }
@@ -99,7 +80,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("case", BAD_FOLDERS)
 @pytest.mark.parametrize("domain", ["x", "y"])
-def test_bad_folder_is_refused_and_leaves_nothing(tmp_path, case, domain):
+def test_bad_folder_is_refused_and_leaves_nothing(tmp_path, case, domain, image_folder):
     spoil, words = BAD_FOLDERS[case]
     folders = {d: image_folder(tmp_path / d, NAMES) for d in "xy"}
     spoil(folders[domain])

@@ -17,10 +17,13 @@ import jax
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
 
 from cyclegan_jax import InputError, train
 from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import loading
+from cyclegan_jax.data.intensity import IntensityRange
+from cyclegan_jax.data.sources import Scan, ScanImages, Source
 
 ROOT = Path(__file__).parents[1]
 IDENTITY = np.eye(3)
@@ -135,6 +138,44 @@ def batch() -> dict[str, np.ndarray]:
     """Random images of both domains, `[8, 16, 16, 1]`."""
     rng = np.random.default_rng(0)
     return {d: rng.uniform(-1, 1, (8, 16, 16, 1)).astype(np.float32) for d in "xy"}
+
+
+@pytest.fixture
+def image_folder():
+    """Writes random images of 6 rows and 8 columns whose values reach `highest`."""
+
+    def make(folder: Path, names: list[str], *, dtype: type = np.uint8, highest: int = 200) -> Path:
+        folder.mkdir()
+        for i, name in enumerate(names):
+            pixels = np.random.default_rng(i).integers(0, highest, (6, 8)).astype(dtype)
+            pixels[0, 0] = highest
+            Image.fromarray(pixels).save(folder / f"{name}.png")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def constant():
+    """Makes scans with one constant slice for each of `values`."""
+
+    def make(subject: str, *values: float, high: float = 1.0) -> Scan:
+        images = {f"{subject}#{i}": np.full((4, 6), v, np.float32) for i, v in enumerate(values)}
+        read = ScanImages(images, IntensityRange(0.0, high), (len(values), 4, 6))
+        return Scan(subject, lambda: read)
+
+    return make
+
+
+@pytest.fixture
+def two_scans(constant):
+    """Makes the smallest source: T1 scans, by default one, and one T2 scan."""
+
+    def make(*x: Scan) -> Source:
+        splits = {"train_x": list(x) or [constant("a", 0)], "train_y": [constant("b", 0)]}
+        return Source(splits, {"x": "float32", "y": "float32"}, {"kind": "test"})
+
+    return make
 
 
 @pytest.fixture

@@ -13,18 +13,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import mri_slices
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.mri_slices import open_dataset, prepare
-from cyclegan_jax.data.sources import Scan, ScanImages, Source
-
-
-def constant(subject: str, *values: float, high: float = 1.0) -> Scan:
-    """A scan with one constant slice for each of `values`."""
-    images = {f"{subject}#{i}": np.full((4, 6), v, np.float32) for i, v in enumerate(values)}
-    return Scan(subject, lambda: ScanImages(images, IntensityRange(0.0, high), (len(values), 4, 6)))
-
-
-def two_scans(*x: Scan) -> Source:
-    splits = {"train_x": list(x) or [constant("a", 0)], "train_y": [constant("b", 0)]}
-    return Source(splits, {"x": "float32", "y": "float32"}, {"kind": "test"})
+from cyclegan_jax.data.sources import Scan, ScanImages
 
 
 def refused(*words: object):
@@ -37,7 +26,9 @@ def slices_of(subject: str, *numbers: int, clipped: float = 0.0) -> Scan:
     return Scan(subject, lambda: ScanImages(images, IntensityRange(0, 1), (9, 4, 6), clipped))
 
 
-def test_pairs_without_a_common_slice_are_refused_before_training_scans_are_read(tmp_path):
+def test_pairs_without_a_common_slice_are_refused_before_training_scans_are_read(
+    tmp_path, two_scans
+):
     def unread() -> ScanImages:
         raise AssertionError("read")
 
@@ -49,7 +40,7 @@ def test_pairs_without_a_common_slice_are_refused_before_training_scans_are_read
     assert not list(tmp_path.iterdir())
 
 
-def test_manifest_has_each_file_with_its_checksum(tmp_path):
+def test_manifest_has_each_file_with_its_checksum(tmp_path, constant, two_scans):
     series = tmp_path / "series"
     series.mkdir()
     for name in ("2", "1"):
@@ -76,7 +67,7 @@ def test_manifest_has_each_file_with_its_checksum(tmp_path):
     ]
 
 
-def test_notes_tell_what_is_clipped_and_what_does_not_pair(tmp_path):
+def test_notes_tell_what_is_clipped_and_what_does_not_pair(tmp_path, two_scans):
     source = two_scans(
         slices_of("a", 1, clipped=0.29), slices_of("c", 1, clipped=0.43), slices_of("d", 1)
     )
@@ -96,7 +87,7 @@ def test_notes_tell_what_is_clipped_and_what_does_not_pair(tmp_path):
     assert dataset.summary().splitlines()[-3:] == [f"  note: {note}" for note in notes]
 
 
-def test_a_manifest_of_before_the_notes_is_read(tmp_path):
+def test_a_manifest_of_before_the_notes_is_read(tmp_path, two_scans):
     folder = prepare(two_scans(), tmp_path / "out").folder
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["notes"]
@@ -106,7 +97,7 @@ def test_a_manifest_of_before_the_notes_is_read(tmp_path):
     assert len(dataset.split("train_x")) == 1
 
 
-def test_what_is_written_does_not_depend_on_the_workers(tmp_path, monkeypatch):
+def test_what_is_written_does_not_depend_on_the_workers(tmp_path, monkeypatch, constant, two_scans):
     def scan(number: int) -> Scan:
         def read() -> ScanImages:
             time.sleep(0.02 if number % 3 == 0 else 0)  # later scans are ready first
@@ -124,7 +115,7 @@ def test_what_is_written_does_not_depend_on_the_workers(tmp_path, monkeypatch):
     assert written(1) == written(2) == written(6)
 
 
-def test_a_split_may_have_several_files_of_records(tmp_path, monkeypatch):
+def test_a_split_may_have_several_files_of_records(tmp_path, monkeypatch, constant, two_scans):
     monkeypatch.setattr(mri_slices, "_SHARD", 2)
     dataset = prepare(two_scans(constant("a", -1, 0, 1), constant("c", 0, 1)), tmp_path / "out")
     records = dataset.split("train_x")

@@ -12,10 +12,9 @@ from PIL import Image
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import mri_slices
 from cyclegan_jax.data.folders import list_folders
-from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.mri_slices import open_dataset, prepare
 from cyclegan_jax.data.scan_source import scan_source
-from cyclegan_jax.data.sources import Scan, ScanImages, Source
+from cyclegan_jax.data.sources import Scan, ScanImages
 
 SHAPE = (16, 20)
 
@@ -28,17 +27,6 @@ def image_folder(folder: Path, names: list[str], first_seed: int) -> dict[str, n
         images[name] = rng.integers(0, 256, SHAPE, dtype=np.uint8)
         Image.fromarray(images[name]).save(folder / f"{name}.png")
     return images
-
-
-def constant(subject: str, *values: float, high: float = 1.0) -> Scan:
-    """A scan with one constant slice for each of `values`."""
-    images = {f"{subject}#{i}": np.full((4, 6), v, np.float32) for i, v in enumerate(values)}
-    return Scan(subject, lambda: ScanImages(images, IntensityRange(0.0, high), (len(values), 4, 6)))
-
-
-def two_scans(*x: Scan) -> Source:
-    splits = {"train_x": list(x) or [constant("a", 0)], "train_y": [constant("b", 0)]}
-    return Source(splits, {"x": "float32", "y": "float32"}, {"kind": "test"})
 
 
 def refused(*words: object):
@@ -62,7 +50,7 @@ def test_8_bit_images_come_back_exactly(tmp_path):
                 assert np.array_equal(stored[..., 0], images[domain][name].astype(np.uint16) * 257)
 
 
-def test_records_keep_the_order_of_scans_and_slices(tmp_path):
+def test_records_keep_the_order_of_scans_and_slices(tmp_path, constant, two_scans):
     scans = [constant("b", -1, -0.5, 0), constant("a", 0.5, 1)]  # hashing would reorder these
     dataset = prepare(two_scans(*scans), tmp_path / "out")
     records = dataset.split("train_x")
@@ -72,7 +60,7 @@ def test_records_keep_the_order_of_scans_and_slices(tmp_path):
     assert [int(image[0, 0, 0]) for image in stored] == [0, 16384, 32768, 49151, 65535]
 
 
-def test_manifest_tells_splits_ranges_and_origin(tmp_path):
+def test_manifest_tells_splits_ranges_and_origin(tmp_path, constant, two_scans):
     scans = [constant(n, 0, high=h) for n, h in (("a", 100.0), ("b", 900.0), ("c", 300.0))]
     prepare(two_scans(*scans), tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
@@ -87,7 +75,7 @@ def test_manifest_tells_splits_ranges_and_origin(tmp_path):
     }
 
 
-def test_summary_tells_counts_and_sizes(tmp_path):
+def test_summary_tells_counts_and_sizes(tmp_path, constant, two_scans):
     dataset = prepare(two_scans(constant("a", 0, 1), constant("b", 0)), tmp_path / "out")
     assert dataset.has("train_x")
     assert not dataset.has("test_x")
@@ -97,7 +85,7 @@ def test_summary_tells_counts_and_sizes(tmp_path):
     assert lines[-2:] == ["  x (T1): float32, 0..1 is -1..1", "  y (T2): float32, 0..1 is -1..1"]
 
 
-def test_contact_sheet_shows_a_row_for_each_domain(tmp_path):
+def test_contact_sheet_shows_a_row_for_each_domain(tmp_path, constant, two_scans):
     many = [constant(f"s{i:02d}", i / 5 - 1) for i in range(11)]
     prepare(two_scans(*many), tmp_path / "out")
     with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
@@ -113,14 +101,14 @@ def test_contact_sheet_shows_a_row_for_each_domain(tmp_path):
     assert pixels[150 + 64, 96] == 128
 
 
-def test_folder_is_readable_by_others_and_holds_nothing_else(tmp_path):
+def test_folder_is_readable_by_others_and_holds_nothing_else(tmp_path, two_scans):
     out = prepare(two_scans(), tmp_path / "made" / "out").folder
     assert out.stat().st_mode & 0o777 == 0o755
     assert {p.name for p in out.iterdir()} == {"mri_slices", "manifest.json", "contact_sheet.png"}
     assert [p.name for p in out.parent.iterdir()] == ["out"]
 
 
-def test_no_tensorflow_is_imported(tmp_path, monkeypatch):
+def test_no_tensorflow_is_imported(tmp_path, monkeypatch, two_scans):
     asked: list[str] = []
 
     class Spy:
@@ -140,7 +128,7 @@ def test_no_tensorflow_is_imported(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- refused
 
 
-def test_out_that_is_not_empty_is_refused_and_untouched(tmp_path):
+def test_out_that_is_not_empty_is_refused_and_untouched(tmp_path, two_scans):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.tex").write_text("mine")
@@ -152,13 +140,13 @@ def test_out_that_is_not_empty_is_refused_and_untouched(tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "out", "thesis.tex"]
 
 
-def test_empty_out_is_used(tmp_path):
+def test_empty_out_is_used(tmp_path, two_scans):
     (tmp_path / "out").mkdir()
     prepare(two_scans(), tmp_path / "out")
     assert open_dataset(tmp_path / "out").names("train_x") == ["a#0"]
 
 
-def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
+def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch, two_scans):
     (tmp_path / "file").write_text("mine")
     with refused(tmp_path / "file" / "out", "cannot be written"):
         prepare(two_scans(), tmp_path / "file" / "out")
@@ -173,7 +161,7 @@ def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, ValueError])
-def test_failure_midway_leaves_nothing(tmp_path, error):
+def test_failure_midway_leaves_nothing(tmp_path, error, constant, two_scans):
     def fail() -> ScanImages:
         raise error("scan b")
 
@@ -182,7 +170,7 @@ def test_failure_midway_leaves_nothing(tmp_path, error):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_output_is_restored_after_a_failure(tmp_path, capsys):
+def test_progress_output_is_restored_after_a_failure(tmp_path, capsys, two_scans):
     def fail() -> ScanImages:
         raise InputError("scan b")
 
@@ -214,7 +202,7 @@ def test_other_folders_are_no_data_set(tmp_path, content, words):
         open_dataset(tmp_path / "gone")
 
 
-def test_test_pairs_of_different_grids_are_refused(tmp_path):
+def test_test_pairs_of_different_grids_are_refused(tmp_path, constant, two_scans):
     source = two_scans()
     source.splits["test_x"] = [constant("p", 0, 0)]
     source.splits["test_y"] = [constant("p", 0, 0, 0)]

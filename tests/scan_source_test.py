@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import scipy.io
 from nibabel.nifti1 import Nifti1Image
-from PIL import Image
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
@@ -19,18 +18,6 @@ from cyclegan_jax.data.sources import Source
 from cyclegan_jax.data.splits import Item
 
 NAMES = [f"s{i}" for i in range(12)]
-
-
-def image_folder(
-    folder: Path, names: list[str], *, dtype: type = np.uint8, highest: int = 200, suffix=".png"
-) -> Path:
-    """Writes random images of 6 rows and 8 columns whose values reach `highest`."""
-    folder.mkdir()
-    for i, name in enumerate(names):
-        pixels = np.random.default_rng(i).integers(0, highest, (6, 8)).astype(dtype)
-        pixels[0, 0] = highest
-        Image.fromarray(pixels).save(folder / f"{name}{suffix}")
-    return folder
 
 
 def head() -> np.ndarray:
@@ -66,7 +53,7 @@ def refused(*words: str):
 # ---------------------------------------------------------------- intensities and slices
 
 
-def test_8_bit_images_use_all_of_their_type(tmp_path):
+def test_8_bit_images_use_all_of_their_type(tmp_path, image_folder):
     x, y = (image_folder(tmp_path / d, ["a", "b"], highest=100) for d in "xy")
     source = folder_source(x, y, unpaired="shared")
     read = source.splits["train_x"][0].read()
@@ -75,7 +62,7 @@ def test_8_bit_images_use_all_of_their_type(tmp_path):
     assert read.images["a"].max() == pytest.approx(100 / 127.5 - 1)
 
 
-def test_16_bit_images_use_the_range_of_their_training_folder(tmp_path):
+def test_16_bit_images_use_the_range_of_their_training_folder(tmp_path, image_folder):
     x = image_folder(tmp_path / "x", ["a"], dtype=np.uint16, highest=3000)
     image_folder(tmp_path / "x2", ["b"], dtype=np.uint16, highest=1500)
     (tmp_path / "x2" / "b.png").rename(x / "b.png")
@@ -200,7 +187,7 @@ def test_frame_picks_one_of_several(tmp_path):
 
 
 @pytest.mark.parametrize("option", [{"spacing": 2.0}, {"frame": 0}])
-def test_options_of_volumes_are_refused_for_others(tmp_path, option):
+def test_options_of_volumes_are_refused_for_others(tmp_path, option, image_folder):
     x, y = image_folder(tmp_path / "x", ["a"]), sized(tmp_path / "y", "b", 1, 1, 1)
     with refused(f"--{next(iter(option))}", "/x/a.png", "omit it"):
         folder_source(x, y, **option)
@@ -230,7 +217,7 @@ def declared(folder: Path, *rows: tuple[str, str, str, str]) -> list[Item]:
     ]
 
 
-def test_several_scans_of_a_subject_pair_by_file_name(tmp_path):
+def test_several_scans_of_a_subject_pair_by_file_name(tmp_path, image_folder):
     folder = image_folder(tmp_path / "all", ["a", "b", "c1_T1", "c2_T1", "c1_T2", "c2_T2"])
     rows = declared(
         folder,
@@ -247,7 +234,7 @@ def test_several_scans_of_a_subject_pair_by_file_name(tmp_path):
     assert source.splits["train_x"][0].name == "anna"
 
 
-def test_several_scans_of_a_subject_need_several_names(tmp_path):
+def test_several_scans_of_a_subject_need_several_names(tmp_path, image_folder):
     folder = image_folder(tmp_path / "all", ["a", "a_T1", "b"])
     rows = declared(
         folder,
@@ -259,7 +246,7 @@ def test_several_scans_of_a_subject_need_several_names(tmp_path):
         scan_source(rows, {})
 
 
-def test_kinds_do_not_mix_in_a_domain(tmp_path):
+def test_kinds_do_not_mix_in_a_domain(tmp_path, image_folder):
     folder = sized(image_folder(tmp_path / "all", ["a", "b"]), "c", 1, 1, 1)
     rows = declared(
         folder,

@@ -19,9 +19,9 @@ import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import notes
-from cyclegan_jax.data.intensity import IntensityRange, from_storage, to_storage
+from cyclegan_jax.data.intensity import from_storage, to_storage
 from cyclegan_jax.data.pipeline import spread
-from cyclegan_jax.data.sources import Scan, Source, in_order
+from cyclegan_jax.data.sources import Scan, ScanImages, Source, in_order
 from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
 
@@ -131,10 +131,7 @@ class _Stored:
     records: list[dict[str, Any]]
     slices: list[str]
     sizes: set[tuple[int, ...]]
-    shape: tuple[int, ...]
-    intensity: IntensityRange
-    clipped: float
-    corners: np.ndarray | None
+    read: ScanImages  # without its images
     file: dict[str, str]
 
 
@@ -145,17 +142,8 @@ def _store(scan: Scan) -> _Stored:
     if scan.path is not None:
         file = {"scan": scan.name, "file": str(scan.path), "sha256": checksum(scan.path)}
     sizes = {image.shape for image in read.images.values()}
-    return _Stored(
-        scan.name,
-        records,
-        [*read.images],
-        sizes,
-        read.shape,
-        read.intensity,
-        read.clipped,
-        read.corners,
-        file,
-    )
+    facts = dataclasses.replace(read, images={})
+    return _Stored(scan.name, records, [*read.images], sizes, facts, file)
 
 
 def _write(source: Source, folder: Path) -> dict[str, Any]:
@@ -208,7 +196,7 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
 def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any]:
     domains = {}
     for domain in "xy":
-        ranges = [scan.intensity for scan in stored[f"train_{domain}"]]
+        ranges = [scan.read.intensity for scan in stored[f"train_{domain}"]]
         low, high = np.median(np.array(ranges), axis=0).tolist()
         domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
         if domain in source.pixels:
@@ -225,12 +213,12 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
         if files := [scan.file for scan in stored[split] if scan.file]:
             entry["files"] = files
     lines = [*source.notes]
-    lines += [notes.clipped(s, [scan.clipped for scan in stored[s]]) for s in source.splits]
+    lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
     for split in ("val", "test"):
         if f"{split}_x" in splits:
             x, y = f"{split}_x", f"{split}_y"
             lines.append(notes.unpaired_slices(split, splits[x]["names"], splits[y]["names"]))
-            places = ({scan.name: scan.corners for scan in stored[s]} for s in (x, y))
+            places = ({scan.name: scan.read.corners for scan in stored[s]} for s in (x, y))
             lines.append(notes.apart(split, *places))
     lines.append(notes.copies(splits))
     return {
@@ -247,10 +235,10 @@ def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> No
     """Slices pair up by number, so the two scans of a pair must be one grid."""
     for name in x.keys() & y.keys():
         a, b = x[name], y[name]
-        if a.shape != b.shape:
+        if a.read.shape != b.read.shape:
             raise InputError(
-                f"{split} pair {name!r}: the T1 scan has {_size(a.shape)} and the T2 scan "
-                f"{_size(b.shape)}; register and resample one to the other"
+                f"{split} pair {name!r}: the T1 scan has {_size(a.read.shape)} and the T2 scan "
+                f"{_size(b.read.shape)}; register and resample one to the other"
             )
     if not any(set(x[name].slices) & set(y[name].slices) for name in x.keys() & y.keys()):
         raise InputError(

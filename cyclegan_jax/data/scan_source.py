@@ -196,7 +196,7 @@ def _read_volume(
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum
-    clipped = saturated(volume.data)
+    clipped = found.clipped if spacing is None else saturated(volume.data)
     return dataclasses.replace(found, clipped=clipped, corners=volume.corners)
 
 

@@ -18,6 +18,7 @@ from cyclegan_jax.data.intensity import (
     IntensityRange,
     foreground,
     normalise,
+    saturated,
     volume_range,
 )
 from cyclegan_jax.data.phantom import make_phantom
@@ -158,7 +159,7 @@ def volume_images(slices: np.ndarray, name: str, min_head: float = 0.0) -> ScanI
     if not chosen.any():
         raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
     kept = {f"{name}#{i:03d}": normalise(s, intensity) for i, s in enumerate(slices) if chosen[i]}
-    return ScanImages(kept, intensity, slices.shape)
+    return ScanImages(kept, intensity, slices.shape, saturated(slices, head))
 
 
 def stack_images(slices: np.ndarray, name: str) -> ScanImages:
