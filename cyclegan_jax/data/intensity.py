@@ -8,8 +8,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from cyclegan_jax import InputError
 
-# IXI volumes that were clipped have 0.59 to 0.81 of the head on their maximum, the others at most
-# 0.00001; an 8-bit volume scaled to its brightest voxel has a few there.
+# The clipped volumes of docs/results.md have more than half of the head on their maximum; an 8-bit
+# volume scaled to its brightest voxel has a few voxels there.
 SATURATED = 0.01
 
 

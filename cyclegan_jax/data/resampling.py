@@ -19,8 +19,8 @@ def resample(
     The centre of the volume stays where it is, and its extent to half a new voxel. An axis that
     becomes coarser is smoothed first, by the Gaussian that widens the old voxel's point spread to
     the new one's (FWHM² = wanted² - spacing²; Cardoso et al., MICCAI 2015). Cubic B-splines, since
-    linear interpolation loses more detail: to 1.5 mm and back, a head of 2 mm keeps 29 dB instead
-    of 22. They overshoot at sharp edges, so the result is clipped to the volume's own range.
+    linear interpolation loses more detail. They overshoot at sharp edges, so the result is clipped
+    to the volume's own range.
     Equal spacing returns the same values. Raises InputError unless the sizes are positive.
     """
     old, new = np.array(spacing, float), np.broadcast_to(np.array(wanted, float), 3)
