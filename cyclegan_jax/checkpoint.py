@@ -1,30 +1,32 @@
 """Saving and restoring runs; the only module that knows orbax.
 
-A checkpoint has the items `params` (four parameter sets), `ema` (averaged generators, if on),
-`train` (optimizer states, step, seed, history) and `meta` (JSON: config, data facts, scores), so
-that inference reads the generators alone.
+A checkpoint has the items `generators`, `discriminators`, `ema` (averaged generators, if on),
+`train` (optimizer states, step, seed, history) and `meta` (JSON: config, data facts, score, and a
+digest of every array), so that inference reads the generators alone and damage is never silent.
 """
 
-import math
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from cyclegan_jax import InputError
-from cyclegan_jax.state import Networks, TrainState
+from cyclegan_jax import InputError, digests
+from cyclegan_jax.saved import Saved, inference_item, items_of
+from cyclegan_jax.state import TrainState
 
 FOLDER = "checkpoints"
-_SCORE = "score"
+DAMAGED_FOLDER = "damaged_checkpoints"
+Part = Literal["meta", "generators", "all"]
 
 
-def _score(metrics: Mapping[str, float]) -> float:
-    return metrics[_SCORE]
+class DamagedError(InputError):
+    """A checkpoint that cannot be read or is not as it was saved."""
 
 
 class Checkpoints:
@@ -43,23 +45,9 @@ class Checkpoints:
         self._folder = (workdir / FOLDER).absolute()
         if keep is None and not self._folder.is_dir():
             raise InputError(f"{workdir} has no {FOLDER}/; train first, or name another --workdir")
-        policy = preservation_policy
-        self._manager = ocp.CheckpointManager(
-            self._folder,
-            options=ocp.CheckpointManagerOptions(
-                read_only=keep is None,
-                best_fn=_score,
-                # max_to_keep with best_fn would delete the newest checkpoint
-                preservation_policy=policy.AnyPreservationPolicy(
-                    [
-                        policy.LatestN(keep),
-                        policy.BestN(
-                            get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False
-                        ),
-                    ]
-                ),
-            ),
-        )
+        self._keep = keep
+        self._manager: ocp.CheckpointManager | None = None
+        self._scores = {step: self._score(step) for step in self.steps()}
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -70,37 +58,87 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._manager.close()
+        if self._manager is not None:
+            self._writing(self._manager.close)
 
     def steps(self) -> list[int]:
-        """Steps of all complete checkpoints, ascending."""
-        return sorted(self._manager.all_steps())
+        """Steps of all checkpoints, intact or damaged, ascending."""
+        return saved_steps(self._folder.parent)
 
-    def latest(self) -> int | None:
-        """Step of the newest checkpoint."""
-        return self._manager.latest_step()
+    def best(self) -> int | None:
+        """The step with the best score, or None: no pairs, or none evaluated yet."""
+        return _best(self._scores)
 
-    def resolve(self, choice: str) -> int:
-        """The step that `choice` names: "best" (by validation score), "latest" or a number.
+    def newest(self) -> Saved | None:
+        """The newest intact checkpoint, whole, to go on training from; None: there is none at all.
+
+        Damaged ones that are newer are set aside in `<workdir>/damaged_checkpoints`, with a
+        warning each, because their steps will be saved again.
+
+        Raises:
+          DamagedError: there are checkpoints, and all are damaged; nothing is set aside.
+        """
+        damaged: dict[int, DamagedError] = {}
+        for step in reversed(self.steps()):
+            try:
+                saved = self.read(step)
+            except DamagedError as error:
+                damaged[step] = error
+                continue
+            for bad, error in damaged.items():
+                _warn(f"{error}; set aside as {self._set_aside(bad)}")
+            # in every process, also in those that find the others set aside already
+            self._scores = {s: score for s, score in self._scores.items() if s <= step}
+            return saved
+        if damaged:
+            raise DamagedError(
+                "; ".join(map(str, damaged.values()))
+                + f"; no checkpoint is intact: move {self._folder} away to train from the start"
+            )
+        return None
+
+    def choose(self, choice: str, part: Part = "generators") -> Saved:
+        """The checkpoint that `choice` names: "best" (by validation score), "latest" or a number.
+
+        Instead of a damaged best or latest one, the next in the same order, with a warning.
+
+        Args:
+          choice: which.
+          part: what is read of it.
 
         Raises:
           InputError: there is no such checkpoint; the message lists those there are.
+          DamagedError: the one of that number is damaged, or all are.
         """
-        steps = self.steps()
-        if not steps:
-            raise InputError(f"{self._folder} holds no complete checkpoint; train first")
-        if choice == "latest":
-            return steps[-1]
-        if choice == "best":
-            # without a score (no pairs, or none evaluated yet) the newest is the best guess
-            best = self._manager.best_step()
-            return steps[-1] if best is None else best
-        if not choice.isdecimal() or int(choice) not in steps:
-            raise InputError(
-                f"{self._folder} has no checkpoint {choice!r}; "
-                f"there are best, latest, {', '.join(map(str, steps))}"
-            )
-        return int(choice)
+        candidates = self._candidates(choice)
+        for step in candidates[:-1]:
+            try:
+                return self.read(step, part)
+            except DamagedError as error:
+                _warn(f"{error}; using another instead")
+        return self.read(candidates[-1], part)
+
+    def read(self, step: int, part: Part = "all") -> Saved:
+        """Reads the checkpoint of `step` and compares it with its digests.
+
+        Args:
+          step: of the checkpoint.
+          part: `meta` alone, or with what `Saved.generators` needs, or with all items.
+
+        Raises:
+          DamagedError: it cannot be read, or is not as it was saved.
+        """
+        meta = self.meta(step)
+        names = {"meta": (), "generators": (inference_item(meta),), "all": meta["digests"]}[part]
+        return Saved(step, meta, {name: self._read_item(step, meta, name) for name in names})
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """The facts saved with the checkpoint of `step`. Raises `DamagedError`."""
+        handler = ocp.JsonCheckpointHandler()
+        meta: Any = self._reading(step, "meta", handler.restore)
+        if not digests.is_sealed(meta):
+            raise self._damaged(step, "meta", "it is not as it was saved, or of an older version")
+        return meta
 
     def save(self, state: TrainState, meta: Mapping[str, Any], score: float | None) -> None:
         """Saves in the background; the state may be donated at once.
@@ -114,92 +152,95 @@ class Checkpoints:
           InputError: this or the previous save could not be written; older ones are intact.
         """
         step = int(state.step)
-        if step in self._manager.all_steps():
+        if step in self._scores:  # interrupted at a step that was just saved
             return
-        items: dict[str, Any] = {
-            "params": ocp.args.PyTreeSave(_params(state.params)),  # pyright: ignore
-            "train": ocp.args.PyTreeSave(_train(state)),  # pyright: ignore
-            "meta": ocp.args.JsonSave({**meta, "step": step, _SCORE: score}),  # pyright: ignore
+        items = items_of(state)
+        arrays = {name: digests.flatten(jax.device_get(tree)) for name, tree in items.items()}
+        facts = {
+            **meta,
+            "step": step,
+            "score": score,
+            "digests": {name: digests.of_arrays(flat) for name, flat in arrays.items()},
         }
-        if state.ema is not None:
-            items["ema"] = ocp.args.PyTreeSave(_generators(state.ema))  # pyright: ignore
-        metrics = {_SCORE: score} if score is not None and math.isfinite(score) else None
-        self._writing(
-            lambda: self._manager.save(step, args=ocp.args.Composite(**items), metrics=metrics)
-        )
+        arguments: dict[str, Any] = {
+            "meta": ocp.args.JsonSave(digests.sealed(facts)),  # pyright: ignore
+            **{name: ocp.args.PyTreeSave(tree) for name, tree in items.items()},  # pyright: ignore
+        }
+        self._scores[step] = score
+        self._writing(lambda: self._saver().save(step, args=ocp.args.Composite(**arguments)))
 
     def wait(self) -> None:
         """Returns when all saves are on disk. Raises `InputError` as `save` does."""
-        self._writing(self._manager.wait_until_finished)
+        if self._manager is not None:
+            self._writing(self._manager.wait_until_finished)
 
-    def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state at `step`, with the shapes, types and placement of `like`.
+    def _saver(self) -> ocp.CheckpointManager:
+        # made at the first save: it takes the folder for its own from then on
+        if self._manager is None:
+            policy: Any = _LatestAndBest(self._keep or 1, self._scores)
+            options = ocp.CheckpointManagerOptions(preservation_policy=policy)
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
+        return self._manager
 
-        Raises:
-          InputError: the checkpoint cannot be read or does not fit.
-        """
-        wanted = {"params": _params(like.params), "train": _train(like)}
-        if like.ema is not None:
-            wanted["ema"] = _generators(like.ema)
-        items = self._read(step, wanted)
-        train = items["train"]
-        ema = items.get("ema")
-        return TrainState(
-            step=train["step"],
-            seed=train["seed"],
-            params=Networks(**items["params"]),
-            opt_state=Networks(**train["opt_state"]),
-            ema=None
-            if ema is None
-            else Networks(**ema, discriminator_x=None, discriminator_y=None),
-            history=train.get("history"),
-        )
-
-    def restore_generators(self, step: int, like: Networks) -> Networks:
-        """Only the generators at `step`, averaged if the run averaged; discriminators are None.
-
-        Args:
-          step: of the checkpoint.
-          like: parameters (or their shapes) of the same model.
-        """
-        item = "ema" if self.meta(step)["config"]["ema_decay"] else "params"
-        generators = self._read(step, {item: _generators(like)})[item]
-        return Networks(**generators, discriminator_x=None, discriminator_y=None)
-
-    def meta(self, step: int) -> dict[str, Any]:
-        """The facts saved with the checkpoint at `step`."""
-        args: Any = ocp.args.Composite(meta=ocp.args.JsonRestore())  # pyright: ignore
-        return self._reading(step, lambda: self._manager.restore(step, args=args))["meta"]
-
-    def _read(self, step: int, wanted: dict[str, Any]) -> Any:
-        args = {
-            name: ocp.args.PyTreeRestore(  # pyright: ignore
-                tree,
-                restore_args=ocp.checkpoint_utils.construct_restore_args(tree),
-                partial_restore=True,  # generators without discriminators
-            )
-            for name, tree in wanted.items()
-        }
-        restored = self._reading(
-            step, lambda: self._manager.restore(step, args=ocp.args.Composite(**args))
-        )
-        # orbax gives back memory that it may still own; a step that donates needs its own
-        return {
-            name: jax.tree.map(jnp.copy, tree) if name in args else tree
-            for name, tree in restored.items()
-        }
-
-    def _reading(self, step: int, read: Any) -> Any:
-        try:
-            return read()
-        except (ValueError, KeyError, OSError) as error:
+    def _candidates(self, choice: str) -> list[int]:
+        steps = self.steps()
+        if not steps:
+            raise InputError(f"{self._folder} holds no complete checkpoint; train first")
+        if choice == "latest":
+            return steps[::-1]
+        if choice == "best":
+            # without a score the newest is the best guess
+            return sorted(steps, key=lambda s: (_rank(self._scores.get(s)), s), reverse=True)
+        if not choice.isdecimal() or int(choice) not in steps:
             raise InputError(
-                f"{self._folder / str(step)} cannot be restored ({_first_line(error)}); "
-                f"name another with --checkpoint, of {', '.join(map(str, self.steps()))}, or "
-                "delete this folder to go on training from an earlier one"
-            ) from error
+                f"{self._folder} has no checkpoint {choice!r}; "
+                f"there are best, latest, {', '.join(map(str, steps))}"
+            )
+        return [int(choice)]
 
-    def _writing(self, write: Any) -> None:
+    def _score(self, step: int) -> float | None:
+        try:
+            return self.meta(step)["score"]
+        except DamagedError:
+            return None
+
+    def _read_item(self, step: int, meta: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
+        handler = ocp.PyTreeCheckpointHandler()
+
+        def restore(path: Any) -> Any:
+            saved: Any = handler.metadata(path)
+            as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+            wanted = jax.tree.map(lambda _: as_numpy, saved.tree)
+            return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=wanted))  # pyright: ignore
+
+        arrays = digests.flatten(self._reading(step, name, restore))
+        found, wanted = digests.of_arrays(arrays), meta["digests"][name]
+        wrong = sorted(p for p in found.keys() | wanted.keys() if found.get(p) != wanted.get(p))
+        if wrong:
+            raise self._damaged(step, name, f"{wrong[0]} is not as it was saved")
+        return arrays
+
+    def _reading(self, step: int, item: str, read: Callable[[Any], Any]) -> Any:
+        try:
+            return read(self._folder / str(step) / item)
+        except Exception as error:  # whatever a damaged file makes of orbax
+            # It drops its other reads unawaited, and asyncio would log each of them.
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+            raise self._damaged(step, item, _first_line(error)) from error
+
+    def _damaged(self, step: int, item: str, why: str) -> DamagedError:
+        return DamagedError(f"{self._folder / str(step)} is damaged ({item}: {why})")
+
+    def _set_aside(self, step: int) -> Path:
+        folder = self._folder.parent / DAMAGED_FOLDER
+        names = (str(step), *(f"{step}_{i}" for i in range(2, 1000)))
+        aside = next(folder / name for name in names if not (folder / name).exists())
+        folder.mkdir(exist_ok=True)
+        (self._folder / str(step)).rename(aside)
+        self._scores.pop(step, None)
+        return aside
+
+    def _writing(self, write: Callable[[], Any]) -> None:
         try:
             write()
         except (OSError, ValueError, RuntimeError) as error:
@@ -209,20 +250,37 @@ class Checkpoints:
             ) from error
 
 
-def _params(params: Networks) -> dict[str, Any]:
-    return {**_generators(params), **{d: getattr(params, d) for d in _DISCRIMINATORS}}
+class _LatestAndBest:
+    """A preservation policy of orbax: the newest `keep` checkpoints, and that of the best score."""
+
+    def __init__(self, keep: int, scores: Mapping[int, float | None]):
+        self._keep, self._scores = keep, scores
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        del context
+        steps = [info.step for info in checkpoints]
+        kept = {*steps[-self._keep :], _best({s: self._scores.get(s) for s in steps})}
+        return [step in kept for step in steps]
 
 
-def _generators(params: Networks) -> dict[str, Any]:
-    return {g: getattr(params, g) for g in ("generator_g", "generator_f")}
+def saved_steps(workdir: Path) -> list[int]:
+    """Steps of the checkpoints in a workdir, ascending; one that is being written is not there."""
+    folder = workdir / FOLDER
+    names: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
+    return sorted(int(path.name) for path in names if path.name.isdecimal())
 
 
-_DISCRIMINATORS = ("discriminator_x", "discriminator_y")
+def _best(scores: Mapping[int, float | None]) -> int | None:
+    scored = [step for step, score in scores.items() if _rank(score) > -np.inf]
+    return max(scored, key=lambda step: _rank(scores[step]), default=None)
 
 
-def _train(state: TrainState) -> dict[str, Any]:
-    train = {"step": state.step, "seed": state.seed, "opt_state": _params(state.opt_state)}
-    return train if state.history is None else train | {"history": state.history}
+def _rank(score: float | None) -> float:
+    return score if score is not None and np.isfinite(score) else -np.inf
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _first_line(error: BaseException) -> str:

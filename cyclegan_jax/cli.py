@@ -11,23 +11,13 @@ from cyclegan_jax import InputError, runtime
 def run(main: Callable[[list[str]], int]) -> None:
     """Parses flags, calls `main` with the other arguments, and exits with its status.
 
-    An `InputError`, a file that cannot be read or written and an unusable config file become one
-    line on stderr and status 1. Libraries' own log lines below an error are silenced.
+    What `guarded` says holds for `main`; an unusable config file becomes one line, too. Libraries'
+    own log lines are silenced: what matters they raise.
     """
 
-    def guarded(argv: list[str]) -> int:
-        logging.set_verbosity(logging.ERROR)
-        try:
-            return main(argv[1:])
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            print(
-                f"error: {where}{error.strerror or error}; check permissions and free space",
-                file=sys.stderr,
-            )
-        return 1
+    def work(argv: list[str]) -> int:
+        logging.set_verbosity(logging.FATAL)
+        return guarded(lambda: main(argv[1:]))
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:
@@ -37,4 +27,23 @@ def run(main: Callable[[list[str]], int]) -> None:
             sys.exit(1)
 
     runtime.prepare()
-    app.run(guarded, flags_parser=parse_flags)
+    app.run(work, flags_parser=parse_flags)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The status of `work`.
+
+    An `InputError` and a file that cannot be read or written become one line on stderr and
+    status 1.
+    """
+    try:
+        return work()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"error: {where}{error.strerror or error}; check permissions and free space",
+            file=sys.stderr,
+        )
+    return 1

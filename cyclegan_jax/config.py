@@ -29,12 +29,13 @@ CHOICES = {
     "generator.norm": ("instance", "none"),
     "discriminator.norm": ("instance", "none"),
     "loss.adversarial": ("bce", "lsgan"),
+    "on_nonfinite": ("stop", "skip"),
 }
 
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
-# A run may be resumed with these changed: they do not enter the numbers of a step.
-FREE_ON_RESUME = ("parallel", "data.dir", "data.workers", *_WHEN)
+# A run may be resumed with these changed: they do not enter the numbers of a finite step.
+FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # These, and all of `data`, are arguments of the compiled programs or stay outside of them.
 _NOT_COMPILED = (
@@ -101,6 +102,7 @@ def base_config() -> Config:
 
     c.history_size = 0  # generated images remembered for the discriminators; 0: off
     c.ema_decay = 0.0  # of the averaged generators used for evaluation; 0: off
+    c.on_nonfinite = "stop"  # or "skip": leaves out the update of a step that is not finite
 
     c.log_every = 50  # steps; so are the next three
     c.sample_every = 500
@@ -206,7 +208,8 @@ def validate(config: Config) -> None:
     _require(head == 0 or head >= 4, "generator.head", head, "0 (none) or at least 4")
     for key in ("generator.features", "discriminator.features"):
         widths_ok = len(flat[key]) > 0 and all(isinstance(w, int) and w > 0 for w in flat[key])
-        _require(widths_ok, key, flat[key], "one or more positive widths")
+        widths_ok = widths_ok and len(flat[key]) <= 30  # what an image of 2**31 pixels can have
+        _require(widths_ok, key, flat[key], "1 to 30 positive widths")
     strides = flat["discriminator.strides"]
     one_each = len(strides) == len(flat["discriminator.features"])
     strides_ok = one_each and all(s in (1, 2) for s in strides)
@@ -275,7 +278,9 @@ def from_json(text: str) -> Config:
         saved = json.loads(text)
         _check_keys(flatten(saved))
         config.update(ConfigDict(saved))
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
         raise InputError(f"saved config cannot be read: {error}") from error
     validate(config)
     return config.lock()

@@ -45,7 +45,16 @@ _LOSSES = (
         "The weighted sum that the generators minimise.",
         {"generators_total": "total"},
     ),
-    _Panel("Gradient", "Norm of the gradients of all networks.", {"gradient_norm": "norm"}),
+    _Panel(
+        "Generators' gradients",
+        "Norm of the gradient of the weighted sum.",
+        {"gradient_generator_g": "G, T1→T2", "gradient_generator_f": "F, T2→T1"},
+    ),
+    _Panel(
+        "Discriminators' gradients",
+        "Norm of the gradient of the discriminators' losses.",
+        {"gradient_discriminator_y": "judging T2", "gradient_discriminator_x": "judging T1"},
+    ),
 )
 _METRICS = {"ssim": "SSIM", "psnr": "PSNR / dB", "mae": "MAE", "nmse": "NMSE"}
 _LABELS = {

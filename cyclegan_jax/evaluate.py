@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cyclegan_jax import InputError, phantom_scores, unpaired
+from cyclegan_jax import InputError, distributed, phantom_scores, unpaired
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, phantom_truth
@@ -20,6 +20,7 @@ from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.metrics import PROTOCOLS
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.pictures import save_grid
+from cyclegan_jax.saved import Saved
 from cyclegan_jax.score_tables import score_tables
 from cyclegan_jax.scoring import (
     DIRECTIONS,
@@ -90,14 +91,14 @@ def evaluate(
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
     with Checkpoints(workdir) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        config = config_lib.from_json(json.dumps(checkpoints.meta(step)["config"]))
-        if data_dir:
-            with config.unlocked():
-                config.data.dir = data_dir
-        dataset = loading.open_data(config)
-        split = loading.scored_split(dataset, split)
-        translate = _translate(checkpoints, step, config)
+        saved = checkpoints.choose(checkpoint)
+    step, config = saved.step, config_lib.from_json(json.dumps(saved.meta["config"]))
+    if data_dir:
+        with config.unlocked():
+            config.data.dir = data_dir
+    dataset = loading.open_data(config)
+    split = loading.scored_split(dataset, split)
+    translate = _translate(saved, config)
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
     if split == "train":
@@ -107,8 +108,9 @@ def evaluate(
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
     folder = workdir / "eval" / str(step) / own
-    with writing_workdir(workdir):
-        _write(folder, scores, outcome)
+    if distributed.is_primary():
+        with writing_workdir(workdir):
+            _write(folder, scores, outcome)
     print(f"checkpoint {step}, {scores['images']} {split} images of {dataset.folder}")
     if protocol != ALL:
         scores["protocols"] = {protocol: scores["protocols"][protocol]}
@@ -117,9 +119,9 @@ def evaluate(
     return folder
 
 
-def _translate(checkpoints: Checkpoints, step: int, config: config_lib.Config) -> TranslateTo:
+def _translate(saved: Saved, config: config_lib.Config) -> TranslateTo:
     parallel = Parallel(config.parallel)
-    generators = load_generators(checkpoints, step, config, parallel)
+    generators = load_generators(saved, config, parallel)
     g, f = compile_translators(build_recipe(config), parallel)
 
     def translate(direction: str, images: np.ndarray) -> np.ndarray:
@@ -128,7 +130,7 @@ def _translate(checkpoints: Checkpoints, step: int, config: config_lib.Config) -
         found = (g if to_t2 else f)(params, images)
         if not np.isfinite(found).all():
             raise InputError(
-                f"checkpoint {step} translates {direction} to values that are not finite; "
+                f"checkpoint {saved.step} translates {direction} to values that are not finite; "
                 "choose another --checkpoint"
             )
         return found

@@ -52,7 +52,8 @@ def writing_workdir(workdir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"--workdir={workdir} cannot be written ({error.strerror}); mend it or name another"
+            f"--workdir={workdir} cannot be written ({error.strerror}); make room or mend the "
+            "permissions and launch again, or name another"
         ) from error
 
 

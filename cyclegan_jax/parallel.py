@@ -1,7 +1,7 @@
 """Compiles steps and places arrays on devices; the only module that calls `pmap` or sharded `jit`.
 
-Both modes keep one replicated state and split each batch over the local devices along its first
-axis, so their numbers and their checkpoints are the same as one device's.
+Both modes keep one replicated state and split each batch over the devices of all processes along
+its first axis, so their numbers and their checkpoints are the same as one device's.
 """
 
 import functools
@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
@@ -23,18 +24,20 @@ TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Met
 
 
 class Parallel:
-    """Data parallelism over `devices` in one of two modes.
+    """Data parallelism over `devices`, by default all of all processes, in one of two modes.
 
     "pmap": `jax.pmap` with explicit averaging of gradients. "jit": `jax.jit` with shardings, where
-    XLA inserts the same averaging.
+    XLA inserts the same averaging. Of several processes each makes the same calls.
     """
 
     def __init__(self, mode: str, devices: Sequence[Any] | None = None):
         self.mode = mode
-        self.devices = list(devices or jax.local_devices())
-        mesh = Mesh(np.array(self.devices), (AXIS,))
-        self._replicated = NamedSharding(mesh, PartitionSpec())
-        self._split = NamedSharding(mesh, PartitionSpec(AXIS))
+        # A process has neighbouring devices, and so a contiguous share of the batch. Numbers of
+        # devices alone promise that on no pod.
+        self.devices = sorted(devices or jax.devices(), key=lambda d: (d.process_index, d.id))
+        self._mesh = Mesh(np.array(self.devices), (AXIS,))
+        self._replicated = NamedSharding(self._mesh, PartitionSpec())
+        self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
 
     def check_batch_size(self, batch_size: int) -> None:
         """Raises `InputError` unless every device gets the same number of images."""
@@ -47,6 +50,12 @@ class Parallel:
                 f"use a multiple of {count}, for example {near}"
             )
 
+    @property
+    def share(self) -> tuple[int, int]:
+        """(i, n): this process's devices take the i-th of n equal parts of each batch."""
+        processes = sorted({device.process_index for device in self.devices})
+        return processes.index(jax.process_index()), len(processes)
+
     def stack(self, trees: Sequence[Any]) -> Any:
         """The one tree; `Trials` joins several."""
         (tree,) = trees
@@ -57,15 +66,31 @@ class Parallel:
         return [tree]
 
     def place_state(self, state: Any) -> Any:
-        """Replicates a pytree. Do this before the first step: `pmap` compiles for a placement."""
-        return jax.device_put(state, self._replicated)
+        """Replicates a pytree. Do this before the first step: `pmap` compiles for a placement.
+
+        Every process gives the same values; nothing compares them.
+        """
+        if jax.process_count() == 1:
+            return jax.device_put(state, self._replicated)
+        # device_put would send every leaf through all processes to compare them
+        return jax.tree.map(self._replicate, state)
+
+    def _replicate(self, leaf: Any) -> jax.Array:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, self._replicated)
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, self._replicated, lambda index: host[index])
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> Batch:
-        """Splits host arrays `[B, ...]` over the devices, as `compile_train_step` takes them."""
+        """Splits a batch over the devices, as `compile_train_step` takes it.
+
+        Args:
+          batch: host arrays `[B / processes, ...]`: this process's share.
+        """
         if self.mode == "pmap":
-            count = len(self.devices)
+            count = len(self._mesh.local_devices)
             batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
-        return jax.device_put(batch, self._split)
+        return {k: jax.make_array_from_process_local_data(self._split, v) for k, v in batch.items()}
 
     def compile_create_state(self, config: Config, recipe: Recipe) -> Callable[[int], TrainState]:
         """`create_state` of a seed, placed.
@@ -80,7 +105,7 @@ class Parallel:
         """`train_step` over all devices; the state passed in is donated."""
         step = functools.partial(train_step, recipe=recipe)
         if self.mode == "pmap":
-            return jax.pmap(
+            mapped = jax.pmap(
                 functools.partial(step, axis_name=AXIS),
                 axis_name=AXIS,
                 in_axes=(None, 0, None),
@@ -88,6 +113,7 @@ class Parallel:
                 devices=self.devices,
                 donate_argnums=0,
             )
+            return mapped if jax.process_count() == 1 else self._of_all_processes(mapped)
         return jax.jit(
             step,
             in_shardings=(self._replicated, self._split, self._replicated),
@@ -95,8 +121,21 @@ class Parallel:
             donate_argnums=0,
         )
 
+    def _of_all_processes(self, step: TrainStep) -> TrainStep:
+        """`pmap` answers with this process's replicas; seen as parts of all, they can be saved."""
+
+        def run(*arguments: Any) -> Any:
+            return multihost_utils.host_local_array_to_global_array(
+                step(*arguments), self._mesh, PartitionSpec()
+            )
+
+        return run
+
     def compile_sample_step(self, recipe: Recipe) -> Callable[[Any, Any], Any]:
-        """`sample_step` on host batches of any size, padded to a multiple of the devices."""
+        """`sample_step` on host batches of any size, padded to a multiple of the devices.
+
+        Every process gives the whole batch and gets the whole result; so in the next.
+        """
         return self._on_host(functools.partial(sample_step, recipe=recipe), None)
 
     def compile_translate_step(
@@ -104,12 +143,6 @@ class Parallel:
     ) -> Callable[[Any, np.ndarray], np.ndarray]:
         """`translate_step` on any number of host images, `batch_size` at a time."""
         return self._on_host(functools.partial(translate_step, generator), batch_size)
-
-    def placed_like(self, shapes: Any) -> Any:
-        """A pytree of shapes that says where `place_state` would put it."""
-        return jax.tree.map(
-            lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=self._replicated), shapes
-        )
 
     def _on_host(self, step: Callable[[Any, Any], Any], batch_size: int | None) -> Any:
         compiled = jax.jit(
@@ -126,10 +159,17 @@ class Parallel:
             results = []
             for start in range(0, count, size):
                 chunk = jax.tree.map(lambda a, s=start: _padded(a[s : s + size], size), images)
-                results.append(jax.device_get(compiled(params, jax.device_put(chunk, self._split))))
+                results.append(jax.device_get(compiled(params, self._divide(chunk))))
             return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
 
         return run
+
+    def _divide(self, images: Any) -> Any:
+        """Splits what every process has; each takes its part."""
+        return jax.tree.map(
+            lambda a: jax.make_array_from_callback(a.shape, self._split, lambda index: a[index]),
+            images,
+        )
 
 
 class Trials:

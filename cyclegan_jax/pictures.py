@@ -14,6 +14,7 @@ _DESCRIPTION = "Description"  # a keyword of the PNG specification
 _GAP = 4
 _TEXT = 18
 _SMALLEST_TILE = 128  # pixels; smaller images are enlarged by a whole factor to be readable
+_WIDEST_TILE = 2048  # pixels up to which that is done
 
 
 def save_grid(
@@ -74,5 +75,5 @@ def _in_words(count: int, titles: Sequence[str], row_titles: Sequence[str]) -> s
 def _tile(image: np.ndarray) -> Image.Image:
     pixels = np.clip((np.asarray(image, np.float32).squeeze() + 1) * 127.5, 0, 255)
     tile = Image.fromarray(pixels.round().astype(np.uint8))
-    factor = -(-_SMALLEST_TILE // tile.height)
+    factor = max(1, min(-(-_SMALLEST_TILE // tile.height), _WIDEST_TILE // tile.width))
     return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.BICUBIC)

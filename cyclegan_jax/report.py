@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from cyclegan_jax import InputError, curves, page
+from cyclegan_jax import InputError, curves, distributed, page
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading
@@ -18,9 +18,10 @@ from cyclegan_jax.data.mri_slices import open_dataset
 from cyclegan_jax.evaluate import evaluate
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.pictures import description
-from cyclegan_jax.run import CONFIG, SAMPLES
+from cyclegan_jax.run import SAMPLES
 from cyclegan_jax.score_tables import score_tables
 from cyclegan_jax.scoring import PROTOCOL
+from cyclegan_jax.workdir import CONFIG
 from cyclegan_jax.writer import METRICS, read_metrics
 
 HTML = "report.html"
@@ -88,7 +89,8 @@ def finish(workdir: Path) -> None:
         evaluate(workdir, "latest")
     except Exception as error:
         print(f"not scored ({error}); to try again: {_command(workdir)}")
-    write_or_say_why(workdir)
+    if distributed.is_primary():
+        write_or_say_why(workdir)
 
 
 def write_or_say_why(workdir: Path) -> None:
@@ -234,13 +236,9 @@ def _config(config: Mapping[str, Any]) -> list[str]:
 
 def _versions(workdir: Path) -> list[str]:
     with Checkpoints(workdir) as checkpoints:
-        step = checkpoints.resolve("latest")
-        meta = checkpoints.meta(step)
-    names = ("version", "jax")  # all that older versions saved
-    versions = meta.get("versions") or {name: meta[name] for name in names}
-    device = meta.get("device", "not recorded by this version")
-    rows = [["device", device], *versions.items()]
-    return [page.paragraph(f"As saved with step {step}."), page.facts(rows)]
+        saved = checkpoints.choose("latest", "meta")
+    rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
+    return [page.paragraph(f"As saved with step {saved.step}."), page.facts(rows)]
 
 
 def _embedded(path: Path, title: str, caption: str) -> str:

@@ -1,25 +1,24 @@
-"""One run's workdir: what is written there while a state trains, and what is read back."""
+"""One run: what is written to its workdir while a state trains, and what is read back."""
 
 import contextlib
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 from tqdm import tqdm
 
-from cyclegan_jax import InputError, __version__
+from cyclegan_jax import InputError, distributed
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
 from cyclegan_jax.data.mri_slices import Dataset
-from cyclegan_jax.files import write_whole, writing_workdir
+from cyclegan_jax.divergence import DivergedError, Divergence
+from cyclegan_jax.files import writing_workdir
 from cyclegan_jax.metrics import LossAverages
 from cyclegan_jax.pictures import save_grid
 from cyclegan_jax.programs import Programs
@@ -33,14 +32,14 @@ from cyclegan_jax.scoring import (
     scalar_name,
 )
 from cyclegan_jax.state import Hyperparameters, TrainState
+from cyclegan_jax.symptoms import Symptoms
 from cyclegan_jax.tables import as_text
+from cyclegan_jax.workdir import claim, locked, provenance
 from cyclegan_jax.writer import METRICS, Writer, read_metrics
 
-CONFIG = "config.json"
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
 _MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 _SAMPLE_COLUMNS = {
     "real_x": "T1 (x)",
     "fake_y": "T2 = G(x)",
@@ -53,41 +52,9 @@ _SAMPLE_COLUMNS = {
 }
 
 
-class DivergedError(InputError):
-    """A loss or a gradient that is not finite."""
-
-
 def due(step: int, every: int, is_last: bool) -> bool:
     """Whether what happens `every` steps happens after step number `step` (from 1)."""
     return is_last or step % every == 0
-
-
-def claim_workdir(config: config_lib.Config, workdir: Path) -> None:
-    """Makes `workdir` this config's, or checks that it is.
-
-    Raises:
-      InputError: it holds a run of another config (the message shows what differs), checkpoints
-        without a config, or cannot be written.
-    """
-    path = workdir / CONFIG
-    with writing_workdir(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            try:
-                old = config_lib.from_json(path.read_text())
-            except ValueError as error:  # an InputError, or text that is not UTF-8
-                raise InputError(
-                    f"{path} is no config of this program ({error}); use a new --workdir"
-                ) from error
-            changed = config_lib.differences(old, config)
-            if changed:
-                raise InputError(
-                    f"{workdir} holds a run of another config; use a new --workdir, or undo: "
-                    + "; ".join(changed)
-                )
-        if (workdir / "checkpoints").exists() and not path.exists():
-            raise InputError(f"{workdir} has checkpoints but no {CONFIG}; use a new --workdir")
-        write_whole(path, config_lib.to_json(config))
 
 
 class Run:
@@ -113,14 +80,22 @@ class Run:
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
-        self.dataset: Dataset = loading.open_data(config)
-        claim_workdir(config, workdir)
+        _check_same(config)
+        # the primary makes phantoms and the workdir, the others find them
+        self.dataset: Dataset = distributed.primary_first(lambda: loading.open_data(config))
+        distributed.primary_first(lambda: claim(config, workdir))
         self.failure: DivergedError | None = None
         self.loss = float("nan")  # the generators' total, as logged last
         self._averages = LossAverages()
+        self._skipped = 0  # steps since the last log
+        self._symptoms = Symptoms(config.loss.adversarial)
+        self._writer: Writer | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
         self._stack = contextlib.ExitStack()
+        if distributed.is_primary():
+            self._stack.enter_context(locked(workdir))
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
+        self._divergence = Divergence(config.on_nonfinite, workdir, self._kept, self._print)
 
     def __enter__(self) -> "Run":
         return self
@@ -128,14 +103,20 @@ class Run:
     def __exit__(self, *error: Any) -> None:
         self._stack.close()
 
-    def saved_steps(self) -> list[int]:
-        """Steps of the checkpoints there are, ascending."""
-        return self._checkpoints.steps()
+    def resume(self) -> TrainState:
+        """The state to go on from, that of the newest intact checkpoint, or a new one.
 
-    def state(self, step: int | None) -> TrainState:
-        """The state that was saved at `step`, or for None a new one."""
-        fresh = self._programs.create_state(self.config.seed)
-        return fresh if step is None else self._checkpoints.restore(step, fresh)
+        Raises:
+          InputError: all checkpoints are damaged, or of another model.
+        """
+        create, seed = self._programs.create_state, self.config.seed
+        saved = distributed.primary_first(self._checkpoints.newest)
+        if not distributed.same(0 if saved is None else saved.step):
+            raise InputError(
+                f"--workdir={self.workdir} holds other checkpoints in other processes; it must be "
+                "on a file system that all of them share"
+            )
+        return create(seed) if saved is None else saved.state(jax.eval_shape(create, seed))
 
     @property
     def hyper(self) -> Hyperparameters:
@@ -151,12 +132,15 @@ class Run:
     def _open(self) -> grain.MapDataset:
         """The writer, the pairs that are scored and the samples; returns the training batches."""
         c = self.config
-        self._writer = Writer(self.workdir)
-        self._stack.callback(self._writer.close)
-        batches = loading.train_batches(c, self.dataset)
+        if distributed.is_primary():
+            self._writer = Writer(self.workdir)
+            self._stack.callback(self._writer.close)
+        batches = loading.train_batches(c, self.dataset, self._programs.parallel.share)
         split = loading.monitoring_split(self.dataset)
         if split is None:
-            first: Any = batches[0]  # no pairs: training images serve
+            # no pairs: training images serve, in all processes the primary's
+            _, processes = self._programs.parallel.share
+            first: Any = loading.train_batches(c, self.dataset, (0, processes))[0]
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
             self._print("no pairs to score; `best` is the newest checkpoint")
         else:
@@ -181,7 +165,14 @@ class Run:
 
         In a `hurry`, before the process is killed, it only saves. The state may be None where
         `needs_state` is false.
+
+        Raises:
+          InputError: the workdir cannot be written.
         """
+        with writing_workdir(self.workdir):
+            self._on_due(state, step, is_last, hurry)
+
+    def _on_due(self, state: TrainState | None, step: int, is_last: bool, hurry: bool) -> None:
         c = self.config
         if state is None:
             self._log(step)
@@ -191,7 +182,9 @@ class Run:
             summarised = self._evaluator.summary(state.generators)
         if hurry or summarised is not None or due(step, c.save_every, is_last):
             score = None if summarised is None else mean_score(summarised, "ssim")
-            self._checkpoints.save(state, self._meta(), score)
+            devices = self._programs.parallel.devices
+            meta = provenance(c, self.dataset.manifest, devices)
+            self._checkpoints.save(state, meta, score)
         if hurry:
             return
         if due(step, c.log_every, is_last):
@@ -214,46 +207,43 @@ class Run:
         if self._evaluator is not None:
             self._log_scores(self._evaluator.summary(state.generators), self.config.steps)
 
-    def add(self, step: int, terms: dict[str, Any]) -> None:
-        """Counts the loss terms of `step`.
+    def add(self, step: int, terms: dict[str, Any], batch: dict[str, np.ndarray]) -> None:
+        """Counts the loss terms of `step`, which saw `batch`, unless it was skipped.
 
         Raises:
           DivergedError: one of them is not finite.
         """
-        bad = [name for name, value in terms.items() if not np.isfinite(value)]
-        if bad:
-            self.wait()
-            kept = self._checkpoints.latest()
-            self.failure = DivergedError(
-                f"step {step}: loss {', '.join(bad)} is not finite; lower the learning rates or "
-                "the loss weights in a new --workdir"
-                + ("" if kept is None else f" (the checkpoint of step {kept} is kept)")
-            )
-            raise self.failure
-        self._averages.add(terms)
+        try:
+            if self._divergence.is_finite(step, terms, batch):
+                self._averages.add(terms)
+            else:
+                self._skipped += 1
+        except DivergedError as error:
+            self.failure = error
+            raise
 
     def wait(self) -> None:
         """Returns when all saves are on disk."""
         self._checkpoints.wait()
 
-    def _meta(self) -> dict[str, Any]:
-        facts, devices = self.dataset.manifest, self._programs.parallel.devices
-        versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
-        return {
-            "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
-            "device": f"{len(devices)} x {devices[0].device_kind}, "
-            f"on a {platform.machine()} machine with {os.cpu_count()} cores",
-            "config": self.config.to_dict(),
-            "data": {"domains": facts["domains"], "axis": facts["source"].get("axis", "axial")},
-        }
+    def _kept(self) -> int | None:
+        self.wait()
+        return max(self._checkpoints.steps(), default=None)
 
     def _log(self, step: int) -> None:
         (since, then), now = self._rate_from, time.perf_counter()
         self._rate_from = (step, now)
-        losses = {f"loss/{name}": value for name, value in self._averages.result().items()}
-        self.loss = losses["loss/generators_total"]
+        terms = self._averages.result()
+        for line in self._symptoms.in_losses(step, terms):
+            self._print(line)
+        losses = {f"loss/{name}": value for name, value in terms.items()}
+        # Without losses where all steps were skipped.
+        self.loss = losses.get("loss/generators_total", float("nan"))
         rate = (step - since) / (now - then)
-        self._writer.scalars(step, losses | {"steps_per_second": rate})
+        self._scalars(step, losses | {"steps_per_second": rate})
+        if self.config.on_nonfinite == "skip":
+            self._scalars(step, {"skipped_steps": self._skipped})
+        self._skipped = 0
 
     def _log_scores(self, summarised: Summary, step: int) -> None:
         values = {
@@ -261,17 +251,37 @@ class Run:
             for direction, metrics in summarised.items()
             for metric, value in metrics.items()
         }
-        self._writer.scalars(step, values)
+        self._scalars(step, values)
         table = protocol_table(PROTOCOL, summarised)
         self._print(f"step {step}: {as_text(table)}")
 
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
+        paired = self._evaluator is not None
+        for line in self._symptoms.in_pictures(step, pictures, paired=paired):
+            self._print(line)
+        if self._writer is None:
+            return
         path = self.workdir / SAMPLES / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
         save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
         self._writer.picture(step, SAMPLES, path)
 
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        if self._writer is not None:
+            self._writer.scalars(step, values)
+
     def _print(self, text: str) -> None:
         tqdm.write(self.label + text, file=sys.stdout)
+
+
+def _check_same(config: config_lib.Config) -> None:
+    """What differs in one process would leave the others waiting for it."""
+    own = ("data.dir", "data.workers")
+    flat = {k: v for k, v in config_lib.flatten(config).items() if k not in own}
+    if not distributed.same(repr(sorted(flat.items()))):
+        raise InputError(
+            "the processes were given different configs; launch all with the same --config and the "
+            "same values after it"
+        )

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data.pipeline import Pairs, subject_of_slice
 from cyclegan_jax.metrics import METRICS, scores, summary
 from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.saved import Saved
 from cyclegan_jax.state import Networks, Recipe, build_modules, init_params
 
 PROTOCOL = "fixed"  # of the scores during training, by which checkpoints and sweeps are ranked
@@ -29,12 +29,10 @@ def scalar_name(direction: str, metric: str) -> str:
     return f"eval/{direction}/{metric}"
 
 
-def load_generators(
-    checkpoints: Checkpoints, step: int, config: Any, parallel: Parallel
-) -> Networks:
+def load_generators(saved: Saved, config: Any, parallel: Parallel) -> Networks:
     """The generators of a checkpoint, on the devices; averaged if the run averaged."""
     shapes = jax.eval_shape(lambda: init_params(config, build_modules(config), config.seed))
-    return checkpoints.restore_generators(step, parallel.placed_like(shapes))
+    return parallel.place_state(saved.generators(shapes))
 
 
 def compile_translators(recipe: Recipe, parallel: Parallel) -> tuple[Translate, Translate]:

@@ -65,6 +65,7 @@ class Recipe:
     optimizers: Networks
     adversarial: str
     ema_decay: float
+    skip_nonfinite: bool
 
 
 class Hyperparameters(flax.struct.PyTreeNode):
@@ -125,6 +126,7 @@ def build_recipe(config: Config) -> Recipe:
         optimizers=Networks(adam, adam, adam, adam),
         adversarial=config.loss.adversarial,
         ema_decay=config.ema_decay,
+        skip_nonfinite=config.on_nonfinite == "skip",
     )
 
 

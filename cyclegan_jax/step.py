@@ -17,6 +17,8 @@ from cyclegan_jax.state import Hyperparameters, Networks, Recipe, TrainState
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
+GRADIENT = "gradient_"  # before a network's name: the metric that is the norm of its gradient
+
 
 def train_step(
     state: TrainState,
@@ -38,7 +40,8 @@ def train_step(
 
     Returns:
       The state after the step, and float32 scalars: every loss term, unweighted, the generators'
-      weighted total, and the norm of all gradients.
+      weighted total, and the norm of each network's gradient. Where one of these is not finite and
+      the recipe skips such steps, only `step` has changed in the state.
     """
     (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
         (state.params.generator_g, state.params.generator_f), state.params, batch, hyper, recipe
@@ -51,19 +54,21 @@ def train_step(
     gradients, metrics = Networks(*grads, *discriminator_grads), terms | discriminator_terms
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
-    # A finite loss can have an infinite gradient; the loop stops on either.
-    metrics["gradient_norm"] = optax.tree.norm(gradients)
+    # A finite loss can have an infinite gradient.
+    norms = gradients.map(optax.tree.norm)
+    metrics |= {GRADIENT + name: norm for name, norm in vars(norms).items()}
     params, opt_state = _update(state, gradients, hyper, recipe)
-    return (
-        state.replace(
-            step=state.step + 1,
-            params=params,
-            opt_state=opt_state,
-            ema=_averaged(state, params, recipe.ema_decay),
-            history=history,
-        ),
-        metrics,
+    new = state.replace(
+        params=params,
+        opt_state=opt_state,
+        ema=_averaged(state, params, recipe.ema_decay),
+        history=history,
     )
+    if recipe.skip_nonfinite:
+        # The metrics are those of the whole batch, so every device decides alike.
+        finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
+        new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
+    return new.replace(step=state.step + 1), metrics
 
 
 def generator_loss(

@@ -11,10 +11,12 @@ from clu import parameter_overview
 from tqdm import tqdm
 
 from cyclegan_jax import config as config_lib
+from cyclegan_jax import distributed
+from cyclegan_jax.divergence import DivergedError
 from cyclegan_jax.interruption import Interruption
 from cyclegan_jax.parallel import Parallel, TrainStep, Trials
 from cyclegan_jax.programs import Programs
-from cyclegan_jax.run import DivergedError, Run
+from cyclegan_jax.run import Run
 from cyclegan_jax.state import TrainState
 
 
@@ -39,12 +41,12 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
             f"{config_lib.identity_weight(config):g}",
             flush=True,
         )
-        latest = max(run.saved_steps(), default=None)
-        state = run.state(latest)
+        state = run.resume()
+        step = int(state.step)
         print(_overview(state), flush=True)
-        if latest is not None:
-            print(f"resuming from step {latest}", flush=True)
-        if latest == config.steps:
+        if step:
+            print(f"resuming from step {step}", flush=True)
+        if step == config.steps:
             print(f"{workdir} is trained: {config.steps} steps are done")
             return True
         with Interruption() as interruption:
@@ -88,16 +90,16 @@ def loop(
     state = devices.place_state(devices.stack(states))
     hyper = devices.place_state(devices.stack([run.hyper for run in runs]))
     going = dict(enumerate(runs))
-    pending: tuple[int, Any] | None = None
+    pending: tuple[int, Any, Any] | None = None
 
     def read() -> None:
         nonlocal pending
         if pending is not None:
-            number, terms = pending[0], devices.unstack(jax.device_get(pending[1]))
-            pending = None
+            number, terms, seen = pending
+            terms, pending = devices.unstack(jax.device_get(terms)), None
             for i, run in list(going.items()):
                 try:
-                    run.add(number, terms[i])
+                    run.add(number, terms[i], seen[i])
                 except DivergedError:
                     del going[i]
                     failed(run)
@@ -109,11 +111,11 @@ def loop(
             step += 1
             # The device works on this step while the previous one's numbers are read.
             read()
-            pending = (step, terms)
+            pending = (step, terms, batches)
             is_last = step == steps
             # Read once: a signal that comes while this step is written stops the next one,
             # and so never leaves the loop unsaved.
-            stop = interruption.requested and not is_last
+            stop = interruption.after(step) and not is_last
             if stop or any(run.is_due(step, is_last) for run in going.values()):
                 read()
                 needed = stop or any(run.needs_state(step, is_last) for run in going.values())
@@ -139,6 +141,7 @@ def _progress(start: int, steps: int) -> Any:
         unit="step",
         mininterval=0.5 if sys.stderr.isatty() else 30,
         dynamic_ncols=True,
+        disable=not distributed.is_primary(),
         smoothing=0.05,
     )
 
@@ -155,5 +158,7 @@ def _overview(state: TrainState) -> str:
         name: int(parameter_overview.count_parameters(getattr(state.params, name)))
         for name in ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
     }
-    devices = f"{jax.local_device_count()} {jax.local_devices()[0].platform} device(s)"
+    devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
+    if jax.process_count() > 1:
+        devices += f" of {jax.process_count()} processes"
     return "\n".join([*lines, f"parameters: {count}, on {devices}"])

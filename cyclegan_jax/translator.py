@@ -160,11 +160,10 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
     if direction not in DIRECTIONS:
         raise InputError(f"--direction={direction!r}: must be one of {', '.join(DIRECTIONS)}")
     with Checkpoints(workdir) as checkpoints:
-        step = checkpoints.resolve(checkpoint)
-        meta = checkpoints.meta(step)
-        config = config_lib.from_json(json.dumps(meta["config"]))
-        parallel = Parallel(config.parallel)
-        generators = load_generators(checkpoints, step, config, parallel)
+        saved = checkpoints.choose(checkpoint)
+    config = config_lib.from_json(json.dumps(saved.meta["config"]))
+    parallel = Parallel(config.parallel)
+    generators = load_generators(saved, config, parallel)
     recipe = build_recipe(config)
     g, f = compile_translators(recipe, parallel)
     forth = functools.partial(g, generators.generator_g)
@@ -172,17 +171,17 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
     source, target = "x", "y"
     if direction == "t2_to_t1":
         forth, back, source, target = back, forth, target, source
-    domains = meta["data"]["domains"]
+    domains = saved.meta["data"]["domains"]
     return Translator(
         model=Path(os.path.abspath(workdir)).name,
         direction=direction,
-        step=step,
+        step=saved.step,
         generate=forth,
         generate_back=back,
         multiple=recipe.modules.generator_g.size_multiple,
         image_size=config.image_size,
         mode=config.data.fit,
-        axis=meta["data"]["axis"],
+        axis=saved.meta["data"]["axis"],
         source=domains[source],
         target=domains[target],
     )

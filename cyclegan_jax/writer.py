@@ -3,12 +3,16 @@
 import contextlib
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
 
 METRICS = "metrics.jsonl"
 
@@ -22,23 +26,32 @@ class Writer:
         self._lines = path.open("a", buffering=1)  # a line is on disk at once
         if torn and path.stat().st_size:
             self._lines.write("\n")
-        self._board = SummaryWriter(str(workdir / "tensorboard"))
+        (workdir / "tensorboard").mkdir(exist_ok=True)
+        # not SummaryWriter: its thread would die of a full disk and leave this one waiting for it
+        self._board = EventsWriter(str(workdir / "tensorboard" / f"{uuid.uuid4().hex[:8]}.events"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one line `{"step", "time", name: value, ...}`; time is Unix seconds."""
         self._lines.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        self._event(step, *(summary.scalar(name, value) for name, value in values.items()))
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Copies a PNG to TensorBoard."""
         with Image.open(path) as image:
-            self._board.add_image(name, np.asarray(image), step, dataformats="HW")
+            self._event(step, summary.image(name, np.asarray(image), dataformats="HW"))
+
+    def _event(self, step: int, *parts: Any) -> None:
+        event = event_pb2.Event(step=step, wall_time=time.time())  # pyright: ignore
+        for part in parts:
+            event.summary.MergeFrom(part)
+        self._board.write_event(event)
+        self._board.flush()
 
     def close(self) -> None:
         """Flushes and closes both."""
-        self._lines.close()
-        self._board.close()
+        for file in (self._lines, self._board):
+            with contextlib.suppress(OSError):  # raised already, where it was written
+                file.close()
 
 
 def read_metrics(workdir: Path) -> list[dict[str, float]]:

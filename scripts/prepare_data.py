@@ -3,8 +3,8 @@
     python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --out=data/mine
     python scripts/prepare_data.py --csv=scans.csv --out=data/mine
 
-Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or .mat stacks.
-Prints what was found and writes a contact sheet to look at.
+Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or stacks (.mat,
+.npy). Prints what was found and writes a contact sheet to look at.
 """
 
 from pathlib import Path

@@ -3,6 +3,8 @@
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
 Override values after the config: --config.loss.cycle_weight=10 --config.data.dir=data/mine
+
+With --distributed it is one of several processes that train one run; see docs/scale.md.
 """
 
 from pathlib import Path
@@ -10,22 +12,38 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from cyclegan_jax import cli
+from cyclegan_jax import InputError, cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that defines get_config().")
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; made if need be.", required=True
 )
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes; without the next three, as the cluster tells."
+)
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.")
 flags.mark_flag_as_required("config")
 
 
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.train import train  # late: --help and a bad flag answer at once
+    # late: --help and a bad flag answer at once
+    from cyclegan_jax import distributed
+    from cyclegan_jax.train import train
 
-    train(_CONFIG.value, Path(_WORKDIR.value))
-    return 0
+    def work() -> int:
+        train(_CONFIG.value, Path(_WORKDIR.value))
+        return 0
+
+    joining = (_COORDINATOR.value, _PROCESS_ID.value, _PROCESSES.value)
+    if _DISTRIBUTED.value:
+        return distributed.run(lambda: cli.guarded(work), *joining)
+    if any(value is not None for value in joining):
+        raise InputError("--coordinator, --process_id and --processes need --distributed")
+    return work()
 
 
 if __name__ == "__main__":

@@ -46,8 +46,9 @@ def equal(a, b):
 def test_state_comes_back_bit_for_bit(tmp_path, state):
     save(tmp_path, state, {3: 0.5})
     with Checkpoints(tmp_path) as checkpoints:
-        restored = checkpoints.restore(3, state)
-        assert checkpoints.meta(3)["data"] == {"axis": "axial"}
+        saved = checkpoints.read(3)
+    assert (saved.step, saved.meta["data"]) == (3, {"axis": "axial"})
+    restored = saved.state(jax.eval_shape(lambda: state))
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     assert equal(restored, at_step(state, 3))
     assert not equal(restored.params, state.params)
@@ -56,10 +57,10 @@ def test_state_comes_back_bit_for_bit(tmp_path, state):
 def test_generators_come_back_alone_and_averaged(tmp_path, state):
     save(tmp_path, state, {3: 0.5})
     # only the generators' files are needed
-    for item in ("train", "params"):
+    for item in ("train", "generators", "discriminators"):
         (tmp_path / "checkpoints" / "3" / item).rename(tmp_path / item)
     with Checkpoints(tmp_path) as checkpoints:
-        generators = checkpoints.restore_generators(3, state.params)
+        generators = checkpoints.choose("3").generators(state.params)
     assert generators.discriminator_x is None
     assert equal(generators.generator_g, at_step(state, 3).ema.generator_g)
 
@@ -69,7 +70,7 @@ def test_device_counts_interchange(tmp_path, state, saved, restored):
     few, many = (Parallel("pmap", jax.devices()[:n]) for n in (saved, restored))
     save(tmp_path, few.place_state(state), {3: None})
     with Checkpoints(tmp_path) as checkpoints:
-        back = checkpoints.restore(3, many.place_state(state))
+        back = many.place_state(checkpoints.read(3).state(state))
     assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(back)} == {restored}
     assert equal(jax.device_get(back), jax.device_get(at_step(state, 3)))
 
@@ -78,16 +79,16 @@ def test_latest_and_best_are_kept_and_found(tmp_path, state):
     save(tmp_path, state, {1: 0.2, 2: 0.9, 3: 0.5, 4: None, 5: 0.1})
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [2, 5]
-        assert checkpoints.resolve("best") == 2
-        assert checkpoints.resolve("latest") == 5
-        assert checkpoints.resolve("5") == 5
+        assert checkpoints.best() == checkpoints.choose("best").step == 2
+        assert checkpoints.choose("latest").step == checkpoints.choose("5").step == 5
 
 
 def test_without_a_score_the_newest_is_best(tmp_path, state):
     save(tmp_path, state, {1: None, 2: None}, keep=2)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [1, 2]
-        assert checkpoints.resolve("best") == 2
+        assert checkpoints.best() is None
+        assert checkpoints.choose("best").step == 2
 
 
 @pytest.mark.parametrize("choice", ["4", "newest", "-1"])
@@ -97,7 +98,7 @@ def test_missing_checkpoint_lists_those_there_are(tmp_path, state, choice):
         Checkpoints(tmp_path) as checkpoints,
         pytest.raises(InputError, match=rf"no checkpoint '{choice}'.*best, latest, 1, 2"),
     ):
-        checkpoints.resolve(choice)
+        checkpoints.choose(choice)
 
 
 def test_workdir_without_checkpoints_is_named(tmp_path):
@@ -111,26 +112,95 @@ def test_empty_checkpoint_folder_is_named(tmp_path, state):
         Checkpoints(tmp_path) as checkpoints,
         pytest.raises(InputError, match="no complete checkpoint"),
     ):
-        checkpoints.resolve("best")
+        checkpoints.choose("best")
 
 
-def test_damaged_checkpoint_is_named_and_others_offered(tmp_path, state):
-    save(tmp_path, state, {1: None, 2: None}, keep=2)
-    for path in (tmp_path / "checkpoints" / "2" / "params").rglob("*"):
+def damage(workdir, step, item="train"):
+    """Cuts the files of one item in half."""
+    for path in (workdir / "checkpoints" / str(step) / item).rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_damage_is_named(tmp_path, state, fails):
+    save(tmp_path, state, {1: None})
+    damage(tmp_path, 1)
+    with Checkpoints(tmp_path) as checkpoints, fails(tmp_path, "1 is damaged (train: "):
+        checkpoints.read(1)
+
+
+def test_training_goes_on_from_the_newest_intact_checkpoint(tmp_path, state, capsys):
+    save(tmp_path, state, {1: 0.5, 2: None, 3: 0.9}, keep=3)
+    damage(tmp_path, 2)
+    damage(tmp_path, 3, "meta")
+    with Checkpoints(tmp_path, keep=3) as checkpoints:
+        saved = checkpoints.newest()
+        assert saved.step == 1
+        assert checkpoints.steps() == [1]
+        assert checkpoints.best() == 1
+        assert equal(saved.state(state), at_step(state, 1))
+        # what is set aside is saved again
+        checkpoints.save(at_step(state, 3), META, 0.1)
+        checkpoints.wait()
+        assert equal(checkpoints.read(3).state(state), at_step(state, 3))
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == 2
+    for step, line in zip((3, 2), warnings, strict=True):
+        assert f"checkpoints/{step} is damaged" in line
+        assert line.endswith(f"set aside as {tmp_path / 'damaged_checkpoints' / str(step)}")
+        assert (tmp_path / "damaged_checkpoints" / str(step)).is_dir()
+
+
+def test_a_second_damaged_checkpoint_of_a_step_replaces_none(tmp_path, state):
+    for _ in range(2):
+        save(tmp_path, state, {1: None, 2: None}, keep=2)
+        damage(tmp_path, 2)
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            assert checkpoints.newest().step == 1
+    aside = tmp_path / "damaged_checkpoints"
+    assert sorted(p.name for p in aside.iterdir()) == ["2", "2_2"]
+
+
+def test_training_does_not_start_anew_where_all_are_damaged(tmp_path, state, fails):
+    save(tmp_path, state, {1: None, 2: None}, keep=2)
+    damage(tmp_path, 1)
+    damage(tmp_path, 2)
+    with (
+        Checkpoints(tmp_path, keep=2) as checkpoints,
+        fails(tmp_path, "2 is damaged", "1 is damaged", "move", "away to train from the start"),
+    ):
+        checkpoints.newest()
+    assert (tmp_path / "checkpoints" / "1").exists()
+
+
+def test_a_damaged_choice_gives_way_to_the_next_best(tmp_path, state, capsys, fails):
+    save(tmp_path, state, {1: 0.5, 2: 0.9, 3: 0.1, 4: None}, keep=4)
+    damage(tmp_path, 2, "ema")
+    damage(tmp_path, 4, "ema")
     with Checkpoints(tmp_path) as checkpoints:
-        with pytest.raises(InputError, match=r"checkpoints/2 cannot be restored .* of 1, 2"):
-            checkpoints.restore(2, state)
-        assert equal(checkpoints.restore(1, state), at_step(state, 1))
+        assert checkpoints.choose("best").step == 1
+        assert "checkpoints/2 is damaged" in capsys.readouterr().err
+        assert checkpoints.choose("latest").step == 3
+        assert "checkpoints/4 is damaged" in capsys.readouterr().err
+        with fails(tmp_path, "4 is damaged"):
+            checkpoints.choose("4")
+        assert checkpoints.choose("4", "meta").step == 4
+        assert checkpoints.steps() == [1, 2, 3, 4]
 
 
 def test_a_model_of_another_size_does_not_fit(tmp_path, state, tiny):
     save(tmp_path, state, {1: None})
     tiny.generator.features = (4, 16)
     other = created(tiny)
-    with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="cannot be rest"):
-        checkpoints.restore(1, other)
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(InputError, match="of another model"):
+        checkpoints.read(1).state(other)
+    tiny.generator.features, tiny.history_size = (4, 8), 0
+    without_history = created(tiny)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(InputError, match="it has besides train/history"),
+    ):
+        checkpoints.read(1).state(without_history)
 
 
 FULL_DISK = """
@@ -180,4 +250,4 @@ def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny
     like = created(tiny)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [0]
-        assert equal(checkpoints.restore(0, like), like)
+        assert equal(checkpoints.read(0).state(like), like)

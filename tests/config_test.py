@@ -1,5 +1,7 @@
 """Validation names the key and the mend; JSON round trip; what may change on resume."""
 
+import json
+
 import pytest
 
 from cyclegan_jax import InputError
@@ -22,7 +24,7 @@ def test_base_config_is_valid_and_survives_json():
         ("parallel", "sharded", "'pmap', 'jit'"),
         ("image_size", 100, "multiple of 128.*128"),
         ("image_size", 200, "128 or 256"),
-        ("generator.features", (), "one or more positive widths"),
+        ("generator.features", (), "1 to 30 positive widths"),
         ("discriminator.strides", (2, 2), "1 or 2 for each"),
         ("discriminator.strides", (2, 2, 2, 2, 2, 3), "1 or 2 for each"),
         ("loss.adversarial", "wgan", "'bce', 'lsgan'"),
@@ -79,3 +81,24 @@ def test_differences_show_old_and_new_but_not_what_may_change():
 
 def test_free_keys_exist():
     assert set(config_lib.FREE_ON_RESUME) <= config_lib.flatten(config_lib.base_config()).keys()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seed", "[" * 5000),
+        ("seed", "9" * 5000),
+        ("loss.cycle_weight", "1" + "0" * 400),
+        ("generator.features", f"[{', '.join(['1'] * 15000)}]"),
+        ("data.dir", "[]"),
+    ],
+)
+def test_saved_values_beyond_python_are_refused(key, value):
+    saved = config_lib.base_config().to_dict()
+    *sections, last = key.split(".")
+    section = saved
+    for name in sections:
+        section = section[name]
+    section[last] = "MARK"
+    with pytest.raises(InputError, match=rf"saved config cannot be read|{key} = "):
+        config_lib.from_json(json.dumps(saved).replace('"MARK"', value))

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from absl import flags
 from PIL import Image
 
 from cyclegan_jax import InputError, train
@@ -33,6 +34,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture(scope="session", autouse=True)
 def _compile_equal_programs_once(tmp_path_factory):
     """Many tests train the same tiny networks."""
+    flags.FLAGS(["pytest"])  # worker processes are handed absl's flags
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 

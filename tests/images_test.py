@@ -121,8 +121,8 @@ def test_unusable_images(tmp_path, fails):
     frame.convert("CMYK").save(path)
     with fails(path, "CMYK", "grey"):
         images.read_image(path)
-    path.write_text("not an image")
-    with fails(path, "cannot read", "re-export"):
+    frame.save(path, format="BMP")
+    with fails(path, "cannot read the image (none of PNG, JPEG, TIFF, or damaged); re-export"):
         images.read_image(path)
     with fails(tmp_path / "gone.png", "cannot read", "No such file"):
         images.read_image(tmp_path / "gone.png")

@@ -57,8 +57,10 @@ def test_columns_in_any_order_with_quotes_and_the_mark_of_excel(tmp_path):
         (GOOD + "./a.png,other,y,train\n", ("lines 2 and 4", "the same file", "remove")),
         (
             GOOD + "gone.png,carl,x,train\ngone2.png,carl,y,test\n",
-            ("2 of 4 files do not exist", "gone.png (line 4)", "relative to the CSV's folder"),
+            ("2 of 4 files do not exist", "gone.png' (line 4)", "relative to the CSV's folder"),
         ),
+        (GOOD + "\x1b[2J.png,carl,x,train\n", ("1 of 3", r"\x1b[2J.png' (line 4)")),
+        (GOOD + "\x1b,carl,x,train\n" * 2, ("lines 4 and 5", r"the same file '\x1b'")),
         (GOOD + ".,carl,x,train\n", ("line 4", "is a folder", "one scan in each line")),
         (GOOD + "list.csv,carl,x,train\n", ("list.csv", "no supported scan")),
         (HEADER, ("no train row of domain x (T1)",)),

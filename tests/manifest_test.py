@@ -67,6 +67,25 @@ def test_manifest_has_each_file_with_its_checksum(tmp_path, constant, two_scans)
     ]
 
 
+def test_files_may_lie_in_folders_of_any_name(tmp_path, constant, two_scans):
+    folder = tmp_path / "\u8133\u3000MRI\u200b\u00a0"
+    folder.mkdir()
+    (folder / "a.png").write_text("a")
+    source = two_scans(Scan("a", constant("a", 0).read, folder / "a.png"))
+    source.splits["val_x"] = [Scan("p", constant("p", 0).read, folder / "a.png")]
+    source.splits["val_y"] = [constant("p", 0)]
+    opened = open_dataset(prepare(source, tmp_path / "out").folder)
+    assert opened.manifest["splits"]["train_x"]["files"][0]["file"] == str(folder / "a.png")
+    assert "content of a file in another split" in opened.summary()
+
+
+def test_what_could_not_be_opened_is_not_prepared(tmp_path, constant, two_scans):
+    source = two_scans(constant("a", 0, high=3e38))
+    with refused(tmp_path / "out" / "manifest.json", "no range can be", "3e+38", "mend the scans"):
+        prepare(source, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_notes_tell_what_is_clipped_and_what_does_not_pair(tmp_path, two_scans):
     source = two_scans(
         slices_of("a", 1, clipped=0.29), slices_of("c", 1, clipped=0.43), slices_of("d", 1)

@@ -39,4 +39,6 @@ def test_one_content_in_two_splits():
     assert notes.copies(same) == ""
     said = notes.copies(same | {"val_y": files("b4"), "test_x": {}})
     assert "1 file(s)" in said
-    assert "first b1.nii and b4.nii" in said
+    hostile = {"val_x": files("a"), "test_x": files("a\x1b\u3000\udcff")}
+    assert notes.copies(hostile).isprintable()
+    assert "first 'b1.nii' and 'b4.nii'" in said

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from absl import flags
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import pipeline
@@ -190,23 +189,47 @@ def test_iterator_starts_at_any_step(start):
         assert_equal(next(iterator), batches[step])
 
 
-@pytest.fixture
-def parsed_flags():
-    """Worker processes are handed absl's flags, which pytest does not parse."""
-    if flags.FLAGS.is_parsed():
-        yield
-        return
-    flags.FLAGS(["pytest"])
-    yield
-    flags.FLAGS.unparse_flags()
-
-
-@pytest.mark.usefixtures("parsed_flags")
 def test_workers_give_the_same_batches():
     batches = data_set(ALL)
     iterator = pipeline.batches(batches, 2, workers=2)
     for step in range(2, 6):
         assert_equal(next(iterator), batches[step])
+
+
+class Counting(list):
+    """Records that remember which were read."""
+
+    def __init__(self, records: list[dict[str, Any]]):
+        super().__init__(records)
+        self.read: set[int] = set()
+
+    def __getitem__(self, index: Any) -> Any:
+        self.read.add(int(index))
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize(("augmentation", "parts"), [(ALL, 4), (FOUR, 4), (FOUR, 8), (FOUR, 16)])
+def test_shares_make_up_the_batch_and_are_all_that_is_read(augmentation, parts):
+    x = records(*(image(8, 8, seed=i) for i in range(16)))
+    whole = data_set(augmentation, x=x, batch_size=16)
+    each = 16 // parts  # images; of four views, 16 parts hold a quarter of a record
+    for part in range(parts):
+        counting = Counting(x)
+        share = data_set(augmentation, x=counting, batch_size=16, share=(part, parts))
+        counting.read.clear()
+        for step in (0, 3):
+            expected = {d: a[part * each : (part + 1) * each] for d, a in whole[step].items()}
+            assert_equal(share[step], expected)
+        assert len(counting.read) <= 2 * max(1, each // augmentation.views)
+
+
+def test_a_share_may_begin_and_end_within_a_records_views():
+    x = records(*(image(8, 8, seed=i) for i in range(7)))
+    whole = data_set(FOUR, x=x, batch_size=12)
+    for part, (begin, end) in enumerate([(0, 6), (6, 12)]):
+        share = data_set(FOUR, x=x, batch_size=12, share=(part, 2))
+        for step in (0, 5):
+            assert_equal(share[step], {d: a[begin:end] for d, a in whole[step].items()})
 
 
 def test_batches_of_one_image_start_anywhere():

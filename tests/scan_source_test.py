@@ -246,6 +246,18 @@ def test_several_scans_of_a_subject_need_several_names(tmp_path, image_folder):
         scan_source(rows, {})
 
 
+def test_names_of_scans_can_be_printed(tmp_path, image_folder):
+    folder = image_folder(tmp_path / "all", ["a", "a\u00a0b", "b"])
+    rows = declared(
+        folder,
+        ("a.png", "anna", "x", "train"),
+        ("a\u00a0b.png", "anna", "x", "train"),
+        ("b.png", "bert", "y", "train"),
+    )
+    with refused("list.csv line 3", r"'a\xa0b.png' has characters", "rename it"):
+        scan_source(rows, {})
+
+
 def test_kinds_do_not_mix_in_a_domain(tmp_path, image_folder):
     folder = sized(image_folder(tmp_path / "all", ["a", "b"]), "c", 1, 1, 1)
     rows = declared(

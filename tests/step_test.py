@@ -82,10 +82,12 @@ def test_step_is_adam_on_these_gradients(tiny, batch):
     tiny.optimizer.decay_from = 1.0
     recipe, state = setup(tiny)
     expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)
-    new, _ = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
+    new, metrics = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
     for name in ("generator_g", "generator_f", "discriminator_x", "discriminator_y"):
         adam = optax.adam(2e-4, b1=0.5, b2=0.999)
         params, grads = getattr(state.params, name), getattr(expected, name)
+        norm = float(optax.tree.norm(grads))
+        assert metrics[f"gradient_{name}"] == pytest.approx(norm, rel=1e-3)
         updates, _ = adam.update(grads, adam.init(params), params)
         moved = jax.tree.map(lambda a, b: a - b, getattr(new.params, name), params)
         # Adam's first step is the sign of the gradient where that is not tiny

@@ -9,6 +9,7 @@ import pytest
 
 from cyclegan_jax import InputError, parallel
 from cyclegan_jax import run as run_lib
+from cyclegan_jax import workdir as workdir_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_recipe
@@ -28,7 +29,7 @@ def config(swept):
 def final_state(config, folder):
     like = Parallel("jit").compile_create_state(config, build_recipe(config))(config.seed)
     with Checkpoints(folder) as checkpoints:
-        return jax.device_get(checkpoints.restore(config.steps, like))
+        return jax.device_get(checkpoints.read(config.steps).state(like))
 
 
 def assert_close(a, b, tolerance):
@@ -42,9 +43,9 @@ def poison(monkeypatch, where):
     """Makes the loss of the runs for which `where(config, step)` holds not finite."""
     original = run_lib.Run.add
 
-    def add(self, step, terms):
+    def add(self, step, terms, batch):
         bad = where(self.config, step)
-        original(self, step, {k: np.nan if bad else v for k, v in terms.items()})
+        original(self, step, {k: np.nan if bad else v for k, v in terms.items()}, batch)
 
     monkeypatch.setattr(run_lib.Run, "add", add)
 
@@ -141,10 +142,10 @@ def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch, cap
     last = sweep.configs[1].loss.cycle_weight
     original = run_lib.Run.add
 
-    def add(self, step, terms):
+    def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == last and step == 1:
             os.kill(os.getpid(), signal.SIGTERM)
-        original(self, step, terms)
+        original(self, step, terms, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(run_lib.Run, "add", add)
@@ -173,10 +174,10 @@ def test_trials_that_saved_different_steps_go_on_each_from_its_own(
     killed = RuntimeError("as if the process died")
     original = run_lib.Run.add
 
-    def add(self, step, terms):
+    def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == 10 and step == 3:
             raise killed
-        original(self, step, terms)
+        original(self, step, terms, batch)
 
     with monkeypatch.context() as patch:
         patch.setattr(run_lib.Run, "add", add)
@@ -197,11 +198,11 @@ def test_a_failure_is_recorded_at_once(config, tmp_path, monkeypatch):
     seen = []
     original = run_lib.Run.add
 
-    def add(self, step, terms):
+    def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == 10 and step == 3:
             seen.append(runner.ending(tmp_path, 0))
         bad = self.config.loss.cycle_weight == 5
-        original(self, step, {k: np.nan if bad else v for k, v in terms.items()})
+        original(self, step, {k: np.nan if bad else v for k, v in terms.items()}, batch)
 
     monkeypatch.setattr(run_lib.Run, "add", add)
     assert runner.run(sweep, tmp_path, together=2)
@@ -254,7 +255,7 @@ def test_another_sweep_in_the_workdir_is_refused(config, tmp_path):
     config.steps = 6
     with pytest.raises(InputError, match="steps: 2 -> 6"):
         runner.claim(expand(config, {WEIGHT: (5.0, 10.0)}), tmp_path / "sweep", DIGESTS)
-    run_lib.claim_workdir(config, tmp_path / "run")
+    workdir_lib.claim(config, tmp_path / "run")
     with pytest.raises(InputError, match="holds a single run"):
         runner.claim(sweep, tmp_path / "run", DIGESTS)
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""The loop in one process: files, exact resume, interruption, divergence, refused workdirs."""
+"""The loop in one process: files, exact resume, interruption, refused workdirs."""
 
 import itertools
 import os
@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, train
+from cyclegan_jax import InputError, symptoms, train
 from cyclegan_jax import run as run_lib
 from cyclegan_jax.checkpoint import Checkpoints
-from cyclegan_jax.config import from_json, to_json
+from cyclegan_jax.config import from_json
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.writer import read_metrics
@@ -25,17 +25,17 @@ def config(tiny, _own_cache):
 def final_state(config, workdir):
     like = Parallel("jit").compile_create_state(config, build_recipe(config))(config.seed)
     with Checkpoints(workdir) as checkpoints:
-        return jax.device_get(checkpoints.restore(checkpoints.resolve("latest"), like))
+        return jax.device_get(checkpoints.choose("latest", "all").state(like))
 
 
 def interrupt_at(monkeypatch, step, signal_number=signal.SIGTERM):
     """Sends this process a signal while the metrics of `step` are read."""
     original = run_lib.Run.add
 
-    def add(self, number, terms):
+    def add(self, number, terms, batch):
         if number == step:
             os.kill(os.getpid(), signal_number)
-        original(self, number, terms)
+        original(self, number, terms, batch)
 
     monkeypatch.setattr(run_lib.Run, "add", add)
 
@@ -43,7 +43,7 @@ def interrupt_at(monkeypatch, step, signal_number=signal.SIGTERM):
 def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     workdir = tmp_path / "run"
     assert train.train(config, workdir)
-    names = {p.name for p in workdir.iterdir()}
+    names = {p.name for p in workdir.iterdir() if not p.name.startswith(".")}
     files = {"config.json", "metrics.jsonl", "report.html"}
     assert names == files | {"checkpoints", "eval", "samples", "tensorboard"}
     assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
@@ -92,26 +92,6 @@ def test_a_finished_run_says_so_and_does_nothing(config, tmp_path, capsys):
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
 
 
-def test_another_config_is_refused_with_the_difference(config, tmp_path):
-    workdir = tmp_path / "run"
-    run_lib.claim_workdir(config, workdir)
-    config.log_every = 1  # changes no number of a step
-    run_lib.claim_workdir(config, workdir)
-    config.loss.cycle_weight = 10.0
-    with pytest.raises(InputError, match=r"another config.*loss\.cycle_weight: 15\.0 -> 10\.0"):
-        run_lib.claim_workdir(config, workdir)
-    assert from_json((workdir / "config.json").read_text()).loss.cycle_weight == 15
-
-
-def test_unusable_workdirs_are_refused(config, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--workdir=.*file/run cannot be written"):
-        run_lib.claim_workdir(config, tmp_path / "file" / "run")
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"has checkpoints but no config\.json"):
-        run_lib.claim_workdir(config, tmp_path / "run")
-
-
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
     config.batch_size = 4
     with pytest.raises(InputError, match=r"batch_size = 4 .* 8 devices"):
@@ -119,24 +99,20 @@ def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(co
     assert not (tmp_path / "run").exists()
 
 
-def test_divergence_names_step_and_term_and_keeps_the_checkpoint(config, tmp_path, monkeypatch):
-    config.steps, config.optimizer.decay_from = 6, 1.0
-    original = Parallel.compile_train_step
-
-    def poisoned(self, recipe):
-        step = original(self, recipe)
-
-        def run(state, batch, hyper):
-            if int(state.step) == 4:
-                batch = jax.tree.map(lambda a: a * np.nan, batch)
-            return step(state, batch, hyper)
-
-        return run
-
-    monkeypatch.setattr(Parallel, "compile_train_step", poisoned)
-    with pytest.raises(InputError, match=r"step 5: loss .*cycle_x.* not finite.*step 4 is kept"):
-        train.train(config, tmp_path / "run")
-    assert all(np.isfinite(a).all() for a in jax.tree.leaves(final_state(config, tmp_path / "run")))
+def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
+    # limits that every network exceeds
+    limits = {"WARM_UP": 1, "_CONSTANT": 0, "_COPY": 100}
+    limits |= {"_WON": 100, "_WON_STEPS": 2, "_WON_WINDOWS": 2}
+    for name, value in limits.items():
+        monkeypatch.setattr(symptoms, name, value)
+    train.train(config, tmp_path / "run")
+    out = capsys.readouterr().out
+    told = ["generator_g: its output equals", "generator_f: its output equals"]
+    told += ["discriminator_x: its loss", "discriminator_y: its loss"]
+    for words in told:
+        assert out.count(words) == 1
+    assert "warning: step 2: generator_g" in out
+    assert "warning: step 4: discriminator_x" in out
 
 
 def test_the_logged_rate_is_that_since_the_last_log(config, tmp_path, monkeypatch):
@@ -165,9 +141,4 @@ def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path)
         if "eval/t1_to_t2/ssim" in line
     }
     with Checkpoints(workdir) as checkpoints:
-        assert checkpoints.resolve("best") == max(scores, key=lambda step: scores[step])
-
-
-def test_saved_config_survives_a_launch(config, tmp_path):
-    run_lib.claim_workdir(config, tmp_path)
-    assert (tmp_path / "config.json").read_text() == to_json(config)
+        assert checkpoints.choose("best").step == max(scores, key=lambda step: scores[step])

@@ -1,8 +1,10 @@
 """Folders of DICOM files, one series each, as volumes; read by SimpleITK (GDCM)."""
 
 import collections
+import contextlib
 import dataclasses
 import itertools
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from nibabel.affines import from_matvec
 from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import guard
+from cyclegan_jax.data.dicom_elements import check_elements
 from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.data.volumes import Volume, affine_spacing, to_canonical
 
@@ -67,20 +71,22 @@ def read_series(folder: Path) -> Volume:
     is a localiser; for several series, for slices that are missing, at one place, shifted sideways
     or of mixed size or orientation, for a single slice, and for values as ``check_values`` does.
     """
-    slices, affine = _stack(folder)
-    data = np.empty((*slices[0].size, len(slices)), np.float32)
-    for k, one in enumerate(slices):
-        try:
-            pixels = sitk.GetArrayFromImage(_reader(one.path).Execute())
-        except RuntimeError:
-            raise _unreadable(one.path) from None
-        data[:, :, k] = pixels[0].T
-    check_values(folder, data)
-    image = Nifti1Image(data, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(affine, code=1)
-    image.set_sform(affine, code=1)
-    return Volume(to_canonical(data, affine), image)
+    with _reading(folder):
+        slices, affine = _stack(folder)
+        guard.check_declared(folder, (*slices[0].size, len(slices)), guard.MOST_VOXELS)
+        data = np.empty((*slices[0].size, len(slices)), np.float32)
+        for k, one in enumerate(slices):
+            try:
+                pixels = sitk.GetArrayFromImage(_reader(one.path).Execute())
+            except RuntimeError:
+                raise _unreadable(one.path) from None
+            data[:, :, k] = pixels[0].T
+        check_values(folder, data)
+        image = Nifti1Image(data, affine)
+        image.header.set_xyzt_units("mm")
+        image.set_qform(affine, code=1)
+        image.set_sform(affine, code=1)
+        return Volume(to_canonical(data, affine), image)
 
 
 def read_spacing(folder: Path) -> tuple[float, float, float]:
@@ -88,7 +94,8 @@ def read_spacing(folder: Path) -> tuple[float, float, float]:
 
     Raises InputError as ``read_series`` does about headers.
     """
-    return affine_spacing(_stack(folder)[1])
+    with _reading(folder):
+        return affine_spacing(_stack(folder)[1])
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -103,6 +110,10 @@ def _reader(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
+def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
+    return guard.reading(folder, "DICOM series", "export it again")
+
+
 def _unreadable(path: Path) -> InputError:
     return InputError(f"{path}: cannot be read as DICOM; export it again, or remove it")
 
@@ -110,9 +121,11 @@ def _unreadable(path: Path) -> InputError:
 def _header(path: Path) -> _Slice:
     reader = _reader(path)
     try:
+        check_elements(path.read_bytes())
         reader.ReadImageInformation()
-    except RuntimeError:
+    except (OSError, ValueError, struct.error, RuntimeError):
         raise _unreadable(path) from None
+    guard.check_declared(path, reader.GetSize(), guard.MOST_PIXELS)
     keys = (_SERIES, _DESCRIPTION, _IMAGE_TYPE, _POSITION, _ORIENTATION, _PIXEL_SPACING, _FRAMES)
     tags = {
         key: reader.GetMetaData(key).strip(" \0").encode(errors="replace").decode()

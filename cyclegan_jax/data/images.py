@@ -1,15 +1,20 @@
 """Reading and writing of 2-D images. An ``InputError`` begins with the path, ends with the mend."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import guard
 from cyclegan_jax.files import written_beside
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+# Not all that Pillow knows: for PostScript it would run another program.
+_FORMATS = ("PNG", "JPEG", "TIFF")
+_TILE_SIDES = (322, 323)  # TIFF's tags
 _JPEG_GREY_TOLERANCE = 2  # grey levels by which chroma rounding can part the channels
 
 
@@ -19,18 +24,22 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Palette and RGB(A) files are accepted when all their pixels are grey and opaque; 32-bit and
     float files when every value is a whole number in 0..65535 (returned as uint16).
     Raises InputError for a file that is unreadable, truncated, multi-page, coloured or transparent,
-    or does not fit 16 bits.
+    does not fit 16 bits, or declares more than ``guard.MOST_PIXELS``.
     """
-    try:
-        # As a stream: by path, Pillow maps raw TIFFs to memory and garbles those to be turned.
-        with path.open("rb") as stream, Image.open(stream) as opened:
-            kind = opened.format
-            pages = getattr(opened, "n_frames", 1)
-            raw_mode = str([tile[3] for tile in opened.tile])
-            opened.load()  # decodes everything, so that truncation shows here
-            image = ImageOps.exif_transpose(opened)
-    except Exception as error:  # decoders raise nearly anything on damaged files
-        raise InputError(f"{path}: cannot read the image ({error}); re-export it") from error
+    with (
+        guard.reading(path, "image", "re-export it"),
+        path.open("rb") as stream,  # by path, Pillow maps raw TIFFs to memory and garbles some
+        _open(stream) as opened,
+    ):
+        guard.check_declared(path, opened.size, guard.MOST_PIXELS)
+        tags = getattr(opened, "tag_v2", {})
+        if tile := [tags[side] for side in _TILE_SIDES if side in tags]:
+            guard.check_declared(path, tile, guard.MOST_PIXELS)  # whatever part lies in the image
+        kind = opened.format
+        pages = getattr(opened, "n_frames", 1)
+        raw_mode = str([tile[3] for tile in opened.tile])
+        opened.load()  # decodes everything, so that truncation shows here
+        image = ImageOps.exif_transpose(opened)
     if pages > 1:
         raise InputError(f"{path}: has {pages} pages; save volumes as NIfTI, images one per file")
     if image.mode.startswith(("I", "F")):
@@ -50,6 +59,13 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     if spread > (_JPEG_GREY_TOLERANCE if kind == "JPEG" else 0):
         raise InputError(f"{path}: coloured (channels differ by {spread}); re-export it as grey")
     return np.asarray(Image.fromarray(channels).convert("L"))
+
+
+def _open(stream: BinaryIO) -> ImageFile.ImageFile:
+    try:
+        return Image.open(stream, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"none of {', '.join(_FORMATS)}, or damaged") from None
 
 
 def write_image(path: Path, array: NDArray[np.uint8] | NDArray[np.uint16]) -> None:

@@ -36,15 +36,15 @@ def read_listing(path: Path) -> list[Item]:
         first = lines.setdefault(item.path.resolve(), number)
         if first != number:
             raise InputError(
-                f"{path} lines {first} and {number} name the same file {row['file']}; remove one"
+                f"{path} lines {first} and {number} name the same file {row['file']!r}; remove one"
             )
         if not item.path.exists():
             missing.append(item)
     if missing:
         raise InputError(
             f"{path}: {len(missing)} of {len(items)} files do not exist, first "
-            f"{missing[0].path} (line {lines[missing[0].path.resolve()]}); mend the column file, "
-            "which is relative to the CSV's folder"
+            f"{str(missing[0].path)!r} (line {lines[missing[0].path.resolve()]}); mend the column "
+            "file, which is relative to the CSV's folder"
         )
     for domain, contrast in (("x", "T1"), ("y", "T2")):
         if not any((i.split, i.domain) == ("train", domain) for i in items):
@@ -95,4 +95,10 @@ def _item(path: Path, number: int, row: dict[str, str]) -> Item:
     for column in ("file", "subject"):
         if not row[column]:
             raise InputError(f"{where}: {column} is empty; fill it in")
-    return Item(path.parent / row["file"], row["subject"], domain, row["split"], where)
+    file = path.parent / row["file"]
+    try:
+        file.resolve()
+        file.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a loop of links
+        raise InputError(f"{where}: no file can be {row['file']!r} ({error}); mend it") from error
+    return Item(file, row["subject"], domain, row["split"], where)

@@ -52,8 +52,13 @@ def _phantom_settings(config: Config) -> dict[str, Any]:
     return {**config.data.phantom.to_dict(), "size": config.image_size}
 
 
-def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
-    """The endless random-access data set of training batches; element i is step i's."""
+def train_batches(
+    config: Config, dataset: Dataset, share: tuple[int, int] = (0, 1)
+) -> grain.MapDataset:
+    """The endless random-access data set of training batches; element i is step i's.
+
+    `share` is of `pipeline.train_batches`.
+    """
     d = config.data
     for domain, contrast in (("x", "T1"), ("y", "T2")):
         if not dataset.names(f"train_{domain}"):
@@ -69,6 +74,7 @@ def train_batches(config: Config, dataset: Dataset) -> grain.MapDataset:
         mode=d.fit,
         batch_size=config.batch_size,
         seed=config.seed,
+        share=share,
     )
 
 

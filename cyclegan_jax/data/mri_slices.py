@@ -5,6 +5,7 @@ read), `manifest.json` (splits by subject, intensity ranges, slice names, files 
 `contact_sheet.png`.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -16,21 +17,28 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.data import notes
+from cyclegan_jax.data import guard, notes
 from cyclegan_jax.data.intensity import from_storage, to_storage
+from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest, read_manifest
 from cyclegan_jax.data.pipeline import spread
 from cyclegan_jax.data.sources import Scan, ScanImages, Source, in_order
 from cyclegan_jax.files import checksum
 from cyclegan_jax.pictures import save_grid
 
-MANIFEST = "manifest.json"
 CONTACT_SHEET = "contact_sheet.png"
-_FORMAT = 1
 _RECORDS = Path("mri_slices", "1.0.0")  # name and version of the TFDS data set
 _SHARD = 4096  # records in a file
 _SHEET_COLUMNS = 8
+_FEATURES = tfds.features.FeaturesDict(
+    {
+        # zlib: Tensor needs an encoding where the shape is not fixed
+        "image": tfds.features.Tensor(shape=(None, None, 1), dtype=np.uint16, encoding="zlib"),
+        "name": tfds.features.Text(),
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +57,11 @@ class Dataset:
         return self.manifest["splits"][split]["names"]
 
     def split(self, name: str) -> Sequence[dict[str, Any]]:
-        """Records `{"image": uint16 [H, W, 1], "name": bytes}` of one split and domain."""
-        builder: Any = tfds.builder_from_directory(self.folder / _RECORDS)
-        return builder.as_data_source(split=name)
+        """Records `{"image": uint16 [H, W, 1], "name": bytes}` of one split and domain.
+
+        Raises InputError, also when an element is read, for files that are missing or damaged.
+        """
+        return _Records(self.folder, name, self.manifest["splits"][name])
 
     def image_bytes(self, split: str) -> int:
         """At most how much memory the decoded images of `split` need."""
@@ -91,6 +101,8 @@ def prepare(source: Source, out: Path) -> Dataset:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
     try:
         manifest = _write(source, work)
+        written = json.loads((work / MANIFEST).read_text())
+        check_manifest(out / MANIFEST, written, "mend the scans")
         work.chmod(0o755)
         os.replace(work, out)
     except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
@@ -107,20 +119,45 @@ def open_dataset(folder: Path) -> Dataset:
     """Opens what `prepare` wrote.
 
     Raises:
-      InputError: the folder does not exist or is no prepared data set of this version.
+      InputError: see `manifest.read_manifest`.
     """
-    path = folder / MANIFEST
-    mend = "make one with scripts/prepare_data.py"
-    try:
-        manifest = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{folder} is no prepared data set (no {MANIFEST}); {mend}") from None
-    except (OSError, ValueError) as error:  # ValueError: neither UTF-8 nor JSON
-        raise InputError(f"{path} cannot be read ({error}); {mend}") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != _FORMAT:
-        raise InputError(f"{path} has format {found}, not {_FORMAT}; {mend}")
-    return Dataset(folder, manifest)
+    return Dataset(folder, read_manifest(folder))
+
+
+class _Records(Sequence[Any]):
+    """Records of one split, read as they were written.
+
+    Not by TFDS's builder: from the folder's `features.json` it would import whatever module that
+    names, and `dataset_info.json` could lead it to other files.
+    """
+
+    def __init__(self, folder: Path, split: str, entry: dict[str, Any]):
+        self._path = folder / _RECORDS
+        self._sizes = {tuple(size) for size in entry["sizes"]}
+        shards = sorted(map(str, self._path.glob(f"{_RECORDS.parts[0]}-{split}.array_record-*")))
+        with self._reading():
+            self._source = ArrayRecordDataSource(shards)
+            if len(self._source) != len(entry["names"]):
+                raise ValueError(f"{split}: {len(self._source)} of {len(entry['names'])} records")
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        with self._reading():
+            skip = {"image": tfds.decode.SkipDecoding()}
+            record: Any = _FEATURES.deserialize_example_np(self._source[index], decoders=skip)
+            height, width, _ = shape = tuple(record["image"]["shape"].tolist())
+            if (height, width) not in self._sizes:
+                raise ValueError(f"record {index} has {shape}, not in {MANIFEST}")
+            # TFDS would inflate all there is
+            pixels = guard.inflate_whole(record["image"]["value"], 2 * height * width)
+            return {**record, "image": np.frombuffer(pixels, np.uint16).reshape(height, width, 1)}
+
+    def _reading(self) -> contextlib.AbstractContextManager[None]:
+        return guard.reading(self._path, "prepared images", "prepare them again")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,15 +204,7 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
     info = tfds.core.DatasetInfo(
         builder=identity,
         description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
-        features=tfds.features.FeaturesDict(
-            {
-                # zlib: Tensor needs an encoding where the shape is not fixed
-                "image": tfds.features.Tensor(
-                    shape=(None, None, 1), dtype=np.uint16, encoding="zlib"
-                ),
-                "name": tfds.features.Text(),
-            }
-        ),
+        features=_FEATURES,
         disable_shuffling=True,
     )
     writer = tfds.core.SequentialWriter(info, _SHARD, file_format="array_record")
@@ -222,7 +251,7 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             lines.append(notes.apart(split, *places))
     lines.append(notes.copies(splits))
     return {
-        "format": _FORMAT,
+        "format": FORMAT,
         "made_by": f"cyclegan_jax {__version__}",
         "source": source.facts,
         "domains": domains,

@@ -65,7 +65,7 @@ def copies(splits: Mapping[str, Mapping[str, Any]]) -> str:
             kind = split.rsplit("_", 1)[0]
             first = seen.setdefault(file["sha256"], (kind, file["file"]))
             if first[0] != kind:
-                found.append(f"{first[1]} and {file['file']}")
+                found.append(f"{first[1]!r} and {file['file']!r}")
     if not found:
         return ""
     return (

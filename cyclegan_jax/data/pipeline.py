@@ -1,12 +1,16 @@
 """From prepared records to batches: framing, augmentation, pairing, order.
 
 A training batch is a pure function of (seed, step): `batches` can start at any step and gives the
-same images with threads or any number of worker processes. Nothing but the step is stored.
+same images with threads or any number of worker processes. Nothing but the step is stored. Of
+processes that train together each reads its share of the same batch.
 """
 
 import dataclasses
 import functools
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -99,6 +103,7 @@ def train_batches(
     mode: str,
     batch_size: int,
     seed: int,
+    share: tuple[int, int] = (0, 1),
 ) -> grain.MapDataset:
     """A random-access data set of unpaired batches, without end in practice; element i is step i's.
 
@@ -110,10 +115,18 @@ def train_batches(
       mode: of `fit`.
       batch_size: images of each domain in a batch, views counted.
       seed: of the order and the augmentation; both domains are shuffled on their own.
+      share: (i, n) is the i-th of n equal, contiguous parts of each batch, whatever n is of the
+        same batch; nothing else is read. n must divide `batch_size`.
 
     Returns:
-      Elements `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1].
+      Elements `{"x": [B / n, H, W, 1], "y": [B / n, H, W, 1]}` float32 in [-1, 1].
     """
+    part, parts = share
+    whole, views_each = batch_size // augmentation.views, augmentation.views
+    begin, end = (batch_size * p // parts for p in (part, part + 1))
+    # the records whose views are in the share; a record's views may lie in two shares
+    first, own = begin // views_each, -(-end // views_each) - begin // views_each
+    skipped = begin - first * views_each
 
     def views(record: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
         image, _ = fit(from_storage(record["image"][..., 0]), (image_size, image_size), mode)
@@ -127,10 +140,17 @@ def train_batches(
         return shuffled.repeat(_IMAGES)[:_IMAGES].random_map(views)
 
     def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        return {d: a.reshape(-1, *a.shape[2:]) for d, a in zip("xy", pair, strict=True)}
+        images = (a.reshape(-1, *a.shape[2:]) for a in pair)
+        return {d: a[skipped : skipped + end - begin] for d, a in zip("xy", images, strict=True)}
 
     zipped = grain.experimental.ZipMapDataset([domain(x, 0), domain(y, 1)])
-    return zipped.batch(batch_size // augmentation.views).map(merge_views)
+
+    def record(index: int) -> Any:
+        """The share's records, one batch after the other."""
+        return zipped[index // own * whole + first + index % own]
+
+    chosen = grain.MapDataset.range(_IMAGES // whole * own).map(record)
+    return chosen.batch(own).map(merge_views)
 
 
 def augmented(image: np.ndarray, a: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -173,15 +193,27 @@ def batches(
     if workers:
         rest = dataset[start_step:].to_iter_dataset(grain.ReadOptions(num_threads=1))
         options = grain.MultiprocessingOptions(num_workers=workers)
-        return iter(rest.mp_prefetch(options, worker_init_fn=_ignore_interrupts))
+        return iter(rest.mp_prefetch(options, worker_init_fn=_begin_worker))
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     return iter(dataset[start_step:].to_iter_dataset(options))
 
 
-def _ignore_interrupts(index: int, count: int) -> None:
-    """A terminal's Ctrl-C goes to the workers too, but the run still has a step to finish."""
+def _begin_worker(index: int, count: int) -> None:
+    """Makes a worker process live as long as the run: neither shorter nor longer."""
     del index, count
+    # a terminal's Ctrl-C and a scheduler's SIGTERM may go to the workers too, but the run still has
+    # a step to finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A run that is killed cannot end its workers, which would wait for it for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @dataclasses.dataclass(frozen=True)

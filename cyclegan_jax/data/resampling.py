@@ -30,7 +30,7 @@ def resample(
     if np.allclose(old, new, rtol=1e-4, atol=0):
         return data.copy()
     count = np.array(data.shape)
-    wanted_count = np.maximum(1, np.round(count * old / new))
+    wanted_count = np.array(resampled_shape(data.shape, spacing, wanted))
     # SimpleITK counts axes from the last to the first; nothing here depends on which is which
     image = sitk.GetImageFromArray(data)
     image.SetSpacing(old[::-1].tolist())
@@ -40,10 +40,20 @@ def resample(
     origin = ((count - 1) * old - (wanted_count - 1) * new) / 2
     resampled = sitk.Resample(
         image,
-        wanted_count[::-1].astype(int).tolist(),
+        wanted_count[::-1].tolist(),
         sitk.Transform(),
         sitk.sitkBSpline,
         origin[::-1].tolist(),
         new[::-1].tolist(),
     )
     return np.clip(sitk.GetArrayFromImage(resampled), data.min(), data.max())
+
+
+def resampled_shape(
+    shape: tuple[int, ...],
+    spacing: tuple[float, float, float],
+    wanted: float | tuple[float, float, float],
+) -> tuple[int, ...]:
+    """The shape that `resample` gives to a volume of `shape`."""
+    sizes = np.array(shape) * np.array(spacing, float) / np.broadcast_to(wanted, 3)
+    return tuple(int(n) for n in np.maximum(1, np.round(sizes)))

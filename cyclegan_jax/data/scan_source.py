@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import images, resampling, scans, stacks, volumes
+from cyclegan_jax.data import guard, images, resampling, scans, stacks, volumes
 from cyclegan_jax.data.folders import subject_of
 from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise, saturated
 from cyclegan_jax.data.sources import (
@@ -104,6 +104,11 @@ def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]
     by_name: dict[str, Item] = {}
     for item in chosen:
         own = f"#{subject_of(item.path)}" if item.subject in several else ""
+        if not own.isprintable():
+            raise InputError(
+                f"{item.where}: file {item.path.name!r} has characters that cannot be printed; "
+                "rename it"
+            )
         twin = by_name.setdefault(item.subject + own, item)
         if twin is not item:
             raise InputError(
@@ -189,7 +194,11 @@ def _read_volume(
     volume = scans.read_volume(path, frame)
     data = volume.data
     if spacing is not None:
-        data = resampling.resample(data, volume.spacing, spacing)
+        mend = "mend the voxel size in its header, or --spacing"
+        with guard.reading(path, "volume", mend):
+            wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
+            guard.check_declared(path, wanted, guard.MOST_VOXELS)
+            data = resampling.resample(data, volume.spacing, spacing)
     slices = volumes.to_slices(data, axis)
     try:
         found = volume_images(slices, name, min_head)

@@ -6,7 +6,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import dicom, images, stacks, volumes
 from cyclegan_jax.data.volumes import Volume
 
-_KINDS = {"image": images.SUFFIXES, "volume": volumes.SUFFIXES, "stack": (stacks.SUFFIX,)}
+_KINDS = {"image": images.SUFFIXES, "volume": volumes.SUFFIXES, "stack": stacks.SUFFIXES}
 SUFFIXES = tuple(suffix for suffixes in _KINDS.values() for suffix in suffixes)
 _SUPPORTED = f"{', '.join(SUFFIXES)}, or folders of one DICOM series each"
 

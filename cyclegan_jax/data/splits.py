@@ -7,6 +7,7 @@ from pathlib import Path
 from cyclegan_jax import InputError
 
 DECLARED = ("train", "val", "test")
+LONGEST_NAME = 200  # characters; with a slice's number it is shown on pictures and pages
 _CONTRAST = {"x": "T1", "y": "T2"}
 _NAMED = 3  # subjects that a note names
 
@@ -60,6 +61,11 @@ def divide(
             raise InputError(
                 f"{item.where}: subject {item.subject!r} has a '#', which parts subject and slice; "
                 "rename it"
+            )
+        if not item.subject.isprintable() or len(item.subject) > LONGEST_NAME:
+            raise InputError(
+                f"{item.where}: subject {item.subject[:LONGEST_NAME]!r} has characters that cannot "
+                f"be printed, or more than {LONGEST_NAME}; rename it"
             )
     _refuse_leaks(items)
     declared = {s: _by_domain([i for i in items if i.split == s]) for s in DECLARED}

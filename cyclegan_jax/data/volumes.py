@@ -3,17 +3,21 @@
 An ``InputError`` raised about a file starts with its path and ends with the mend.
 """
 
+import contextlib
 import gzip
+import io
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.loadsave import load
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Header, Nifti1Image
+from nibabel.nifti2 import Nifti2Header
 from nibabel.orientations import (
     aff2axcodes,
     apply_orientation,
@@ -25,6 +29,7 @@ from nibabel.orientations import (
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import guard
 from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.files import written_beside
 
@@ -32,6 +37,7 @@ SUFFIXES = (".nii", ".nii.gz")
 # RAS+ axes that become (slice, row, column). Rows and columns are both reversed afterwards.
 AXIS_ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
 AXES = tuple(AXIS_ORDER)
+_NIFTI_1 = (b"\x5c\1\0\0", b"\0\0\1\x5c")  # a header's length, 348, in either byte order
 _RAS = axcodes2ornt(("R", "A", "S"))
 
 
@@ -64,36 +70,20 @@ def read_volume(path: Path, frame: int | None = None) -> Volume:
 
     ``frame`` (from 0) picks one of a file of several; the source is then that frame's 3-D image.
     Raises InputError for a file that is unreadable or truncated, has several frames and ``frame``
-    is None, has no such frame, is RGB or complex, has NaN or infinite voxels, is constant, or has
-    no affine (neither sform nor qform), one without orientation, or two that disagree.
+    is None, has no such frame, is RGB or complex, has NaN or infinite voxels, is constant, has no
+    affine (neither sform nor qform), one without orientation, or two that disagree, or declares
+    frames of more than ``guard.MOST_VOXELS`` or less than it inflates to.
     """
-    source = _open(path)
-    _check_header(path, source)
-    frames = math.prod(source.shape[3:])
-    if frame is None and frames > 1:
-        raise InputError(
-            f"{path}: shape {source.shape} has {frames} frames; pick one with --frame, or save one "
-            "as a 3-D file"
-        )
-    if frame is not None and not 0 <= frame < frames:
-        mend = (
-            f"give --frame=0 to --frame={frames - 1}" if frames > 1 else "it is 3-D, omit --frame"
-        )
-        raise InputError(f"{path}: has no frame {frame}; {mend}")
-    try:
-        if path.name.lower().endswith(".gz"):
-            with gzip.open(path) as stream:
-                while stream.read(1 << 24):  # nibabel would stop short of the checksum at the end
-                    pass
-        if frames > 1:
-            source = source.slicer[(..., *np.unravel_index(frame or 0, source.shape[3:], "F"))]
-        with np.errstate(over="ignore"):  # becomes inf, reported below
-            data = np.asanyarray(source.dataobj).astype(np.float32)
-    except Exception as error:  # nibabel and zlib raise nearly anything on damaged files
-        raise _unreadable(path, error) from error
-    check_values(path, data)
-    affine = np.asarray(source.affine)
-    return Volume(to_canonical(data.reshape(data.shape[:3]), affine), source)
+    with _reading(path), np.errstate(over="ignore"):  # too large becomes inf, reported below
+        source = _open(path)
+        index = _frame_index(path, source.shape, frame)
+        _check_length(path, source)
+        if math.prod(source.shape[3:]) > 1:
+            source = source.slicer[(..., *index)]
+        data = np.asanyarray(source.dataobj).astype(np.float32)
+        check_values(path, data)
+        affine = np.asarray(source.affine)
+        return Volume(to_canonical(data.reshape(data.shape[:3]), affine), source)
 
 
 def read_spacing(path: Path) -> tuple[float, float, float]:
@@ -101,9 +91,8 @@ def read_spacing(path: Path) -> tuple[float, float, float]:
 
     Raises InputError as ``read_volume`` does about headers.
     """
-    source = _open(path)
-    _check_header(path, source)
-    return affine_spacing(np.asarray(source.affine))
+    with _reading(path):
+        return affine_spacing(np.asarray(_open(path).affine))
 
 
 def to_canonical(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
@@ -118,21 +107,82 @@ def affine_spacing(affine: np.ndarray) -> tuple[float, float, float]:
     return float(sizes[x]), float(sizes[y]), float(sizes[z])
 
 
+def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
+    return guard.reading(path, "volume", "re-export it")
+
+
+def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> tuple[Any, ...]:
+    """Where `frame` lies on the axes beyond the third."""
+    frames = math.prod(shape[3:])
+    if frame is None and frames > 1:
+        raise InputError(
+            f"{path}: shape {shape} has {frames} frames; pick one with --frame, or save one "
+            "as a 3-D file"
+        )
+    if frame is not None and not 0 <= frame < frames:
+        mend = (
+            f"give --frame=0 to --frame={frames - 1}" if frames > 1 else "it is 3-D, omit --frame"
+        )
+        raise InputError(f"{path}: has no frame {frame}; {mend}")
+    return np.unravel_index(frame or 0, shape[3:], "F")
+
+
 def _open(path: Path) -> Nifti1Image:
     if not path.name.lower().endswith(SUFFIXES):
         raise InputError(f"{path}: not a volume; supported are {', '.join(SUFFIXES)}")
-    try:
-        source = load(path)
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    _check_declared(path)
+    source = load(path)
     if not isinstance(source, Nifti1Image):  # NIfTI-2 is a subclass
         raise InputError(f"{path}: is {type(source).__name__}; convert it to NIfTI")
+    _check_header(path, source)
     return source
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
-    cause = " ".join(str(error).split())  # on one line
-    return InputError(f"{path}: cannot read the volume ({cause}); re-export it")
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _check_declared(path: Path) -> None:
+    """Refuses what would take too much memory; nibabel reads extensions of any declared length."""
+    with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
+        kind = Nifti1Header if stream.read(4) in _NIFTI_1 else Nifti2Header
+        stream.seek(0)
+        header = kind(stream.read(kind.template_dtype.itemsize), check=False)
+        guard.check_declared(path, header.get_data_shape()[:3], guard.MOST_VOXELS)
+        end = float(header["vox_offset"])
+        extended = stream.read(4)[:1] not in (b"", b"\0")
+        if not stream.tell() <= end <= guard.MOST_HEADER:
+            raise InputError(f"{path}: its voxels begin at byte {end:g}; export it again")
+        order = "little" if header.endianness == "<" else "big"
+        while extended and end - stream.tell() >= 16:
+            room, begin = end - stream.tell(), stream.read(8)
+            size = int.from_bytes(begin[:4], order, signed=True)
+            if not 8 < size <= room:
+                raise InputError(f"{path}: has a header extension of {size} bytes; export it again")
+            stream.seek(size - len(begin), io.SEEK_CUR)
+
+
+def _check_length(path: Path, source: Nifti1Image) -> None:
+    """Refuses a file that is shorter than declared, before nibabel makes room for the voxels.
+
+    A compressed one is read to its end, since nibabel stops short of the checksum there, or at too
+    much.
+    """
+    voxels: Any = source.dataobj
+    declared = voxels.offset + math.prod(source.shape) * voxels.dtype.itemsize
+    if not _is_gzip(path):
+        if (length := path.stat().st_size) < declared:
+            raise ValueError(f"has {length} bytes, but its header declares {declared}")
+        return
+    inflated = 0
+    with gzip.open(path) as stream:
+        while (piece := stream.read(guard.PIECE)) and inflated <= declared + guard.PIECE:
+            inflated += len(piece)
+    if not declared <= inflated <= declared + guard.PIECE:  # some programs pad
+        raise InputError(
+            f"{path}: inflates to {inflated} or more bytes, but its header declares {declared}; "
+            "export it again"
+        )
 
 
 def _check_header(path: Path, source: Nifti1Image) -> None:

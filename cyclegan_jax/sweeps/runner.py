@@ -14,8 +14,9 @@ from typing import Any
 
 import jax
 
-from cyclegan_jax import InputError, checkpoint
+from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.interruption import Interruption
@@ -169,21 +170,19 @@ def _train(
             for i in group
         ]
         steps = runs[0].config.steps
-        start = max(runs[0].saved_steps(), default=None)
-        if start == steps:  # killed after its last save
-            for run in runs:
+        # on the host, where they take no room from the first device's trial
+        states: list[TrainState] = [jax.device_get(run.resume()) for run in runs]
+        step = int(states[0].step)
+        if step == steps:  # killed after its last save
+            for run, state in zip(runs, states, strict=True):
                 if not run.is_scored():
-                    run.score(run.state(start))
-            step = steps
+                    run.score(programs.parallel.place_state(state))
         else:
-            if start is not None:
-                print(f"resuming from step {start}", flush=True)
+            if step:
+                print(f"resuming from step {step}", flush=True)
             devices, train_step = programs.parallel, programs.train_step
-            states: list[TrainState] = [runs[0].state(start)]
             if len(runs) > 1:
                 devices, train_step = programs.together(len(runs))
-                # on the host, where they take no room from the first device's trial
-                states = [jax.device_get(run.state(start)) for run in runs]
             numbers = dict(zip(map(id, runs), group, strict=True))
 
             def failed(run: Run) -> None:
@@ -210,8 +209,10 @@ def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], together: int) -> 
 
 
 def _newest_step(folder: Path) -> int:
-    saved = (folder / checkpoint.FOLDER).glob("[0-9]*")
-    return max((int(path.name) for path in saved if path.name.isdecimal()), default=0)
+    """Of an intact checkpoint, so that trials of one step can start together."""
+    with Checkpoints(folder, keep=1) as checkpoints:
+        saved = checkpoints.newest()
+    return 0 if saved is None else saved.step
 
 
 def _changes(old: dict[str, Any], new: dict[str, Any], sweep: Sweep) -> list[str]:

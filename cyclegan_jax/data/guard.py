@@ -1,0 +1,78 @@
+"""What any file may do to this process: the bounds on memory, and errors instead of crashes.
+
+A few kilobytes can declare, and inflate to, more than any machine holds, so what a file declares is
+checked before any of it is decoded. Memory is bounded by the number of voxels: one of float64 takes
+12 bytes while it is read, with the float32 made of it, so that the largest volume takes 6 GiB.
+"""
+
+import contextlib
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cyclegan_jax import InputError
+
+MOST_VOXELS = 2**29  # of a volume or stack; a whole head at 0.3 mm has 512 x 800 x 800, 2**28.3
+MOST_PIXELS = 2**26  # of an image or slice: 8192 x 8192
+MOST_HEADER = 2**26  # bytes before a volume's voxels; scanners' extensions take some kilobytes
+PIECE = 2**24  # bytes that are inflated at once
+
+
+def check_declared(
+    path: Path, shape: Sequence[int], most: int, mend: str = "crop it, or mend its header"
+) -> None:
+    """Raises InputError where a file declares a ``shape`` of more than ``most`` values, or none."""
+    declared = f"{path}: declares {' x '.join(map(str, shape)) or 'no'} values"
+    if not shape or min(shape) < 1:
+        raise InputError(f"{declared}; its header is damaged, export it again")
+    if math.prod(map(int, shape)) > most:
+        raise InputError(f"{declared}, but at most {most} are read; {mend}")
+
+
+def inflate(compressed: bytes, size: int) -> bytes:
+    """The first ``size`` bytes of zlib data, or all if it has fewer.
+
+    Raises zlib.error for damaged data.
+    """
+    return zlib.decompressobj().decompress(compressed, size)
+
+
+def inflate_whole(compressed: bytes, most: int) -> bytes:
+    """All of zlib data, up to its checksum.
+
+    Raises zlib.error for data that are damaged, cut off, or of more than ``most`` bytes.
+    """
+    worker = zlib.decompressobj()
+    inflated = worker.decompress(compressed, most + 1)  # zlib checks where there is room for more
+    if not worker.eof or len(inflated) > most:
+        raise zlib.error(f"inflates to more than {most} bytes, or is cut off")
+    return inflated
+
+
+def inflated_length(compressed: bytes, most: int) -> int:
+    """How many bytes zlib data inflates to, without keeping them; stops once above ``most``.
+
+    Raises zlib.error for damaged data.
+    """
+    worker, length = zlib.decompressobj(), 0
+    while compressed and length <= most:
+        length += len(worker.decompress(compressed, PIECE))
+        compressed = worker.unconsumed_tail
+    return length
+
+
+@contextlib.contextmanager
+def reading(path: Path, what: str, mend: str) -> Iterator[None]:
+    """Makes an InputError of whatever a library raises, which is nearly anything."""
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: reading the {what} needs more memory than there is; use a machine with more"
+        ) from error
+    except Exception as error:
+        cause = " ".join(str(error).split())[:300] or type(error).__name__  # on one line
+        raise InputError(f"{path}: cannot read the {what} ({cause}); {mend}") from error

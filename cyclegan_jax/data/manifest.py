@@ -1,0 +1,109 @@
+"""The manifest of a prepared data set: read, and checked as a whole before any of it is used."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data import guard
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+MEND = "make one with scripts/prepare_data.py"
+_SPLITS = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in "xy"}
+_LONGEST_NAME = 500  # characters of a slice's name, which pictures show
+_MOST_MADE_AGAIN = 2**26  # pixels of a phantom head
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest that `mri_slices.prepare` wrote into `folder`.
+
+    Raises:
+      InputError: there is none, or it is of another format, or anything in it is not what
+        `prepare` writes.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{folder} is no prepared data set (no {MANIFEST}); {MEND}") from None
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: neither UTF-8 nor JSON
+        raise InputError(f"{path} cannot be read ({error}); {MEND}") from error
+    found = manifest.get("format") if isinstance(manifest, dict) else None
+    if found != FORMAT:
+        raise InputError(f"{path} has format {str(found)[:20]}, not {FORMAT}; {MEND}")
+    check_manifest(path, manifest, MEND)
+    return manifest
+
+
+def check_manifest(path: Path, manifest: dict[str, Any], mend: str) -> None:
+    """Raises InputError about `path`, ending with `mend`, for what `prepare` must not write."""
+    with guard.reading(path, "manifest", mend):
+        _check(manifest)
+
+
+def _check(manifest: dict[str, Any]) -> None:
+    """Raises KeyError, TypeError or ValueError for what is missing or wrong."""
+    source, domains, splits = manifest["source"], manifest["domains"], manifest["splits"]
+    for text in (manifest["made_by"], source["kind"], *manifest.get("notes", [])):
+        _require(_is_text(text), "text", text)
+    _require(source.get("axis", "axial") in ("axial", "coronal", "sagittal"), "axis", source)
+    for domain in "xy":
+        info = domains[domain]
+        _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])
+        low, high = info["range"]
+        _require(_is_number(low) and _is_number(high) and low < high, "range", info["range"])
+        height, width = info.get("pixel_mm", (1, 1))
+        positive = _is_number(height) and _is_number(width) and min(height, width) > 0
+        _require(positive, "pixel_mm", (height, width))
+    _require({"train_x", "train_y"} <= splits.keys() <= _SPLITS, "splits", list(splits))
+    for split, entry in splits.items():
+        _check_split(entry)
+        if source["kind"] == "phantom":
+            _check_phantom(source, entry)
+        partner = f"{split[:-1]}{'y' if split.endswith('x') else 'x'}"
+        _require(partner in splits, "splits without their partner", split)
+
+
+def _check_split(entry: dict[str, Any]) -> None:
+    names, sizes = entry["names"], entry["sizes"]
+    for name in (*names, *entry["subjects"]):
+        _require(_is_text(name) and len(name) <= _LONGEST_NAME, "name", name)
+    _require(len(set(names)) == len(names), "names, each once,", names)
+    _require(len(sizes) > 0 or not names, "sizes", sizes)
+    for height, width in sizes:
+        whole = type(height) is type(width) is int and min(height, width) > 0
+        _require(whole and height * width <= guard.MOST_PIXELS, "size", (height, width))
+    for file in entry.get("files", []):
+        # a path may have any characters: it is never shown as it is
+        _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)
+
+
+def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:
+    """What `phantom_truth` makes heads of."""
+    ((height, width),), slices = entry["sizes"], source["slices_per_head"]
+    whole = type(slices) is int and slices * len(entry["subjects"]) == len(entry["names"]) > 0
+    _require(whole, "slices_per_head", slices)
+    made = height == width and height * width * slices <= _MOST_MADE_AGAIN
+    _require(made, "size of a phantom", (height, width, slices))
+    _require(type(source["lesions"]) is bool, "lesions", source["lesions"])
+    for key in ("noise", "bias"):
+        _require(_is_number(source[key]) and source[key] >= 0, key, source[key])
+    for name in entry["names"]:
+        told = re.fullmatch(r"phantom\d{4,9}#(\d{3,9})", name)
+        _require(told is not None and int(told[1]) < slices, "name of a phantom", name)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e38
+
+
+def _require(condition: bool, what: str, value: Any) -> None:
+    if not condition:
+        raise ValueError(f"no {what} can be {str(value)[:80]!r}")

@@ -1,0 +1,42 @@
+"""Lists, verifies or exports the checkpoints of a run.
+
+    python scripts/checkpoint.py list --workdir=runs/quickstart
+    python scripts/checkpoint.py verify --workdir=runs/quickstart
+    python scripts/checkpoint.py export_params --workdir=runs/quickstart --out=params.npz
+
+verify reads everything, compares it with the digests and exits with status 1 if any is damaged.
+"""
+
+from pathlib import Path
+
+from absl import app, flags
+
+from cyclegan_jax import InputError, cli
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "To export: best (by the score during training), latest, or a step."
+)
+_OUT = flags.DEFINE_string("out", "", "To export: an .npz file.")
+_COMMANDS = ("list", "verify", "export_params")
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in _COMMANDS:
+        raise app.UsageError(f"say one of {', '.join(_COMMANDS)}, not {' '.join(arguments)!r}")
+    from cyclegan_jax import inspection, tables  # late: --help and a bad flag answer at once
+
+    workdir, out = Path(_WORKDIR.value), Path(_OUT.value)
+    if arguments[0] == "export_params":
+        if not _OUT.value:
+            raise InputError("export_params needs --out, a file that ends in .npz")
+        step = inspection.export_params(workdir, _CHECKPOINT.value, out)
+        print(f"parameters of step {step} written to {out}")
+        return 0
+    table, damaged = inspection.table(workdir, "all" if arguments[0] == "verify" else "meta")
+    print(tables.as_text(table))
+    return int(damaged > 0 and arguments[0] == "verify")
+
+
+if __name__ == "__main__":
+    cli.run(main)

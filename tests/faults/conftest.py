@@ -1,0 +1,14 @@
+"""Tests that break something. `pytest tests/faults --full` breaks it every way, for hours."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="inject every fault, not a sample of them")
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether every fault is injected, or the sample that runs with all other tests."""
+    # The option is known only when this folder is named on the command line.
+    return bool(request.config.getoption("--full", default=False))

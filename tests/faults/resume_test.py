@@ -1,0 +1,187 @@
+"""Stopped and gone on with, a run ends bit for bit as it does in one go."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError, train
+from cyclegan_jax import run as run_lib
+from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.data import loading
+from cyclegan_jax.writer import read_metrics
+
+STEPS = 6
+WORKERS = [(0, 0), (2, 2), (0, 2), (2, 0)]  # before and after the stop
+OPTIONS = list(itertools.product([0, 5], [0.0, 0.9], ["bce", "lsgan"], ["float32", "bfloat16"]))
+FEW = [((0, 2), OPTIONS[0]), ((2, 0), OPTIONS[-1])]
+
+
+@pytest.fixture
+def config(tiny, _own_cache):
+    tiny.steps, tiny.optimizer.decay_from = STEPS, 0.3
+    tiny.data.contrast, tiny.data.shift = 0.2, 2
+    tiny.log_every = tiny.sample_every = 100
+    return tiny
+
+
+def interrupt_at(patch, step):
+    """Sends this process a signal while the metrics of `step` are read."""
+    original = run_lib.Run.add
+
+    def add(self, number, *args):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, number, *args)
+
+    patch.setattr(run_lib.Run, "add", add)
+
+
+def assert_same_end(one, other):
+    """The newest checkpoints, the best score, and every score that was logged."""
+    ends = []
+    for workdir in (one, other):
+        with Checkpoints(workdir) as checkpoints:
+            newest, best = checkpoints.newest(), checkpoints.choose("best", "meta")
+        scores = {line["step"]: line for line in read_metrics(workdir) if "eval" in str(line)}
+        ends.append((newest, best.step, best.meta["score"], scores.keys()))
+    (a, *rest), (b, *others) = ends
+    assert rest == others
+    assert a.step == b.step == STEPS
+    assert a.meta["digests"] == b.meta["digests"]
+    for name, arrays in a.items.items():
+        for path, array in arrays.items():
+            np.testing.assert_array_equal(array, b.items[name][path], err_msg=path)
+
+
+def case_name(value):
+    return "-".join(map(str, value))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=case_name)
+@pytest.mark.parametrize("workers", WORKERS, ids=case_name)
+def test_every_option_and_number_of_workers(config, tmp_path, monkeypatch, workers, options, full):
+    if not full and (workers, options) not in FEW:
+        pytest.skip("with --full")
+    config.history_size, config.ema_decay, config.loss.adversarial, config.dtype = options
+    config.data.workers = workers[0]
+    assert train.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        assert not train.train(config, tmp_path / "parts")
+    config.data.workers = workers[1]
+    assert train.train(config, tmp_path / "parts")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize(("before", "after"), [("pmap", "jit"), ("jit", "pmap")])
+def test_the_other_parallel_mode_goes_on(config, tmp_path, monkeypatch, before, after):
+    config.parallel = before
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        assert not train.train(config, tmp_path / "run")
+    config.parallel = after
+    assert train.train(config, tmp_path / "run")
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        assert checkpoints.newest().step == STEPS
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("seconds", [-3e7, -3600, 3600, 3e7])
+def test_a_clock_that_jumps(config, tmp_path, monkeypatch, seconds, full):
+    if not full and abs(seconds) < 1e7:
+        pytest.skip("with --full")
+    config.save_every = config.eval_every = config.log_every = 2
+    assert train.train(config, tmp_path / "whole")
+    real, calls = time.time, itertools.count()
+    ended, message = False, "could not be written"
+    with monkeypatch.context() as patch:
+        # also in the midst of a save, which orbax then takes for one that hangs
+        patch.setattr(time, "time", lambda: real() + seconds * (next(calls) // 7 % 2))
+        try:
+            ended = train.train(config, tmp_path / "parts")
+        except InputError as error:
+            message = str(error)
+    assert next(calls) > 7
+    assert "could not be written" in message
+    with Checkpoints(tmp_path / "parts") as checkpoints:
+        for step in checkpoints.steps():  # nor do the times of files decide which is the newest
+            os.utime(tmp_path / "parts" / "checkpoints" / str(step), (1e9 - step, 1e9 - step))
+    assert ended or train.train(config, tmp_path / "parts")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsys):
+    data, away = tmp_path / "data", tmp_path / "away"
+    shutil.copytree(loading.open_data(config).folder, data)
+    config.data.dir, config.data.workers = str(data), workers
+    monkeypatch.setattr(loading, "_KEPT_BYTES", 0)  # read anew at every step
+    assert train.train(config, tmp_path / "whole")
+    original = run_lib.Run.add
+
+    def add(self, number, *args):
+        if number == 1 and data.exists():
+            data.rename(away)
+        return original(self, number, *args)
+
+    monkeypatch.setattr(run_lib.Run, "add", add)
+    # Open files outlive their names, so what was opened may be enough to end.
+    ended, message = False, str(data)
+    try:
+        ended = train.train(config, tmp_path / "parts")
+    except InputError as error:
+        message = str(error)
+    assert str(data) in message
+    if not ended:
+        with fails(data):
+            train.train(config, tmp_path / "parts")
+        away.rename(data)
+        assert train.train(config, tmp_path / "parts")
+        assert "resuming from step" in capsys.readouterr().out
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+SLOW = """
+import time
+from cyclegan_jax import cli, run
+
+def slowly(self, state, step, is_last, hurry):
+    print("saving", flush=True)
+    time.sleep(60)
+
+run.Run.on_due = slowly
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(tmp_path, command, environment, config_text, number):
+    (tmp_path / "config.py").write_text(config_text)
+    python, *arguments = command("train", "--config=config.py", "--workdir=run")
+    with subprocess.Popen(
+        [python, "-c", SLOW, *arguments],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while process.stdout.readline() != "saving\n":
+                assert process.poll() is None
+            process.send_signal(number)
+            while f"{number.name}: saving after this step" not in process.stderr.readline():
+                assert process.poll() is None
+            process.send_signal(number)
+            process.wait(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode in (-number, 128 + number, 1)
