@@ -1,13 +1,16 @@
-"""Saving and restoring runs; the only module that knows orbax.
+"""Saving and restoring runs; only this module knows orbax.
 
 A checkpoint has the items `generators`, `discriminators`, `ema` (averaged generators, if on),
 `train` (optimizer states, step, seed, history) and `meta` (JSON: config, data facts, score, and a
 digest of every array), so that inference reads the generators alone and damage is never silent.
 """
 
+import errno
+import json
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -16,12 +19,17 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from cyclegan_jax import InputError, digests
+from cyclegan_jax import InputError, digests, distributed
+from cyclegan_jax.files import write_whole
+from cyclegan_jax.ranking import LatestAndBest, best, rank
 from cyclegan_jax.saved import Saved, inference_item, items_of
 from cyclegan_jax.state import TrainState
 
 FOLDER = "checkpoints"
 DAMAGED_FOLDER = "damaged_checkpoints"
+_META_FILE = "metadata"  # of orbax's handler for JSON
+# They say nothing about a file: who sees one must not take the file for damaged.
+_NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
 Part = Literal["meta", "generators", "all"]
 
 
@@ -67,7 +75,7 @@ class Checkpoints:
 
     def best(self) -> int | None:
         """The step with the best score, or None: no pairs, or none evaluated yet."""
-        return _best(self._scores)
+        return best(self._scores)
 
     def newest(self) -> Saved | None:
         """The newest intact checkpoint, whole, to go on training from; None: there is none at all.
@@ -77,6 +85,7 @@ class Checkpoints:
 
         Raises:
           DamagedError: there are checkpoints, and all are damaged; nothing is set aside.
+          InputError: one cannot be read for a reason that is not the file's own.
         """
         damaged: dict[int, DamagedError] = {}
         for step in reversed(self.steps()):
@@ -85,17 +94,19 @@ class Checkpoints:
             except DamagedError as error:
                 damaged[step] = error
                 continue
+            if damaged and not distributed.is_primary():  # which has found them intact
+                break
             for bad, error in damaged.items():
                 _warn(f"{error}; set aside as {self._set_aside(bad)}")
             # in every process, also in those that find the others set aside already
             self._scores = {s: score for s, score in self._scores.items() if s <= step}
             return saved
-        if damaged:
-            raise DamagedError(
-                "; ".join(map(str, damaged.values()))
-                + f"; no checkpoint is intact: move {self._folder} away to train from the start"
-            )
-        return None
+        if not damaged:
+            return None
+        mend = f"no checkpoint is intact: move {self._folder} away to train from the start"
+        if not distributed.is_primary():
+            mend = "process 0 could read it: mend the shared file system"
+        raise DamagedError("; ".join([*map(str, damaged.values()), mend]))
 
     def choose(self, choice: str, part: Part = "generators") -> Saved:
         """The checkpoint that `choice` names: "best" (by validation score), "latest" or a number.
@@ -134,7 +145,7 @@ class Checkpoints:
 
     def meta(self, step: int) -> dict[str, Any]:
         """The facts saved with the checkpoint of `step`. Raises `DamagedError`."""
-        handler = ocp.JsonCheckpointHandler()
+        handler = ocp.JsonCheckpointHandler(_META_FILE)
         meta: Any = self._reading(step, "meta", handler.restore)
         if not digests.is_sealed(meta):
             raise self._damaged(step, "meta", "it is not as it was saved, or of an older version")
@@ -169,6 +180,17 @@ class Checkpoints:
         self._scores[step] = score
         self._writing(lambda: self._saver().save(step, args=ocp.args.Composite(**arguments)))
 
+    def rate(self, step: int, score: float) -> None:
+        """Gives the checkpoint of `step`, which a stop left without one, its score.
+
+        Raises `InputError` if it cannot be read or written.
+        """
+        self._scores[step] = score
+        if distributed.is_primary():
+            facts = json.dumps(digests.sealed({**self.meta(step), "score": score}))
+            path = self._folder / str(step) / "meta" / _META_FILE
+            self._writing(lambda: write_whole(path, facts))
+
     def wait(self) -> None:
         """Returns when all saves are on disk. Raises `InputError` as `save` does."""
         if self._manager is not None:
@@ -177,8 +199,11 @@ class Checkpoints:
     def _saver(self) -> ocp.CheckpointManager:
         # made at the first save: it takes the folder for its own from then on
         if self._manager is None:
-            policy: Any = _LatestAndBest(self._keep or 1, self._scores)
-            options = ocp.CheckpointManagerOptions(preservation_policy=policy)
+            policy: Any = LatestAndBest(self._keep or 1, self._scores)
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=policy,
+                cleanup_tmp_directories=True,  # saves that a kill has cut short
+            )
             self._manager = ocp.CheckpointManager(self._folder, options=options)
         return self._manager
 
@@ -190,7 +215,7 @@ class Checkpoints:
             return steps[::-1]
         if choice == "best":
             # without a score the newest is the best guess
-            return sorted(steps, key=lambda s: (_rank(self._scores.get(s)), s), reverse=True)
+            return sorted(steps, key=lambda s: (rank(self._scores.get(s)), s), reverse=True)
         if not choice.isdecimal() or int(choice) not in steps:
             raise InputError(
                 f"{self._folder} has no checkpoint {choice!r}; "
@@ -226,7 +251,12 @@ class Checkpoints:
         except Exception as error:  # whatever a damaged file makes of orbax
             # It drops its other reads unawaited, and asyncio would log each of them.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-            raise self._damaged(step, item, _first_line(error)) from error
+            why = _first_line(error)
+            words = (os.strerror(getattr(errno, name)) for name in _NOT_THE_FILE)
+            if isinstance(error, MemoryError) or any(word in why for word in words):
+                path = self._folder / str(step) / item
+                raise InputError(f"{path} cannot be read ({why}); mend that, try again") from error
+            raise self._damaged(step, item, why) from error
 
     def _damaged(self, step: int, item: str, why: str) -> DamagedError:
         return DamagedError(f"{self._folder / str(step)} is damaged ({item}: {why})")
@@ -244,23 +274,14 @@ class Checkpoints:
         try:
             write()
         except (OSError, ValueError, RuntimeError) as error:
+            why = _first_line(error)
+            mend = "make room or mend the permissions"
+            if "timed out" in why:
+                mend = "the disk has stalled, or the clock was set: mend that"
             raise InputError(
-                f"a checkpoint could not be written to {self._folder} ({_first_line(error)}); "
-                "make room or mend the permissions and launch again: earlier checkpoints are intact"
+                f"a checkpoint could not be written to {self._folder} ({why}); {mend} and launch "
+                "again: earlier checkpoints are intact"
             ) from error
-
-
-class _LatestAndBest:
-    """A preservation policy of orbax: the newest `keep` checkpoints, and that of the best score."""
-
-    def __init__(self, keep: int, scores: Mapping[int, float | None]):
-        self._keep, self._scores = keep, scores
-
-    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        del context
-        steps = [info.step for info in checkpoints]
-        kept = {*steps[-self._keep :], _best({s: self._scores.get(s) for s in steps})}
-        return [step in kept for step in steps]
 
 
 def saved_steps(workdir: Path) -> list[int]:
@@ -268,15 +289,6 @@ def saved_steps(workdir: Path) -> list[int]:
     folder = workdir / FOLDER
     names: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
     return sorted(int(path.name) for path in names if path.name.isdecimal())
-
-
-def _best(scores: Mapping[int, float | None]) -> int | None:
-    scored = [step for step, score in scores.items() if _rank(score) > -np.inf]
-    return max(scored, key=lambda step: _rank(scores[step]), default=None)
-
-
-def _rank(score: float | None) -> float:
-    return score if score is not None and np.isfinite(score) else -np.inf
 
 
 def _warn(text: str) -> None:

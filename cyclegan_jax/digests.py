@@ -9,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from cyclegan_jax.files import of_json
+
 _SEAL = "seal"
 
 
@@ -33,17 +35,14 @@ def _of_array(array: np.ndarray) -> str:
 
 
 def sealed(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON-serialisable `facts` with their own digest among them."""
+    """JSON-serialisable `facts` with their own digest among them, in the place of another."""
     listed = json.loads(json.dumps(facts))  # tuples become lists, as they will be when read
-    return {**listed, _SEAL: _of_json(listed)}
+    listed.pop(_SEAL, None)
+    return {**listed, _SEAL: of_json(listed)}
 
 
 def is_sealed(facts: Any) -> bool:
     """Whether `facts` are those that `sealed` returned."""
     if not isinstance(facts, dict) or _SEAL not in facts:
         return False
-    return facts[_SEAL] == _of_json({k: v for k, v in facts.items() if k != _SEAL})
-
-
-def _of_json(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return facts[_SEAL] == of_json({k: v for k, v in facts.items() if k != _SEAL})

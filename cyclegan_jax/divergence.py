@@ -99,7 +99,10 @@ class Divergence:
             mend = f"{MOST_SKIPPED_IN_A_ROW} steps in a row were skipped; {mend}"
         else:
             mend += ", or go on with --config.on_nonfinite=skip"
-        step = self._kept()
+        try:
+            step = self._kept()
+        except InputError as error:  # which must not hide why the run stops
+            return f"{mend} ({error})"
         return mend + ("" if step is None else f" (the checkpoint of step {step} is kept)")
 
 

@@ -38,6 +38,7 @@ from cyclegan_jax.state import build_recipe
 from cyclegan_jax.tables import as_text
 
 ALL = "all"
+EVALUATIONS = "eval"  # folder in a workdir
 CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
 _EXTREMES = 4
@@ -107,7 +108,7 @@ def evaluate(
         outcome = _score_pairs(config, dataset, split, translate)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
-    folder = workdir / "eval" / str(step) / own
+    folder = workdir / EVALUATIONS / str(step) / own
     if distributed.is_primary():
         with writing_workdir(workdir):
             _write(folder, scores, outcome)

@@ -1,11 +1,13 @@
-"""Writing files: a reader sees the old file or the new one, never a part."""
+"""Writing files, of which a reader sees the old or the new, never a part; their digests."""
 
 import contextlib
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cyclegan_jax import InputError
 
@@ -65,3 +67,8 @@ def checksum(path: Path) -> str:
         return hashlib.sha256(digests.encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def of_json(value: Any) -> str:
+    """SHA-256 of what JSON can hold, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,8 +72,8 @@ def export_params(workdir: Path, checkpoint: str, out: Path) -> int:
     """
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose(checkpoint, "all")
-    arrays = saved.items["generators"] | saved.items["discriminators"]
+    arrays: dict[str, Any] = {**saved.items["generators"], **saved.items["discriminators"]}
     arrays |= {f"ema/{path}": array for path, array in saved.items.get("ema", {}).items()}
     with written_beside(out, (".npz",)) as beside:
-        np.savez(beside, allow_pickle=False, meta=np.array(json.dumps(saved.meta)), **arrays)
+        np.savez(beside, meta=np.array(json.dumps(saved.meta)), **arrays)
     return saved.step

@@ -15,7 +15,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading
 from cyclegan_jax.data.mri_slices import open_dataset
-from cyclegan_jax.evaluate import evaluate
+from cyclegan_jax.evaluate import EVALUATIONS, evaluate
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.pictures import description
 from cyclegan_jax.run import SAMPLES
@@ -83,8 +83,19 @@ def write(workdir: Path) -> Path:
     return workdir / HTML
 
 
-def finish(workdir: Path) -> None:
-    """Scores the last checkpoint of a finished run and writes the page; prints why where not."""
+def finish(workdir: Path, step: int) -> None:
+    """Scores the last checkpoint of a finished run and writes the page; prints why where not.
+
+    Where both are there already it does nothing, so that a run that was killed between its last
+    step and its page gets it when launched again.
+
+    Args:
+      workdir: of the run.
+      step: its last.
+    """
+    is_done = (workdir / HTML).exists() and (workdir / EVALUATIONS / str(step)).exists()
+    if distributed.agree(int(is_done)):
+        return
     try:
         evaluate(workdir, "latest")
     except Exception as error:

@@ -16,7 +16,6 @@ from cyclegan_jax import InputError, distributed
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import loading, pipeline
-from cyclegan_jax.data.mri_slices import Dataset
 from cyclegan_jax.divergence import DivergedError, Divergence
 from cyclegan_jax.files import writing_workdir
 from cyclegan_jax.metrics import LossAverages
@@ -34,8 +33,8 @@ from cyclegan_jax.scoring import (
 from cyclegan_jax.state import Hyperparameters, TrainState
 from cyclegan_jax.symptoms import Symptoms
 from cyclegan_jax.tables import as_text
-from cyclegan_jax.workdir import claim, locked, provenance
-from cyclegan_jax.writer import METRICS, Writer, read_metrics
+from cyclegan_jax.workdir import claim, locked, open_same_data, provenance
+from cyclegan_jax.writer import Writer, is_logged
 
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
@@ -80,10 +79,7 @@ class Run:
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
-        _check_same(config)
-        # the primary makes phantoms and the workdir, the others find them
-        self.dataset: Dataset = distributed.primary_first(lambda: loading.open_data(config))
-        distributed.primary_first(lambda: claim(config, workdir))
+        self.dataset = open_same_data(config)
         self.failure: DivergedError | None = None
         self.loss = float("nan")  # the generators' total, as logged last
         self._averages = LossAverages()
@@ -91,11 +87,16 @@ class Run:
         self._symptoms = Symptoms(config.loss.adversarial)
         self._writer: Writer | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
+        self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
-        if distributed.is_primary():
-            self._stack.enter_context(locked(workdir))
+        distributed.primary_first(self._claim)
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
         self._divergence = Divergence(config.on_nonfinite, workdir, self._kept, self._print)
+
+    def _claim(self) -> None:
+        if distributed.is_primary():  # locked before anything in it is written
+            self._stack.enter_context(locked(self.workdir))
+        claim(self.config, self.workdir)
 
     def __enter__(self) -> "Run":
         return self
@@ -107,7 +108,7 @@ class Run:
         """The state to go on from, that of the newest intact checkpoint, or a new one.
 
         Raises:
-          InputError: all checkpoints are damaged, or of another model.
+          InputError: all checkpoints are damaged, or of another model or other data.
         """
         create, seed = self._programs.create_state, self.config.seed
         saved = distributed.primary_first(self._checkpoints.newest)
@@ -116,7 +117,33 @@ class Run:
                 f"--workdir={self.workdir} holds other checkpoints in other processes; it must be "
                 "on a file system that all of them share"
             )
-        return create(seed) if saved is None else saved.state(jax.eval_shape(create, seed))
+        if saved is None:
+            return create(seed)
+        if saved.meta["data"]["digest"] != self.dataset.digest:
+            raise InputError(
+                f"{self.workdir} holds a run on other images than those in {self.dataset.folder}; "
+                "name its own with --config.data.dir, or use a new --workdir"
+            )
+        return saved.state(jax.eval_shape(create, seed))
+
+    def catch_up(self, state: TrainState) -> None:
+        """Scores a restored state whose evaluation a stop or a kill after the save has left out."""
+        step = int(state.step)
+        is_missing = (
+            step > 0
+            and due(step, self.config.eval_every, step == self.config.steps)
+            and loading.monitoring_split(self.dataset) is not None
+            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], "ssim"))
+        )
+        if not distributed.agree(int(is_missing)):
+            return
+        self._open()
+        if self._evaluator is not None:
+            placed = self._programs.parallel.place_state(state)
+            summarised = self._evaluator.summary(placed.generators)
+            self._checkpoints.rate(step, mean_score(summarised, "ssim"))
+            with writing_workdir(self.workdir):
+                self._log_scores(summarised, step)
 
     @property
     def hyper(self) -> Hyperparameters:
@@ -131,11 +158,13 @@ class Run:
 
     def _open(self) -> grain.MapDataset:
         """The writer, the pairs that are scored and the samples; returns the training batches."""
+        if self._batches is not None:
+            return self._batches
         c = self.config
         if distributed.is_primary():
             self._writer = Writer(self.workdir)
             self._stack.callback(self._writer.close)
-        batches = loading.train_batches(c, self.dataset, self._programs.parallel.share)
+        self._batches = loading.train_batches(c, self.dataset, self._programs.parallel.share)
         split = loading.monitoring_split(self.dataset)
         if split is None:
             # no pairs: training images serve, in all processes the primary's
@@ -149,7 +178,7 @@ class Run:
             self._evaluator = Evaluator(self._programs.translators, pairs)
             chosen = pipeline.spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
-        return batches
+        return self._batches
 
     def is_due(self, step: int, is_last: bool) -> bool:
         """Whether `on_due` has work after `step`."""
@@ -163,8 +192,8 @@ class Run:
     def on_due(self, state: TrainState | None, step: int, is_last: bool, hurry: bool) -> None:
         """Saves before it writes anything else, so that a full disk costs no step.
 
-        In a `hurry`, before the process is killed, it only saves. The state may be None where
-        `needs_state` is false.
+        In a `hurry`, before the process is killed, it only saves and logs losses. The state may be
+        None where `needs_state` is false.
 
         Raises:
           InputError: the workdir cannot be written.
@@ -183,29 +212,17 @@ class Run:
         if hurry or summarised is not None or due(step, c.save_every, is_last):
             score = None if summarised is None else mean_score(summarised, "ssim")
             devices = self._programs.parallel.devices
-            meta = provenance(c, self.dataset.manifest, devices)
+            meta = provenance(c, self.dataset, devices)
             self._checkpoints.save(state, meta, score)
+        if hurry or due(step, c.log_every, is_last):
+            self._log(step)
         if hurry:
             return
-        if due(step, c.log_every, is_last):
-            self._log(step)
         if summarised is not None:
             self._log_scores(summarised, step)
         if due(step, c.sample_every, is_last):
             self._sample(state, step)
         self._rate_from = (step, time.perf_counter())  # the rate is that of training alone
-
-    def is_scored(self) -> bool:
-        """Whether the scores of the last step are in the metrics."""
-        path, name = self.workdir / METRICS, scalar_name(DIRECTIONS[0], "ssim")
-        lines = read_metrics(self.workdir) if path.exists() else []
-        return any(line["step"] == self.config.steps and name in line for line in lines)
-
-    def score(self, state: TrainState) -> None:
-        """Writes the scores of the last step, which a kill after its save has lost."""
-        self._open()
-        if self._evaluator is not None:
-            self._log_scores(self._evaluator.summary(state.generators), self.config.steps)
 
     def add(self, step: int, terms: dict[str, Any], batch: dict[str, np.ndarray]) -> None:
         """Counts the loss terms of `step`, which saw `batch`, unless it was skipped.
@@ -274,14 +291,3 @@ class Run:
 
     def _print(self, text: str) -> None:
         tqdm.write(self.label + text, file=sys.stdout)
-
-
-def _check_same(config: config_lib.Config) -> None:
-    """What differs in one process would leave the others waiting for it."""
-    own = ("data.dir", "data.workers")
-    flat = {k: v for k, v in config_lib.flatten(config).items() if k not in own}
-    if not distributed.same(repr(sorted(flat.items()))):
-        raise InputError(
-            "the processes were given different configs; launch all with the same --config and the "
-            "same values after it"
-        )

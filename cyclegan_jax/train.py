@@ -46,12 +46,13 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         print(_overview(state), flush=True)
         if step:
             print(f"resuming from step {step}", flush=True)
+        run.catch_up(state)
         if step == config.steps:
             print(f"{workdir} is trained: {config.steps} steps are done")
-            return True
-        with Interruption() as interruption:
-            devices, train_step = programs.parallel, programs.train_step
-            step = loop([run], [state], devices, train_step, interruption, lambda run: None)
+        else:
+            with Interruption() as interruption:
+                devices, train_step = programs.parallel, programs.train_step
+                step = loop([run], [state], devices, train_step, interruption, lambda run: None)
         if run.failure is not None:
             raise run.failure
     if step < config.steps:
@@ -60,7 +61,7 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         return False  # at once, without a report: who asked to stop may not wait
     from cyclegan_jax import report  # late: matplotlib and scipy would delay every start
 
-    report.finish(workdir)
+    report.finish(workdir, step)
     return True
 
 

@@ -3,13 +3,15 @@
 import contextlib
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError, __version__, distributed
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.data import loading
+from cyclegan_jax.data.mri_slices import Dataset
 from cyclegan_jax.files import write_whole, writing_workdir
 
 try:
@@ -23,7 +25,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def claim(config: config_lib.Config, workdir: Path) -> None:
-    """Makes `workdir` this config's, or checks that it is. Only the primary process writes.
+    """Makes `workdir`, which exists, this config's, or checks that it is. Only the primary writes.
 
     Raises:
       InputError: it holds a run of another config (the message shows what differs), checkpoints
@@ -31,7 +33,6 @@ def claim(config: config_lib.Config, workdir: Path) -> None:
     """
     path = workdir / CONFIG
     with writing_workdir(workdir):
-        workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
             try:
                 old = config_lib.from_json(path.read_text())
@@ -55,10 +56,15 @@ def claim(config: config_lib.Config, workdir: Path) -> None:
 def locked(workdir: Path) -> Iterator[None]:
     """Keeps other processes from training in `workdir`; the lock ends with the process, however.
 
+    The workdir is made if need be.
+
     Raises:
-      InputError: another process trains there.
+      InputError: another process trains there, or it cannot be written.
     """
-    with (workdir / _LOCK).open("w") as file:
+    with writing_workdir(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        file = (workdir / _LOCK).open("w")
+    with file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,14 +78,37 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
+def open_same_data(config: config_lib.Config) -> Dataset:
+    """Opens the data of a run; the primary makes phantoms, the other processes find them.
+
+    Raises:
+      InputError: unusable data, or the processes' configs or data differ: one would wait for the
+        others, or train on what is another's test.
+    """
+    own = ("data.dir", "data.workers")
+    flat = {k: v for k, v in config_lib.flatten(config).items() if k not in own}
+    if not distributed.same(repr(sorted(flat.items()))):
+        raise InputError(
+            "the processes were given different configs; launch all with the same --config and the "
+            "same values after it"
+        )
+    dataset = distributed.primary_first(lambda: loading.open_data(config))
+    if not distributed.same(dataset.digest):
+        raise InputError(
+            f"the processes were given different data (here {dataset.folder}); copy one prepared "
+            "folder to all of them"
+        )
+    return dataset
+
+
 def provenance(
-    config: config_lib.Config, manifest: Mapping[str, Any], devices: Sequence[Any]
+    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
 ) -> dict[str, Any]:
     """What a checkpoint tells of its making: versions, hardware, config and data.
 
     Args:
       config: of the run.
-      manifest: of the prepared data set.
+      dataset: that it trains on.
       devices: that train.
     """
     versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
@@ -89,7 +118,8 @@ def provenance(
         f"on a {platform.machine()} machine with {os.cpu_count()} cores",
         "config": config.to_dict(),
         "data": {
-            "domains": manifest["domains"],
-            "axis": manifest["source"].get("axis", "axial"),
+            "digest": dataset.digest,
+            "domains": dataset.manifest["domains"],
+            "axis": dataset.manifest["source"].get("axis", "axial"),
         },
     }

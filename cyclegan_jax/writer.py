@@ -61,3 +61,9 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
         with contextlib.suppress(json.JSONDecodeError):  # torn by a kill in mid-line
             lines.append(json.loads(line))
     return list({(line["step"], frozenset(line)): line for line in lines}.values())
+
+
+def is_logged(workdir: Path, step: int, name: str) -> bool:
+    """Whether there is a value `name` of `step`."""
+    lines = read_metrics(workdir) if (workdir / METRICS).exists() else []
+    return any(line["step"] == step and name in line for line in lines)

@@ -5,10 +5,11 @@ import sys
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from cyclegan_jax import InputError
-from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.checkpoint import Checkpoints, DamagedError, saved_steps
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
@@ -251,3 +252,56 @@ def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.steps() == [0]
         assert equal(checkpoints.read(0).state(like), like)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), OSError(24, "Too many open files"), ValueError("x: Stale file handle")]
+)
+def test_what_is_not_the_files_fault_does_not_set_it_aside(tmp_path, state, monkeypatch, error):
+    save(tmp_path, state, {1: 0.2, 2: 0.9})
+
+    def restore(*_, **__):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.PyTreeCheckpointHandler, "restore", restore)
+        with (
+            Checkpoints(tmp_path, 1) as checkpoints,
+            pytest.raises(InputError, match="cannot be read") as raised,
+        ):
+            checkpoints.newest()
+    assert not isinstance(raised.value, DamagedError)
+    with Checkpoints(tmp_path, 1) as checkpoints:
+        assert checkpoints.newest().step == 2
+
+
+def test_the_primary_alone_sets_damaged_ones_aside(tmp_path, state, monkeypatch):
+    save(tmp_path, state, {1: 0.2, 2: 0.9}, keep=2)
+    damage(tmp_path, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(jax, "process_index", lambda: 1)
+        with (
+            Checkpoints(tmp_path, 1) as checkpoints,
+            pytest.raises(DamagedError, match="process 0 could read it"),
+        ):
+            checkpoints.newest()
+    assert saved_steps(tmp_path) == [1, 2]
+
+
+def test_a_score_that_comes_later_counts(tmp_path, state):
+    save(tmp_path, state, {1: 0.2, 2: None, 3: None}, keep=3)
+    with Checkpoints(tmp_path, 1) as checkpoints:
+        checkpoints.rate(2, 0.5)
+        assert checkpoints.best() == 2
+    with Checkpoints(tmp_path, 1) as checkpoints:
+        saved = checkpoints.choose("best", "all")
+        assert (saved.step, saved.meta["score"], saved.meta["data"]) == (2, 0.5, META["data"])
+        checkpoints.save(at_step(state, 4), META, None)
+    assert saved_steps(tmp_path) == [2, 4]
+
+
+def test_saves_that_a_kill_has_cut_short_are_cleared_away(tmp_path, state):
+    save(tmp_path, state, {1: 0.2})
+    (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp" / "meta").mkdir(parents=True)
+    save(tmp_path, state, {3: 0.2})
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "3"]

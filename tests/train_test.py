@@ -1,19 +1,23 @@
 """The loop in one process: files, exact resume, interruption, refused workdirs."""
 
 import itertools
+import json
 import os
+import shutil
 import signal
 
 import jax
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, symptoms, train
+from cyclegan_jax import InputError, report, symptoms, train
 from cyclegan_jax import run as run_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.config import from_json
+from cyclegan_jax.data import loading
 from cyclegan_jax.parallel import Parallel
 from cyclegan_jax.state import build_recipe
+from cyclegan_jax.workdir import locked
 from cyclegan_jax.writer import read_metrics
 
 
@@ -90,6 +94,58 @@ def test_a_finished_run_says_so_and_does_nothing(config, tmp_path, capsys):
     assert train.train(config, tmp_path / "run")
     assert "is trained: 4 steps are done" in capsys.readouterr().out
     assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_a_run_that_is_killed_after_its_last_save_gets_scores_and_report(
+    config, tmp_path, monkeypatch, capsys
+):
+    run, metrics = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lib.Run, "_log_scores", killed)
+        config.eval_every = 100
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, run)
+    assert "eval/" not in metrics.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(report, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, run)
+    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert not (run / "report.html").exists()
+    assert train.train(config, run)
+    assert (run / "report.html").exists()
+    assert (run / "eval" / "4").exists()
+    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert "checkpoint 4, 2 test images" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_its_own_data_alone(config, tmp_path):
+    config.steps = 2
+    train.train(config, tmp_path / "run")
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(loading.open_data(config).folder, copy)
+    with config.unlocked():
+        config.data.dir = str(copy)
+    assert train.train(config, tmp_path / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["splits"]["train_x"]["names"].reverse()
+    shutil.copytree(copy, other)
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    config.data.dir = str(other)
+    with pytest.raises(InputError, match=f"run on other images than those in {other}; name its"):
+        train.train(config, tmp_path / "run")
+
+
+def test_a_launch_that_is_refused_has_written_nothing(config, tmp_path):
+    run = tmp_path / "run"
+    with locked(run):
+        with pytest.raises(InputError, match="another process trains"):
+            train.train(config, run)
+        assert [path.name for path in run.iterdir()] == [".lock"]
 
 
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):

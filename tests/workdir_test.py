@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, distributed
 from cyclegan_jax import workdir as workdir_lib
 from cyclegan_jax.config import from_json, to_json
 
 
 def test_another_config_is_refused_with_the_difference(tiny, tmp_path):
-    workdir = tmp_path / "run"
+    workdir = tmp_path
     workdir_lib.claim(tiny, workdir)
     tiny.log_every = 1  # changes no number of a step
     workdir_lib.claim(tiny, workdir)
@@ -23,8 +23,11 @@ def test_another_config_is_refused_with_the_difference(tiny, tmp_path):
 
 def test_unusable_workdirs_are_refused(tiny, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--workdir=.*file/run cannot be written"):
-        workdir_lib.claim(tiny, tmp_path / "file" / "run")
+    with (
+        pytest.raises(InputError, match=r"--workdir=.*file/run cannot be written"),
+        workdir_lib.locked(tmp_path / "file" / "run"),
+    ):
+        raise AssertionError("locked")
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     with pytest.raises(InputError, match=r"has checkpoints but no config\.json"):
         workdir_lib.claim(tiny, tmp_path / "run")
@@ -58,3 +61,14 @@ def test_one_process_at_a_time_trains_in_a_workdir(tmp_path):
         other.kill()  # which gives nobody time to tidy up
     with workdir_lib.locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize(("answers", "word"), [([False], "configs"), ([True, False], "data")])
+def test_processes_that_were_given_different_things_are_refused(
+    tiny, tmp_path, monkeypatch, answers, word
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    given = iter(answers)
+    monkeypatch.setattr(distributed, "same", lambda value: next(given))
+    with pytest.raises(InputError, match=f"the processes were given different {word}"):
+        workdir_lib.open_same_data(tiny)

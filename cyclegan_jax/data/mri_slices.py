@@ -25,7 +25,7 @@ from cyclegan_jax.data.intensity import from_storage, to_storage
 from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest, read_manifest
 from cyclegan_jax.data.pipeline import spread
 from cyclegan_jax.data.sources import Scan, ScanImages, Source, in_order
-from cyclegan_jax.files import checksum
+from cyclegan_jax.files import checksum, of_json
 from cyclegan_jax.pictures import save_grid
 
 CONTACT_SHEET = "contact_sheet.png"
@@ -62,6 +62,18 @@ class Dataset:
         Raises InputError, also when an element is read, for files that are missing or damaged.
         """
         return _Records(self.folder, name, self.manifest["splits"][name])
+
+    @property
+    def digest(self) -> str:
+        """Of its images: that of a copy, and of the same scans prepared again, is the same."""
+        source, splits = self.manifest["source"], self.manifest["splits"]
+        made_of = {
+            name: [s["names"], s["sizes"], [file["sha256"] for file in s.get("files", [])]]
+            for name, s in splits.items()
+        }
+        # other facts name the folders of the scans
+        settings = source if source["kind"] == "phantom" else {}
+        return of_json([settings, self.manifest["domains"], made_of])
 
     def image_bytes(self, split: str) -> int:
         """At most how much memory the decoded images of `split` need."""
@@ -148,7 +160,9 @@ class _Records(Sequence[Any]):
             raise IndexError(index)
         with self._reading():
             skip = {"image": tfds.decode.SkipDecoding()}
-            record: Any = _FEATURES.deserialize_example_np(self._source[index], decoders=skip)
+            if not (stored := self._source[index]):
+                raise ValueError(f"record {index} is empty")
+            record: Any = _FEATURES.deserialize_example_np(stored, decoders=skip)
             height, width, _ = shape = tuple(record["image"]["shape"].tolist())
             if (height, width) not in self._sizes:
                 raise ValueError(f"record {index} has {shape}, not in {MANIFEST}")
@@ -157,7 +171,9 @@ class _Records(Sequence[Any]):
             return {**record, "image": np.frombuffer(pixels, np.uint16).reshape(height, width, 1)}
 
     def _reading(self) -> contextlib.AbstractContextManager[None]:
-        return guard.reading(self._path, "prepared images", "prepare them again")
+        return guard.reading(
+            self._path, "prepared images", "see that they are there, or prepare them again"
+        )
 
 
 @dataclasses.dataclass(frozen=True)

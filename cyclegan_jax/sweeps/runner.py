@@ -6,7 +6,6 @@
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import jax
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.checkpoint import Checkpoints, saved_steps
 from cyclegan_jax.data import loading
 from cyclegan_jax.files import write_whole, writing_workdir
 from cyclegan_jax.interruption import Interruption
@@ -26,6 +25,7 @@ from cyclegan_jax.run import Run
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.train import loop
+from cyclegan_jax.workdir import locked
 
 SWEEP = "sweep.json"
 DONE, FAILED = "done", "failed"
@@ -80,8 +80,7 @@ def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
                 f"{dataset.folder} has no validation pairs to rank the trials by (test pairs must "
                 "not choose); prepare it with --validation, or --val_x and --val_y"
             )
-        manifest = json.dumps(dataset.manifest, sort_keys=True)
-        digests.append(hashlib.sha256(manifest.encode()).hexdigest())
+        digests.append(dataset.digest)
         pairs = (digests[-1], config.image_size, config.data.fit)
         if pairs not in checked:
             loading.paired_images(config, dataset, "val")  # raises where pairs do not match
@@ -173,11 +172,9 @@ def _train(
         # on the host, where they take no room from the first device's trial
         states: list[TrainState] = [jax.device_get(run.resume()) for run in runs]
         step = int(states[0].step)
-        if step == steps:  # killed after its last save
-            for run, state in zip(runs, states, strict=True):
-                if not run.is_scored():
-                    run.score(programs.parallel.place_state(state))
-        else:
+        for run, state in zip(runs, states, strict=True):
+            run.catch_up(state)
+        if step < steps:
             if step:
                 print(f"resuming from step {step}", flush=True)
             devices, train_step = programs.parallel, programs.train_step
@@ -210,7 +207,9 @@ def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], together: int) -> 
 
 def _newest_step(folder: Path) -> int:
     """Of an intact checkpoint, so that trials of one step can start together."""
-    with Checkpoints(folder, keep=1) as checkpoints:
+    if not saved_steps(folder):
+        return 0
+    with locked(folder), Checkpoints(folder, keep=1) as checkpoints:
         saved = checkpoints.newest()
     return 0 if saved is None else saved.step
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax import report, train
+from cyclegan_jax import InputError, report, train
 from cyclegan_jax import run as run_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.divergence import FOLDER, MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
@@ -89,7 +89,7 @@ def on_host(devices, config, recipe):
 @pytest.fixture
 def config(tiny, _own_cache, monkeypatch):
     """Skips, with everything in its state that there can be; one compilation serves most tests."""
-    monkeypatch.setattr(report, "finish", lambda workdir: None)
+    monkeypatch.setattr(report, "finish", lambda workdir, step: None)
     tiny.on_nonfinite, tiny.ema_decay, tiny.history_size = "skip", 0.9, 10
     tiny.generator.features = tiny.discriminator.features = (4,)
     tiny.discriminator.strides = (2,)
@@ -263,6 +263,20 @@ def test_a_batch_that_cannot_be_written_does_not_hide_the_divergence(config, tmp
     (tmp_path / FOLDER).write_text("in the way")
     poison(monkeypatch, lambda c, step: step == 1)
     with pytest.raises(DivergedError, match=r"step 1: loss .* could not be written: File exists"):
+        train.train(config, tmp_path)
+
+
+def test_a_save_that_fails_does_not_hide_the_divergence(config, tmp_path, monkeypatch):
+    config.on_nonfinite = "stop"
+    poison(monkeypatch, lambda c, step: step == 6)
+
+    def fail(self):
+        raise InputError("a checkpoint could not be written")
+
+    monkeypatch.setattr(Checkpoints, "wait", fail)
+    with pytest.raises(
+        DivergedError, match=r"step 6: loss .* \(a checkpoint could not be written\)"
+    ):
         train.train(config, tmp_path)
 
 

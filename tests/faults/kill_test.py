@@ -94,6 +94,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     assert resumed == sorted(resumed), "a launch went back behind an earlier one"
     assert during_saves
     assert "resuming from step" in out
+    assert not unfinished(tmp_path / "killed")
     one, other = final(tmp_path / "whole"), final(tmp_path / "killed")
     for name, arrays in one.items.items():
         for path, array in arrays.items():

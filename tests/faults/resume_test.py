@@ -12,7 +12,7 @@ import pytest
 
 from cyclegan_jax import InputError, train
 from cyclegan_jax import run as run_lib
-from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.checkpoint import Checkpoints, saved_steps
 from cyclegan_jax.data import loading
 from cyclegan_jax.writer import read_metrics
 
@@ -52,7 +52,7 @@ def assert_same_end(one, other):
         ends.append((newest, best.step, best.meta["score"], scores.keys()))
     (a, *rest), (b, *others) = ends
     assert rest == others
-    assert a.step == b.step == STEPS
+    assert a.step == b.step
     assert a.meta["digests"] == b.meta["digests"]
     for name, arrays in a.items.items():
         for path, array in arrays.items():
@@ -77,6 +77,21 @@ def test_every_option_and_number_of_workers(config, tmp_path, monkeypatch, worke
     config.data.workers = workers[1]
     assert train.train(config, tmp_path / "parts")
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
+
+
+@pytest.mark.parametrize("stop", [2, 4])
+def test_a_stop_at_an_evaluation_loses_no_score(config, tmp_path, monkeypatch, stop):
+    config.keep = config.log_every = 1
+    config.optimizer.generator_learning_rate = 1e-2  # the best is not the last
+    assert train.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, stop - 1)
+        assert not train.train(config, tmp_path / "parts")
+    assert train.train(config, tmp_path / "parts")
+    assert_same_end(tmp_path / "whole", tmp_path / "parts")
+    assert saved_steps(tmp_path / "whole") == saved_steps(tmp_path / "parts")
+    lines = read_metrics(tmp_path / "parts")
+    assert [line["step"] for line in lines if "loss/cycle_x" in line] == [*range(1, STEPS + 1)]
 
 
 @pytest.mark.parametrize(("before", "after"), [("pmap", "jit"), ("jit", "pmap")])
@@ -121,39 +136,40 @@ def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsy
     data, away = tmp_path / "data", tmp_path / "away"
     shutil.copytree(loading.open_data(config).folder, data)
     config.data.dir, config.data.workers = str(data), workers
+    config.steps, config.save_every = 150, 2  # workers read far ahead
+    config.eval_every = 200
     monkeypatch.setattr(loading, "_KEPT_BYTES", 0)  # read anew at every step
     assert train.train(config, tmp_path / "whole")
     original = run_lib.Run.add
 
     def add(self, number, *args):
-        if number == 1 and data.exists():
-            data.rename(away)
+        if number == 3 and not away.exists():
+            shutil.copytree(data, away)
+            for path in data.rglob("*.array_record-*"):
+                os.truncate(path, 0)  # open files outlive their names, not their blocks
+            shutil.rmtree(data)
         return original(self, number, *args)
 
-    monkeypatch.setattr(run_lib.Run, "add", add)
-    # Open files outlive their names, so what was opened may be enough to end.
-    ended, message = False, str(data)
-    try:
-        ended = train.train(config, tmp_path / "parts")
-    except InputError as error:
-        message = str(error)
-    assert str(data) in message
-    if not ended:
-        with fails(data):
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lib.Run, "add", add)
+        with fails(data, "cannot read the prepared images", "see that they are there"):
             train.train(config, tmp_path / "parts")
-        away.rename(data)
-        assert train.train(config, tmp_path / "parts")
-        assert "resuming from step" in capsys.readouterr().out
+    with fails(data, "no prepared data set"):
+        train.train(config, tmp_path / "parts")
+    away.rename(data)
+    assert train.train(config, tmp_path / "parts")
+    assert "resuming from step" in capsys.readouterr().out
     assert_same_end(tmp_path / "whole", tmp_path / "parts")
 
 
 SLOW = """
-import time
+import hashlib
 from cyclegan_jax import cli, run
 
 def slowly(self, state, step, is_last, hurry):
     print("saving", flush=True)
-    time.sleep(60)
+    # as in a compilation or on a full disk, no handler runs before it is back
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 
 run.Run.on_due = slowly
 import runpy, sys
@@ -184,4 +200,4 @@ def test_a_second_signal_ends_at_once(tmp_path, command, environment, config_tex
             process.wait(timeout=20)
         finally:
             process.kill()
-    assert process.returncode in (-number, 128 + number, 1)
+    assert process.returncode == 128 + number
