@@ -1,8 +1,9 @@
 # make train: set up and train the quick start.   make test: set up and run every check.
+# make faults: break runs in every way that docs/reliability.md names, for hours.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test format
+.PHONY: train test faults format
 
 train: .venv/installed
 	$(BIN)/python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
@@ -13,6 +14,10 @@ test: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -n auto --dist=worksteal
+
+faults: .venv/installed-dev
+	$(BIN)/pytest -n auto --dist=worksteal --full \
+	  tests/faults tests/checkpoint_test.py tests/train_test.py tests/workdir_test.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff format .

@@ -146,7 +146,8 @@ def run(sweep: Sweep, workdir: Path, only: int | None = None, together: int = 1)
                 print(f"trial {i} of {len(sweep.trials)}: {_shown(sweep, i)}", flush=True)
             config = sweep.configs[group[0]]
             if programs is None or config_lib.shape(config) != shape:
-                shape = config_lib.shape(config)
+                shape, programs = config_lib.shape(config), None
+                jax.clear_caches()  # hundreds of kept programs are more than a process can map
                 programs = Programs(config, jax.local_devices()[:1] if together > 1 else None)
             if not _train(sweep, workdir, group, programs, interruption):
                 return False
