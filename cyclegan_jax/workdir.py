@@ -25,7 +25,7 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "num
 
 
 def claim(config: config_lib.Config, workdir: Path) -> None:
-    """Makes `workdir`, which exists, this config's, or checks that it is. Only the primary writes.
+    """Makes `workdir` this config's, or checks that it is. Only the primary process writes.
 
     Raises:
       InputError: it holds a run of another config (the message shows what differs), checkpoints
@@ -33,6 +33,7 @@ def claim(config: config_lib.Config, workdir: Path) -> None:
     """
     path = workdir / CONFIG
     with writing_workdir(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
             try:
                 old = config_lib.from_json(path.read_text())

@@ -33,7 +33,7 @@ mkdir left && cp -r disk/run left/run
 """
 # All of a disk cannot turn while a file on it is open for writing, such as metrics.jsonl.
 READ_ONLY = """
-while kill -0 $! && ! [ -d disk/run/checkpoints/4 ]; do sleep 0.1; done
+while kill -0 $! && ! ls disk/run/checkpoints | grep -qx '[0-9]*'; do sleep 0.1; done
 mount --bind disk/run/checkpoints disk/run/checkpoints
 mount -o remount,ro,bind disk/run/checkpoints
 """
