@@ -28,7 +28,7 @@ def get_config():
     return c
 """
 KILLS, FEW = 30, 2
-STEPS, SHORT = 2000, 300
+STEPS, SHORT = 2000, 100
 
 
 def launch(command, environment, place, name):
