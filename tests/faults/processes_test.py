@@ -76,7 +76,8 @@ class Processes:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         extra = {
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=2 "
+            "--xla_backend_optimization_level=0",
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # a launch finds the last one's
         }
         script = command("train", "--config=config.py", f"--workdir={self.workdir}", *flags)[1:]

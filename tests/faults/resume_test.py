@@ -19,7 +19,7 @@ from cyclegan_jax.writer import read_metrics
 STEPS = 6
 WORKERS = [(0, 0), (2, 2), (0, 2), (2, 0)]  # before and after the stop
 OPTIONS = list(itertools.product([0, 5], [0.0, 0.9], ["bce", "lsgan"], ["float32", "bfloat16"]))
-FEW = [((0, 2), OPTIONS[-1])]
+FEW = [((0, 2), OPTIONS[-2])]  # bfloat16 compiles slowly on a CPU
 
 
 @pytest.fixture
