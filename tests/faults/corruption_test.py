@@ -56,15 +56,14 @@ def test_every_altered_byte_is_detected_or_harmless(saved, full):
     for path in files(workdir):
         intact = path.read_bytes()
         # every file is hit, larger ones more often
-        for position in rng.integers(
-            len(intact), size=(5 if full else 1) * (2 + len(intact) // 999)
-        ):
+        hits = 5 * (2 + len(intact) // 999) if full else 1
+        for position in rng.integers(len(intact), size=hits):
             altered = bytearray(intact)
             altered[position] ^= int(rng.integers(1, 256))
             path.write_bytes(altered)
             outcomes.append(restored(workdir, states))
         path.write_bytes(intact)
-    assert len(outcomes) >= 200
+    assert len(outcomes) >= (200 if full else 50)
     assert 0 < sum(outcomes) < len(outcomes)
     assert restored(workdir, states)
 
