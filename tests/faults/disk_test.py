@@ -35,7 +35,8 @@ mkdir left && cp -r disk/run left/run
 READ_ONLY = """
 while kill -0 $! && ! ls disk/run/checkpoints | grep -qx '[0-9]*'; do sleep 0.1; done
 mount --bind disk/run/checkpoints disk/run/checkpoints
-mount -o remount,ro,bind disk/run/checkpoints
+# nor while a save is being written: again until it has turned
+until mount -o remount,ro,bind disk/run/checkpoints; do kill -0 $! || break; done 2> /dev/null
 """
 
 
