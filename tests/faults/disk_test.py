@@ -97,7 +97,9 @@ def test_a_full_disk(train, tmp_path, size, sample_every, full):
         assert check_saved(tmp_path / "left" / "run") % 4 == 0
 
 
-def test_a_disk_that_turns_read_only(train, tmp_path):
+def test_a_disk_that_turns_read_only(train, tmp_path, full):
+    if not full:
+        pytest.skip("with --full: sometimes the run does not end, see docs/reliability.md")
     status, last_line = train("64m", READ_ONLY)
     assert status == "1"
     assert last_line.startswith("error: ")
