@@ -1,5 +1,6 @@
 """What every script does around its one call."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -17,7 +18,13 @@ def run(main: Callable[[list[str]], int]) -> None:
 
     def work(argv: list[str]) -> int:
         logging.set_verbosity(logging.FATAL)
-        return guarded(lambda: main(argv[1:]))
+        status = guarded(lambda: main(argv[1:]))
+        if status:
+            # no clean-up: it waits for threads, and those of a save that has failed may not end
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        return status
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:
