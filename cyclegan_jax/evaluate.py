@@ -93,7 +93,7 @@ def evaluate(
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose(checkpoint)
-    step, config = saved.step, config_lib.from_json(json.dumps(saved.meta["config"]))
+    step, config = saved.step, saved.config
     if data_dir:
         with config.unlocked():
             config.data.dir = data_dir

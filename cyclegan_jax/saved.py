@@ -1,5 +1,6 @@
 """What a checkpoint holds: a state taken apart into named items, and put together again."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 
 from cyclegan_jax import InputError, digests
+from cyclegan_jax import config as config_lib
 from cyclegan_jax.state import Networks, TrainState
 
 _GENERATORS = ("generator_g", "generator_f")
@@ -19,6 +21,11 @@ class Saved(NamedTuple):
     step: int
     meta: dict[str, Any]
     items: dict[str, dict[str, np.ndarray]]
+
+    @property
+    def config(self) -> config_lib.Config:
+        """Of the run. Raises `InputError` for what is no config of this version."""
+        return config_lib.from_json(json.dumps(self.meta["config"]))
 
     def state(self, like: TrainState) -> TrainState:
         """The whole state, on the host.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoint import Checkpoints
 from cyclegan_jax.data import intensity, volumes
 from cyclegan_jax.data.intensity import IntensityRange
@@ -161,7 +159,7 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
         raise InputError(f"--direction={direction!r}: must be one of {', '.join(DIRECTIONS)}")
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose(checkpoint)
-    config = config_lib.from_json(json.dumps(saved.meta["config"]))
+    config = saved.config
     parallel = Parallel(config.parallel)
     generators = load_generators(saved, config, parallel)
     recipe = build_recipe(config)

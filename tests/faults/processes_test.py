@@ -196,7 +196,7 @@ def killed(processes, victim):
     return processes.said(left, "err")
 
 
-def test_a_run_of_two_processes_is_that_of_one(launch, tmp_path, monkeypatch, full):
+def test_a_run_of_two_processes_is_that_of_one(launch, tmp_path, monkeypatch):
     processes = launch(0.3)
     processes.wait_for_step(2)
     step = stopped(processes, 1, signal.SIGTERM)
