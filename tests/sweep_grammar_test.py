@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.sweeps import results, runner
 from cyclegan_jax.sweeps.grammar import cross, draws, expand, log_uniform, product, zipped
 
 WEIGHT, RATIO = "loss.cycle_weight", "loss.identity_ratio"
@@ -106,6 +107,21 @@ def test_overrides_make_the_base_the_trial(tiny):
     config.update_from_flattened_dict(sweep.overrides(3) | {"seed": 1})
     assert config == sweep.configs[3].copy_and_resolve_references().unlock()
     assert expand(tiny, {"seed": (3,)}).overrides(0) == {"seed": 3}
+
+
+def test_a_trial_is_named_by_what_it_sets(tiny, tmp_path):
+    sweep = expand(tiny, [{"seed": 0}, {WEIGHT: 2.0, "seed": 0}, {RATIO: 0.5, "seed": 1}])
+    assert runner.listing(sweep).splitlines()[1:] == [
+        "  0: seed=0",
+        f"  1: seed=0, {WEIGHT}=2.0",
+        f"  2: seed=1, {RATIO}=0.5",
+    ]
+    settings = results.ranked(results.read(sweep, tmp_path), "ssim")
+    assert [s.name for s in settings] == [
+        "the config as it is",
+        f"{WEIGHT} = 2.0",
+        f"{RATIO} = 0.5",
+    ]
 
 
 def test_a_key_of_the_command_line_that_is_swept_is_refused(tiny):

@@ -109,6 +109,10 @@ class Sweep:
             if value != base[key] and not (key == SEED and SEED in self.keys)
         }
 
+    def given(self, trial: int) -> list[str]:
+        """Those of `keys` that a trial sets; the others have the base config's value."""
+        return [key for key in self.keys if key in self.trials[trial]]
+
     @property
     def indices(self) -> range:
         """Numbers of the trials."""

@@ -26,12 +26,14 @@ Curve = list[tuple[int, float]]
 class Result:
     """One trial: its length, the values of the swept keys, how it ended, and validation curves.
 
+    `given` are the swept keys that the trial itself sets; the others have the base config's values.
     `curves` has `(step, score)` for each "direction/metric", of validation subjects.
     """
 
     index: int
     steps: int
     values: dict[str, Any]
+    given: list[str]
     status: str
     message: str
     curves: dict[str, Curve]
@@ -67,8 +69,9 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """The values as text."""
-        return ", ".join(f"{k} = {v}" for k, v in self.values.items()) or "the config as it is"
+        """The values that its trials set, as text."""
+        named = (f"{k} = {self.values[k]}" for k in self.results[0].given if k != SEED)
+        return ", ".join(named) or "the config as it is"
 
     def scores(self, metric: str, direction: str | None = None) -> list[float]:
         """One for each seed that is done."""
@@ -158,7 +161,8 @@ def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
         for metric in _BETTER
     }
     values = {key: sweep.value(index, key) for key in sweep.keys}
-    return Result(index, sweep.configs[index].steps, values, status, message, curves)
+    steps, given = sweep.configs[index].steps, sweep.given(index)
+    return Result(index, steps, values, given, status, message, curves)
 
 
 def _hashable(value: Any) -> Any:

@@ -230,8 +230,8 @@ def _write_end(workdir: Path, index: int, status: str, message: str) -> None:
 
 
 def _shown(sweep: Sweep, index: int) -> str:
-    values = (f"{key}={sweep.value(index, key)}" for key in sweep.keys)
-    return ", ".join(values)
+    values = (f"{key}={sweep.value(index, key)}" for key in sweep.given(index))
+    return ", ".join(values) or "the config as it is"
 
 
 def _first_difference(old: list[Any], new: list[Any]) -> str:
