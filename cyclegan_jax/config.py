@@ -87,13 +87,11 @@ def base_config() -> Config:
     c.discriminator.strides = (2, 2, 2, 2, 2, 2)
     c.discriminator.kernel_size = 4
     c.discriminator.norm = "instance"
-    c.discriminator.augment = ""  # what it sees altered: of "color", "translation", "cutout"
 
     c.loss = ConfigDict()
     c.loss.adversarial = "bce"  # or "lsgan"
     c.loss.cycle_weight = 15.0  # lambda
     c.loss.identity_ratio = 0.25  # identity weight relative to lambda
-    c.loss.cycle_noise = 0.0  # sd of noise on the generated image before it is cycled
 
     c.optimizer = ConfigDict()  # Adam, one for each network
     c.optimizer.generator_learning_rate = 2e-4

@@ -64,8 +64,6 @@ class Recipe:
     modules: Networks
     optimizers: Networks
     adversarial: str
-    cycle_noise: float
-    augment: str
     ema_decay: float
     skip_nonfinite: bool
 
@@ -127,8 +125,6 @@ def build_recipe(config: Config) -> Recipe:
         modules=build_modules(config),
         optimizers=Networks(adam, adam, adam, adam),
         adversarial=config.loss.adversarial,
-        cycle_noise=config.loss.cycle_noise,
-        augment=config.discriminator.augment,
         ema_decay=config.ema_decay,
         skip_nonfinite=config.on_nonfinite == "skip",
     )

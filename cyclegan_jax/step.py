@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cyclegan_jax import diffaugment, losses
+from cyclegan_jax import losses
 from cyclegan_jax.history import ImageHistory, query
 from cyclegan_jax.state import Hyperparameters, Networks, Recipe, TrainState
 
@@ -43,22 +43,13 @@ def train_step(
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
       the recipe skips such steps, only `step` has changed in the state.
     """
-    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
-        (state.params.generator_g, state.params.generator_f),
-        state.params,
-        batch,
-        hyper,
-        recipe,
-        jax.random.fold_in(key, 7),
+        (state.params.generator_g, state.params.generator_f), state.params, batch, hyper, recipe
     )
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     history, shown = _through_history(state.history, fakes, key, axis_name)
     discriminator_grads, discriminator_terms = jax.grad(discriminator_loss, has_aux=True)(
-        (state.params.discriminator_x, state.params.discriminator_y),
-        batch,
-        shown,
-        recipe,
-        jax.random.fold_in(key, 8),
+        (state.params.discriminator_x, state.params.discriminator_y), batch, shown, recipe
     )
     gradients, metrics = Networks(*grads, *discriminator_grads), terms | discriminator_terms
     if axis_name is not None:
@@ -86,7 +77,6 @@ def generator_loss(
     batch: Batch,
     hyper: Hyperparameters,
     recipe: Recipe,
-    key: jax.Array | None = None,
 ) -> tuple[jax.Array, tuple[Batch, Metrics]]:
     """The weighted sum of both generators' terms; its gradient serves both at once.
 
@@ -100,17 +90,10 @@ def generator_loss(
     m, x, y = recipe.modules, batch["x"], batch["y"]
     fake_y, same_y = _apply_merged(m.generator_g, g, x, y)
     fake_x, same_x = _apply_merged(m.generator_f, f, y, x)
-    k = jax.random.split(jax.random.key(0) if key is None else key, 4)
-    seen_y, seen_x = fake_y, fake_x
-    if recipe.cycle_noise:
-        seen_y = fake_y + recipe.cycle_noise * jax.random.normal(k[0], x.shape)
-        seen_x = fake_x + recipe.cycle_noise * jax.random.normal(k[1], x.shape)
-    cycled_x = m.generator_f.apply({"params": f}, seen_y)
-    cycled_y = m.generator_g.apply({"params": g}, seen_x)
-    shown_y = diffaugment.augment(fake_y, k[2], recipe.augment)
-    shown_x = diffaugment.augment(fake_x, k[3], recipe.augment)
-    judged_y = m.discriminator_y.apply({"params": params.discriminator_y}, shown_y)
-    judged_x = m.discriminator_x.apply({"params": params.discriminator_x}, shown_x)
+    cycled_x = m.generator_f.apply({"params": f}, fake_y)
+    cycled_y = m.generator_g.apply({"params": g}, fake_x)
+    judged_y = m.discriminator_y.apply({"params": params.discriminator_y}, fake_y)
+    judged_x = m.discriminator_x.apply({"params": params.discriminator_x}, fake_x)
     terms = {
         "adversarial_g": losses.generator_adversarial(recipe.adversarial, judged_y),
         "adversarial_f": losses.generator_adversarial(recipe.adversarial, judged_x),
@@ -129,11 +112,7 @@ def generator_loss(
 
 
 def discriminator_loss(
-    discriminators: tuple[Any, Any],
-    batch: Batch,
-    fakes: Batch,
-    recipe: Recipe,
-    key: jax.Array | None = None,
+    discriminators: tuple[Any, Any], batch: Batch, fakes: Batch, recipe: Recipe
 ) -> tuple[jax.Array, Metrics]:
     """The sum of both discriminators' losses on real images and on `fakes`, and its two terms."""
     terms = {}
@@ -143,10 +122,7 @@ def discriminator_loss(
         discriminators,
         strict=True,
     ):
-        both = jnp.concatenate([batch[domain], fakes[domain]])
-        if key is not None:
-            both = diffaugment.augment(both, jax.random.fold_in(key, ord(domain)), recipe.augment)
-        real, fake = jnp.split(module.apply({"params": params}, both), 2)
+        real, fake = _apply_merged(module, params, batch[domain], fakes[domain])
         terms[f"discriminator_{domain}"] = losses.discriminator(recipe.adversarial, real, fake)
     return terms["discriminator_x"] + terms["discriminator_y"], terms
 

@@ -21,10 +21,6 @@ EXPECTED = {
     "ixi_small": (4_119_127, 1_742_753, (4, 4)),
     "quickstart": (208_727, 661_313, (8, 8)),
     "sweep_brainweb43": (2_344_129, 693_665, (4, 4)),
-    "sweep_levers_brainweb43": (2_344_129, 693_665, (4, 4)),
-    "sweep_levers_head": (208_727, 693_665, (4, 4)),
-    "sweep_levers_together": (208_727, 693_665, (4, 4)),
-    "sweep_quick": (208_727, 661_313, (8, 8)),
     "sweep_loss_weights": (208_727, 661_313, (8, 8)),
 }
 

@@ -10,7 +10,6 @@ JAX = {"jax", "flax", "optax"}
 RANKS = {
     "config": 0,
     "convolution": 0,
-    "diffaugment": 0,
     "digests": 1,
     "distributed": 0,
     "files": 0,
@@ -132,7 +131,7 @@ def test_imports_go_to_lower_ranks_only():
 
 
 def test_the_check_sees_imports():
-    assert inner_imports(modules()["step"]) == {"diffaugment", "losses", "history", "state"}
+    assert inner_imports(modules()["step"]) == {"losses", "history", "state"}
 
 
 def test_libraries_stay_in_their_rooms():
