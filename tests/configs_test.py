@@ -16,11 +16,13 @@ FOLDER = Path(__file__).parents[1] / "configs"
 # reference networks were also added up by hand from widths and kernels
 EXPECTED = {
     "brainweb43": (23_529_857, 11_154_241, (4, 4)),
+    "brainweb43_best": (873_047, 1_742_753, (4, 4)),
     "brainweb43_small": (4_114_625, 1_742_753, (4, 4)),
     "ixi": (23_529_857, 2_763_585, (32, 32)),
     "ixi_small": (4_119_127, 1_742_753, (4, 4)),
     "quickstart": (208_727, 661_313, (8, 8)),
     "sweep_brainweb43": (2_344_129, 693_665, (4, 4)),
+    "sweep_brainweb43_ablation": (873_047, 693_665, (4, 4)),
     "sweep_loss_weights": (208_727, 661_313, (8, 8)),
 }
 
