@@ -47,6 +47,9 @@ def guarded(work: Callable[[], int]) -> int:
         return work()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # as in `train.py ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing fails again
+        print("error: stopped, for what read the output has ended", file=sys.stderr)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(

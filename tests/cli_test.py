@@ -31,3 +31,26 @@ def test_a_thread_that_does_not_end_keeps_no_failure_alive(end, status, message)
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (status, "said\n", message)
+
+
+PIPED = """
+from cyclegan_jax import cli
+
+def main(arguments):
+    for _ in range(100_000):
+        print("much")
+    return 0
+
+cli.run(main)
+"""
+
+
+def test_an_output_that_nobody_reads_is_one_line():
+    with subprocess.Popen(
+        [sys.executable, "-c", PIPED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        message = process.stderr.read()
+    assert process.returncode == 1
+    assert message == "error: stopped, for what read the output has ended\n"
