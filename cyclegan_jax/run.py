@@ -84,7 +84,7 @@ class Run:
         self.loss = float("nan")  # the generators' total, as logged last
         self._averages = LossAverages()
         self._skipped = 0  # steps since the last log
-        self._symptoms = Symptoms(config.loss.adversarial)
+        self._symptoms = Symptoms(config.loss.adversarial, config.steps)
         self._writer: Writer | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
         self._batches: grain.MapDataset | None = None

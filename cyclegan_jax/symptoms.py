@@ -1,10 +1,13 @@
-"""CycleGAN's known failures, told once each: a network that has won, copies, inverts or collapsed.
+"""CycleGAN's known failures, told once each: a network that has won, copies, inverts, collapsed or
+paints another anatomy.
 
 The thresholds leave room around training that goes well. In 171 sample grids from step 500 on, of
 runs on phantoms, BrainWeb and IXI heads, translations had at least 24 % of their input's variation,
 were at least 0.79 sd away from it, correlated with the truth at 0.15 or more, and their air was at
 least 0.33 darker than the head. In 130 curves a discriminator's loss was below 7 % of the
-undecided value for at most 150 steps, soon after the start, and came back.
+undecided value for at most 150 steps, soon after the start, and came back. Of 23 runs on BrainWeb
+slices the 18 with the right anatomy had translations that correlated with the truth at most 0.07
+less than cycles with their start; the five others 0.26 to 0.57 less (docs/experiments.md).
 """
 
 from collections.abc import Mapping
@@ -17,19 +20,22 @@ WARM_UP = 500  # steps; a generator that has not learnt anything yet is no failu
 _UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that cannot tell
 _WON, _WON_STEPS, _WON_WINDOWS = 0.05, 500, 5
 _CONSTANT, _COPY, _INVERTED, _BRIGHT_AIR = 0.05, 0.1, -0.2, 0.1
+_ASTRAY = 0.2
+_LATE = 0.75  # of a run: before, the anatomy can still come right
 
-_GENERATORS = {  # network: input, output, truth of the output
-    "generator_g": ("real_x", "fake_y", "real_y"),
-    "generator_f": ("real_y", "fake_x", "real_x"),
+_GENERATORS = {  # network: input, output, truth of the output, input there and back
+    "generator_g": ("real_x", "fake_y", "real_y", "cycled_x"),
+    "generator_f": ("real_y", "fake_x", "real_x", "cycled_y"),
 }
 
 
 class Symptoms:
     """Remembers what a run was told, and for how long a discriminator has been near 0."""
 
-    def __init__(self, adversarial: str):
-        """Nothing was seen yet; `adversarial` is the config's."""
+    def __init__(self, adversarial: str, steps: int):
+        """Nothing was seen yet; `adversarial` and `steps` are the config's."""
         self._adversarial = adversarial
+        self._late = max(WARM_UP, _LATE * steps)
         self._told: set[tuple[str, str]] = set()
         self._near_zero: dict[str, list[int]] = {}  # ends of log windows, in a row
 
@@ -68,16 +74,20 @@ class Symptoms:
     ) -> list[str]:
         """Warnings of samples, from step `WARM_UP` on; of each generator the first that holds.
 
+        In the last quarter of the run also of another anatomy, if `paired`.
+
         Args:
           step: number of steps done.
           pictures: as `step.sample_step` returns them, `[B, H, W, 1]` in [-1, 1].
           paired: whether `real_x` and `real_y` show the same anatomy.
         """
         lines = []
-        for network, (source, made, truth) in _GENERATORS.items():
+        for network, names in _GENERATORS.items():
             if step >= WARM_UP:
-                real, fake = pictures[source], pictures[made]
-                seen = first_found(real, fake, pictures[truth] if paired else None)
+                real, fake, truth, cycled = (pictures[name] for name in names)
+                seen = first_found(real, fake, truth if paired else None)
+                if not seen and paired and step >= self._late:
+                    seen = astray(real, fake, truth, cycled)
                 lines += self._once(step, network, *seen) if seen else []
         return lines
 
@@ -122,6 +132,31 @@ def first_found(
     return "inverted", (
         f"its contrast is inverted ({seen}): cycles do not show what the other generator undoes; "
         "raise config.loss.identity_ratio or take another config.seed"
+    )
+
+
+def astray(
+    real: np.ndarray, fake: np.ndarray, truth: np.ndarray, cycled: np.ndarray
+) -> tuple[str, str] | None:
+    """The symptom and a sentence if cycles come back far better than translations are, or None.
+
+    Args:
+      real: images `[B, H, W, 1]` in [-1, 1].
+      fake: their translations.
+      truth: the same heads in the target contrast.
+      cycled: the translations translated back.
+    """
+    head = head_mask(real, truth)
+    if not head.any():
+        return None
+    right, back = correlation(fake, truth, head), correlation(cycled, real, head)
+    if back - right <= _ASTRAY:
+        return None
+    return "astray", (
+        f"its translations correlate with the truth at {right:.2f}, but cycles with their start at "
+        f"{back:.2f}: it paints another anatomy, or the data cannot tell; look at the samples, and "
+        "set config.generator.head, raise config.loss.cycle_weight or lower "
+        "config.loss.identity_ratio"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from cyclegan_jax import symptoms
 from cyclegan_jax.symptoms import Symptoms
 
-SIZE = 32
+SIZE, STEPS = 32, 1000
 
 
 def heads(seed):
@@ -24,7 +24,8 @@ def pictures(*, paired=True):
     x, y = heads(0)
     other_x, other_y = (x, y) if paired else heads(1)
     noise = np.random.default_rng(2).normal(0, 0.1, x.shape).astype(np.float32)
-    return {"real_x": x, "fake_y": y + noise, "real_y": other_y, "fake_x": other_x + noise}
+    made = {"fake_y": y + noise, "fake_x": other_x + noise}
+    return made | {"real_x": x, "real_y": other_y, "cycled_x": x, "cycled_y": other_y}
 
 
 FAILURES = {
@@ -43,7 +44,7 @@ WORDS = {
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_nothing_is_said_of_healthy_translations(paired):
-    assert Symptoms("bce").in_pictures(1000, pictures(paired=paired), paired=paired) == []
+    assert Symptoms("bce", STEPS).in_pictures(1000, pictures(paired=paired), paired=paired) == []
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -54,7 +55,7 @@ def test_each_failure_is_told_once_of_its_network(failure, paired, network):
     bad = pictures(paired=paired)
     source = bad["real_x" if network == "generator_g" else "real_y"]
     bad[made] = FAILURES[failure](source)
-    watch = Symptoms("bce")
+    watch = Symptoms("bce", STEPS)
     assert watch.in_pictures(symptoms.WARM_UP - 1, bad, paired=paired) == []
     (line,) = watch.in_pictures(1000, bad, paired=paired)
     assert line.startswith(f"warning: step 1000: {network}: {WORDS[failure]}")
@@ -64,15 +65,32 @@ def test_each_failure_is_told_once_of_its_network(failure, paired, network):
 
 def test_both_generators_are_told_of():
     bad = pictures() | {"fake_y": heads(0)[0], "fake_x": heads(0)[1]}
-    lines = Symptoms("bce").in_pictures(500, bad, paired=True)
+    lines = Symptoms("bce", STEPS).in_pictures(500, bad, paired=True)
     assert [line.split(": ")[2] for line in lines] == ["generator_g", "generator_f"]
 
 
 def test_a_pair_of_opposite_contrasts_that_is_well_translated_is_no_failure():
     x, _ = heads(0)
     y = np.where(x > -1, -x, -1)
-    well = {"real_x": x, "real_y": y, "fake_y": y, "fake_x": x}
-    assert Symptoms("bce").in_pictures(1000, well, paired=True) == []
+    well = {"real_x": x, "real_y": y, "fake_y": y, "fake_x": x, "cycled_x": x, "cycled_y": y}
+    assert Symptoms("bce", STEPS).in_pictures(1000, well, paired=True) == []
+
+
+@pytest.mark.parametrize("network", ["generator_g", "generator_f"])
+def test_another_anatomy_with_a_good_cycle_is_told_late_and_of_pairs_alone(network):
+    bad, other = pictures(), heads(1)
+    made = "fake_y" if network == "generator_g" else "fake_x"
+    bad[made] = other[1 if network == "generator_g" else 0]  # the right contrast, other heads
+    bad["cycled_y" if network == "generator_g" else "cycled_x"] = heads(2)[0]  # not its own cycle
+    watch = Symptoms("bce", STEPS)
+    assert watch.in_pictures(740, bad, paired=True) == []
+    assert watch.in_pictures(750, bad, paired=False) == []
+    (line,) = watch.in_pictures(750, bad, paired=True)
+    assert line.startswith(f"warning: step 750: {network}: its translations correlate with the")
+    assert "another anatomy" in line
+    # a bad translation with a bad cycle is one that has not learnt yet
+    bad["cycled_x"], bad["cycled_y"] = other
+    assert Symptoms("bce", STEPS).in_pictures(750, bad, paired=True) == []
 
 
 def test_images_without_a_head_or_one_image_are_no_failure():
@@ -97,7 +115,7 @@ def test_measures_of_crafted_images():
 
 def told(kind, losses, every):
     """Of a discriminator with these means of log windows, the other being undecided."""
-    watch = Symptoms(kind)
+    watch = Symptoms(kind, STEPS)
     return [
         line
         for number, loss in enumerate(losses, 1)
@@ -122,4 +140,4 @@ def test_a_discriminator_near_zero_for_long_is_told_of_once(kind, near):
 
 
 def test_a_window_of_skipped_steps_is_no_loss_near_zero():
-    assert Symptoms("bce").in_losses(50, {}) == []
+    assert Symptoms("bce", STEPS).in_losses(50, {}) == []
