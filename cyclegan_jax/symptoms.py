@@ -35,7 +35,7 @@ class Symptoms:
     def __init__(self, adversarial: str, steps: int):
         """Nothing was seen yet; `adversarial` and `steps` are the config's."""
         self._adversarial = adversarial
-        self._late = max(WARM_UP, _LATE * steps)
+        self._late = _LATE * steps
         self._told: set[tuple[str, str]] = set()
         self._near_zero: dict[str, list[int]] = {}  # ends of log windows, in a row
 
@@ -85,9 +85,12 @@ class Symptoms:
         for network, names in _GENERATORS.items():
             if step >= WARM_UP:
                 real, fake, truth, cycled = (pictures[name] for name in names)
-                seen = first_found(real, fake, truth if paired else None)
-                if not seen and paired and step >= self._late:
-                    seen = astray(real, fake, truth, cycled)
+                seen = first_found(
+                    real,
+                    fake,
+                    truth if paired else None,
+                    cycled if step >= self._late else None,
+                )
                 lines += self._once(step, network, *seen) if seen else []
         return lines
 
@@ -99,7 +102,10 @@ class Symptoms:
 
 
 def first_found(
-    real: np.ndarray, fake: np.ndarray, truth: np.ndarray | None
+    real: np.ndarray,
+    fake: np.ndarray,
+    truth: np.ndarray | None,
+    cycled: np.ndarray | None = None,
 ) -> tuple[str, str] | None:
     """What is wrong with translations: the symptom and a sentence on it, or None.
 
@@ -107,6 +113,7 @@ def first_found(
       real: images `[B, H, W, 1]` in [-1, 1].
       fake: their translations.
       truth: the same heads in the target contrast, or None.
+      cycled: the translations translated back, or None where another anatomy is not looked for.
     """
     head = head_mask(real) if truth is None else head_mask(real, truth)
     if not head.any() or not real[head].std():
@@ -123,41 +130,26 @@ def first_found(
             "config.loss.cycle_weight"
         )
     seen = ""
+    right = 0.0 if truth is None else correlation(fake, truth, head)
     if truth is None and (above := brighter_air(real, fake)) > _BRIGHT_AIR:
         seen = f"air is {above:.2f} brighter than the head"
-    elif truth is not None and (r := correlation(fake, truth, head)) < _INVERTED:
-        seen = f"correlation with the truth {r:.2f}"
-    if not seen:
+    elif right < _INVERTED:
+        seen = f"correlation with the truth {right:.2f}"
+    if seen:
+        return "inverted", (
+            f"its contrast is inverted ({seen}): cycles do not show what the other generator "
+            "undoes; raise config.loss.identity_ratio or take another config.seed"
+        )
+    if truth is None or cycled is None:
         return None
-    return "inverted", (
-        f"its contrast is inverted ({seen}): cycles do not show what the other generator undoes; "
-        "raise config.loss.identity_ratio or take another config.seed"
-    )
-
-
-def astray(
-    real: np.ndarray, fake: np.ndarray, truth: np.ndarray, cycled: np.ndarray
-) -> tuple[str, str] | None:
-    """The symptom and a sentence if cycles come back far better than translations are, or None.
-
-    Args:
-      real: images `[B, H, W, 1]` in [-1, 1].
-      fake: their translations.
-      truth: the same heads in the target contrast.
-      cycled: the translations translated back.
-    """
-    head = head_mask(real, truth)
-    if not head.any():
-        return None
-    right, back = correlation(fake, truth, head), correlation(cycled, real, head)
-    if back - right <= _ASTRAY:
-        return None
-    return "astray", (
-        f"its translations correlate with the truth at {right:.2f}, but cycles with their start at "
-        f"{back:.2f}: it paints another anatomy, or the data cannot tell; look at the samples, and "
-        "set config.generator.head, raise config.loss.cycle_weight or lower "
-        "config.loss.identity_ratio"
-    )
+    if (back := correlation(cycled, real, head)) - right > _ASTRAY:
+        return "astray", (
+            f"its translations correlate with the truth at {right:.2f}, but cycles with their "
+            f"start at {back:.2f}: it paints another anatomy, or the data cannot tell; look at the "
+            "samples, and set config.generator.head, raise config.loss.cycle_weight or lower "
+            "config.loss.identity_ratio"
+        )
+    return None
 
 
 def variation(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
