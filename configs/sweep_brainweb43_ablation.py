@@ -28,7 +28,7 @@ def sweep() -> list[dict[str, Any]]:
     """The recipe, and the recipe with each of the reference's choices."""
     rates = ("optimizer.generator_learning_rate", "optimizer.discriminator_learning_rate")
     return [
-        {"seed": 0},
+        {},
         {"generator.head": 0},
         {"generator.features": (32, 64, 128, 256, 256)},
         {"loss.adversarial": "bce"},
