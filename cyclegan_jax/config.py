@@ -91,7 +91,7 @@ def base_config() -> Config:
     c.loss = ConfigDict()
     c.loss.adversarial = "bce"  # or "lsgan"
     c.loss.cycle_weight = 15.0  # lambda
-    c.loss.identity_ratio = 0.25  # identity weight relative to lambda
+    c.loss.identity_ratio = 0.25  # identity weight relative to lambda; 0: none
 
     c.optimizer = ConfigDict()  # Adam, one for each network
     c.optimizer.generator_learning_rate = 2e-4
@@ -137,13 +137,16 @@ def identity_weight(config: Config) -> float:
     return config.loss.identity_ratio * config.loss.cycle_weight
 
 
+def has_identity(config: Config) -> bool:
+    """Whether training computes the identity terms: not where they would weigh nothing."""
+    return identity_weight(config) > 0
+
+
 def shape(config: Config) -> str:
     """What of a config is compiled in: configs of equal texts share their compiled programs."""
-    flat = flatten(config)
-    return json.dumps(
-        {k: v for k, v in flat.items() if k not in _NOT_COMPILED and not k.startswith("data.")},
-        sort_keys=True,
-    )
+    flat = flatten(config) | {"has_identity": has_identity(config)}
+    outside = {k for k in flat if k in _NOT_COMPILED or k.startswith("data.")}
+    return json.dumps({k: v for k, v in flat.items() if k not in outside}, sort_keys=True)
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from cyclegan_jax.config import Config, identity_weight
+from cyclegan_jax.config import Config, has_identity, identity_weight
 from cyclegan_jax.history import ImageHistory
 from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
 
@@ -64,6 +64,7 @@ class Recipe:
     modules: Networks
     optimizers: Networks
     adversarial: str
+    identity: bool
     ema_decay: float
     skip_nonfinite: bool
 
@@ -71,7 +72,8 @@ class Recipe:
 class Hyperparameters(flax.struct.PyTreeNode):
     """Numbers that a compiled step takes as arguments, so that another value compiles nothing.
 
-    `identity_weight` is absolute; the learning rates are those of the first step.
+    `identity_weight` is absolute, and read only by a recipe with identity terms; the learning rates
+    are those of the first step.
     """
 
     cycle_weight: jax.Array
@@ -125,6 +127,7 @@ def build_recipe(config: Config) -> Recipe:
         modules=build_modules(config),
         optimizers=Networks(adam, adam, adam, adam),
         adversarial=config.loss.adversarial,
+        identity=has_identity(config),
         ema_decay=config.ema_decay,
         skip_nonfinite=config.on_nonfinite == "skip",
     )

@@ -58,9 +58,11 @@ def separate_gradients(state, batch, hyper, recipe):
     return Networks(g.generator_g, f.generator_f, d_x.discriminator_x, d_y.discriminator_y)
 
 
-@pytest.mark.parametrize("adversarial", ["bce", "lsgan"])
-def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial):
-    tiny.loss.adversarial = adversarial
+@pytest.mark.parametrize(
+    ("adversarial", "identity"), [("bce", 0.25), ("lsgan", 0.25), ("bce", 0.0)]
+)
+def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial, identity):
+    tiny.loss.adversarial, tiny.loss.identity_ratio = adversarial, identity
     recipe, state = setup(tiny)
     expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)
     generators = (state.params.generator_g, state.params.generator_f)
@@ -95,20 +97,26 @@ def test_step_is_adam_on_these_gradients(tiny, batch):
         assert min(map(float, jax.tree.leaves(agree))) > 0.9
 
 
-def test_network_calls_are_merged(tiny, batch, monkeypatch):
+@pytest.mark.parametrize(("identity", "generated"), [(0.25, 6), (0.0, 4)])
+def test_network_calls_are_merged(tiny, batch, monkeypatch, identity, generated):
+    tiny.loss.identity_ratio = identity
     calls = {"generator": 0, "discriminator": 0}
+    images = dict(calls)
     recipe, state = setup(tiny)
     for kind, cls in (("generator", UNetGenerator), ("discriminator", PatchDiscriminator)):
         original = cls.apply
 
-        def counted(self, *args, _kind=kind, _original=original, **kwargs):
+        def counted(self, params, given, _kind=kind, _original=original):
             calls[_kind] += 1
-            return _original(self, *args, **kwargs)
+            images[_kind] += len(given)
+            return _original(self, params, given)
 
         monkeypatch.setattr(cls, "apply", counted)
     hyper = Hyperparameters.of(tiny)
     jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch, hyper)
     assert calls == {"generator": 4, "discriminator": 4}
+    size = len(batch["x"])
+    assert images == {"generator": generated * size, "discriminator": 6 * size}
 
 
 def test_discriminators_give_generators_no_gradient(tiny, batch):
@@ -132,6 +140,15 @@ def test_metrics_add_up_to_the_total(tiny, batch):
     total = m["adversarial_g"] + m["adversarial_f"] + 15 * (m["cycle_x"] + m["cycle_y"])
     total += 0.25 * 15 * (m["identity_x"] + m["identity_y"])
     assert m["generators_total"] == pytest.approx(float(total), rel=1e-5)
+
+
+def test_without_a_weight_there_is_no_identity_term(tiny, batch):
+    tiny.loss.identity_ratio = 0.0
+    recipe, state = setup(tiny)
+    _, m = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
+    total = m["adversarial_g"] + m["adversarial_f"] + 15 * (m["cycle_x"] + m["cycle_y"])
+    assert m["generators_total"] == pytest.approx(float(total), rel=1e-5)
+    assert not [name for name in m if name.startswith("identity")]
 
 
 def test_history_and_average_advance(tiny, batch):

@@ -62,7 +62,7 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
         monkeypatch.setattr(parallel, name, traced)
     rates = [f"optimizer.{name}_learning_rate" for name in ("generator", "discriminator")]
     # the second has the base's identity weight
-    declared = [{}, {WEIGHT: 5.0, RATIO: 0.75}, {RATIO: 0.0}, {"seed": 1}]
+    declared = [{}, {WEIGHT: 5.0, RATIO: 0.75}, {RATIO: 0.5}, {"seed": 1}]
     declared += [{rate: 1e-3} for rate in rates]
     sweep = expand(config, declared)
     runner.claim(sweep, tmp_path / "sweep", DIGESTS)
@@ -81,17 +81,22 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
             assert_close(finals[0], other, 1e-5)
 
 
-def test_another_shape_is_another_compilation(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("key", "field", "values"),
+    [("loss.adversarial", "adversarial", ("bce", "lsgan")), (RATIO, "identity", (0.5, 0.0))],
+)
+def test_another_shape_is_another_compilation(key, field, values, config, tmp_path, monkeypatch):
     kinds = []
     original = parallel.train_step
 
     def traced(*args, recipe, **kwargs):
-        kinds.append(recipe.adversarial)
+        kinds.append(getattr(recipe, field))
         return original(*args, recipe=recipe, **kwargs)
 
     monkeypatch.setattr(parallel, "train_step", traced)
-    assert runner.run(expand(config, {"loss.adversarial": ("bce", "lsgan")}), tmp_path)
-    assert kinds == ["bce", "lsgan"]
+    assert runner.run(expand(config, {key: values}), tmp_path)
+    assert kinds == [getattr(build_recipe(c), field) for c in expand(config, {key: values}).configs]
+    assert len(set(kinds)) == 2
 
 
 def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
