@@ -122,7 +122,10 @@ def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
 def build_recipe(config: Config) -> Recipe:
     """What the steps of a validated config are compiled for."""
     o = config.optimizer
-    adam = optax.adam(learning_rate(config.steps, o.decay_from), b1=o.b1, b2=o.b2)
+    # Of b1 m + (1 - b1) g with equal weights XLA makes b1 (m + g), which it then computes twice and
+    # from a copy of m; one unit in the last place keeps it from that (docs/performance.md).
+    b1 = float(np.nextafter(np.float32(0.5), np.float32(1))) if o.b1 == 0.5 else o.b1
+    adam = optax.adam(learning_rate(config.steps, o.decay_from), b1=b1, b2=o.b2)
     return Recipe(
         modules=build_modules(config),
         optimizers=Networks(adam, adam, adam, adam),

@@ -54,10 +54,16 @@ def train_step(
     gradients, metrics = Networks(*grads, *discriminator_grads), terms | discriminator_terms
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
-    # A finite loss can have an infinite gradient.
-    norms = gradients.map(optax.tree.norm)
+    # A finite loss can have an infinite gradient. Without the barrier XLA shares the squares with
+    # Adam's, and writes them to memory for that.
+    norms = gradients.map(lambda grads: optax.tree.norm(jax.lax.optimization_barrier(grads)))
     metrics |= {GRADIENT + name: norm for name, norm in vars(norms).items()}
-    params, opt_state = _update(state, gradients, hyper, recipe)
+    # The metrics are those of the whole batch, so every device decides alike.
+    finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
+    # Beside stopping what is still finite, rates that wait for every gradient let XLA overwrite the
+    # parameters, which it would copy first as long as a gradient may still read them.
+    rates = hyper.learning_rates.map(lambda rate: jnp.where(finite, rate, 0.0))
+    params, opt_state = _update(state, gradients, rates, recipe)
     new = state.replace(
         params=params,
         opt_state=opt_state,
@@ -65,8 +71,6 @@ def train_step(
         history=history,
     )
     if recipe.skip_nonfinite:
-        # The metrics are those of the whole batch, so every device decides alike.
-        finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
         new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
     return new.replace(step=state.step + 1), metrics
 
@@ -190,15 +194,13 @@ def _through_history(
 
 
 def _update(
-    state: TrainState, gradients: Networks, hyper: Hyperparameters, recipe: Recipe
+    state: TrainState, gradients: Networks, rates: Networks, recipe: Recipe
 ) -> tuple[Networks, Networks]:
     def update(optimizer, grads, opt_state, params, rate):
         updates, opt_state = optimizer.update(grads, opt_state, params)
         return optax.apply_updates(params, optax.tree.scale(rate, updates)), opt_state
 
-    updated = recipe.optimizers.map(
-        update, gradients, state.opt_state, state.params, hyper.learning_rates
-    )
+    updated = recipe.optimizers.map(update, gradients, state.opt_state, state.params, rates)
     return updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
 
 
