@@ -5,7 +5,7 @@
     python scripts/train.py --config=configs/ixi_small.py --workdir=runs/ixi_small
 
 Expected time on two cores: 40 minutes. Expected score: SSIM on the 4 validation heads 0.52 T1 to
-T2, 0.51 T2 to T1 (untranslated 0.20): the T1 volumes are clipped, docs/results.md says what that
+T2, 0.51 T2 to T1 (untranslated 0.20): the T1 volumes are clipped, docs/ixi.md says what that
 costs. docs/ixi.md has the data set.
 """
 
@@ -23,7 +23,7 @@ def get_config() -> Config:
     c.generator.features = (32, 64, 128, 256, 256, 256)
     c.generator.head = 32
     # Discriminators that see the whole head: those of 34-pixel patches let the generator paint
-    # ventricles again and again (docs/results.md).
+    # ventricles again and again (docs/ixi.md).
     c.discriminator.features = (32, 64, 128, 256, 256)
     c.discriminator.strides = (2, 2, 2, 2, 2)
     c.ema_decay = 0.998

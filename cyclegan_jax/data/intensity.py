@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from cyclegan_jax import InputError
 
-# The clipped volumes of docs/results.md have more than half of the head on their maximum; an 8-bit
+# The clipped volumes of docs/ixi.md have more than half of the head on their maximum; an 8-bit
 # volume scaled to its brightest voxel has a few voxels there.
 SATURATED = 0.01
 
