@@ -28,7 +28,7 @@ CHOICES = {
     "generator.upsampling": ("transpose", "resize", "pixel_shuffle"),
     "generator.norm": ("instance", "none"),
     "discriminator.norm": ("instance", "none"),
-    "loss.adversarial": ("bce", "lsgan", "hinge"),
+    "loss.adversarial": ("bce", "lsgan"),
     "on_nonfinite": ("stop", "skip"),
 }
 
@@ -92,12 +92,6 @@ def base_config() -> Config:
     c.loss.adversarial = "bce"  # or "lsgan"
     c.loss.cycle_weight = 15.0  # lambda
     c.loss.identity_ratio = 0.25  # identity weight relative to lambda; 0: none
-
-    c.loss.cycle_gradients = 0.0  # weight of the gradient difference, relative to the cycle term
-    c.loss.cycle_ssim = 0.0  # weight of 1 - SSIM, relative to the cycle term
-    c.loss.cycle_start = 1.0  # lambda at the first step, relative to lambda; reached at half time
-    c.loss.cycle_end = 1.0  # lambda at the last step, relative to lambda; starts at half time
-    c.loss.r1 = 0.0  # gradient penalty of the discriminators on real images
 
     c.optimizer = ConfigDict()  # Adam, one for each network
     c.optimizer.generator_learning_rate = 2e-4

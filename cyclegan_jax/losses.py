@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-ADVERSARIAL = ("bce", "lsgan", "hinge")
+ADVERSARIAL = ("bce", "lsgan")
 
 
 def _distance(kind: str, logits: jax.Array, target: float) -> jax.Array:
@@ -27,8 +27,6 @@ def generator_adversarial(kind: str, fake_logits: jax.Array) -> jax.Array:
       kind: "bce" (cross entropy of the logits) or "lsgan" (mean squared distance).
       fake_logits: raw discriminator output `[B, h, w, 1]` on generated images.
     """
-    if kind == "hinge":  # Lim & Ye 2017
-        return -fake_logits.mean()
     return _distance(kind, fake_logits, 1.0)
 
 
@@ -40,8 +38,6 @@ def discriminator(kind: str, real_logits: jax.Array, fake_logits: jax.Array) -> 
       real_logits: raw discriminator output `[B, h, w, 1]` on real images.
       fake_logits: the same on generated images.
     """
-    if kind == "hinge":
-        return 0.5 * (jax.nn.relu(1 - real_logits).mean() + jax.nn.relu(1 + fake_logits).mean())
     return 0.5 * (_distance(kind, real_logits, 1.0) + _distance(kind, fake_logits, 0.0))
 
 
@@ -53,16 +49,3 @@ def mean_absolute_error(a: jax.Array, b: jax.Array) -> jax.Array:
       b: images of the same shape.
     """
     return jnp.abs(a - b).mean()
-
-
-def gradient_difference(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Mean absolute difference of the images' finite differences along rows and columns; scalar.
-
-    Mathieu et al. 2016, https://arxiv.org/abs/1511.05440, equation 6, signed.
-
-    Args:
-      a: images `[B, H, W, 1]` in [-1, 1].
-      b: images of the same shape.
-    """
-    rows, columns = (jnp.abs(jnp.diff(a - b, axis=axis)).mean() for axis in (1, 2))
-    return rows + columns

@@ -67,10 +67,6 @@ class Recipe:
     identity: bool
     ema_decay: float
     skip_nonfinite: bool
-    cycle_gradients: float = 0.0
-    cycle_ssim: float = 0.0
-    cycle_factor: Any = None
-    r1: float = 0.0
 
 
 class Hyperparameters(flax.struct.PyTreeNode):
@@ -137,16 +133,6 @@ def build_recipe(config: Config) -> Recipe:
         identity=has_identity(config),
         ema_decay=config.ema_decay,
         skip_nonfinite=config.on_nonfinite == "skip",
-        cycle_gradients=config.loss.cycle_gradients,
-        cycle_ssim=config.loss.cycle_ssim,
-        cycle_factor=optax.join_schedules(
-            [
-                optax.linear_schedule(config.loss.cycle_start, 1.0, config.steps // 2),
-                optax.linear_schedule(1.0, config.loss.cycle_end, config.steps // 2),
-            ],
-            [config.steps // 2],
-        ),
-        r1=config.loss.r1,
     )
 
 

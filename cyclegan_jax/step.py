@@ -12,7 +12,6 @@ import optax
 
 from cyclegan_jax import losses
 from cyclegan_jax.history import ImageHistory, query
-from cyclegan_jax.metrics import ssim
 from cyclegan_jax.state import Hyperparameters, Networks, Recipe, TrainState
 
 Batch = dict[str, jax.Array]
@@ -44,10 +43,6 @@ def train_step(
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
       the recipe skips such steps, only `step` has changed in the state.
     """
-    factor = recipe.cycle_factor(state.step)
-    hyper = hyper.replace(
-        cycle_weight=hyper.cycle_weight * factor, identity_weight=hyper.identity_weight * factor
-    )
     (_, (fakes, terms)), grads = jax.value_and_grad(generator_loss, has_aux=True)(
         (state.params.generator_g, state.params.generator_f), state.params, batch, hyper, recipe
     )
@@ -119,14 +114,6 @@ def generator_loss(
         "cycle_x": losses.mean_absolute_error(cycled_x, x),
         "cycle_y": losses.mean_absolute_error(cycled_y, y),
     } | identity
-    mask = jnp.ones(x.shape, bool)
-    if recipe.cycle_gradients:
-        for cycled, real, name in ((cycled_x, x, "cycle_x"), (cycled_y, y, "cycle_y")):
-            difference = losses.gradient_difference(cycled, real)
-            terms[name] += recipe.cycle_gradients * difference
-    if recipe.cycle_ssim:
-        for cycled, real, name in ((cycled_x, x, "cycle_x"), (cycled_y, y, "cycle_y")):
-            terms[name] += recipe.cycle_ssim * (1 - ssim(cycled, real, mask).mean())
     total = (
         terms["adversarial_g"]
         + terms["adversarial_f"]
@@ -149,10 +136,6 @@ def discriminator_loss(
     ):
         real, fake = _apply_merged(module, params, batch[domain], fakes[domain])
         terms[f"discriminator_{domain}"] = losses.discriminator(recipe.adversarial, real, fake)
-        if recipe.r1:  # Mescheder et al. 2018, the patches' logits summed
-            slope = jax.grad(lambda image, m=module, p=params: m.apply({"params": p}, image).sum())
-            penalty = jnp.square(slope(batch[domain])).sum((1, 2, 3)).mean()
-            terms[f"discriminator_{domain}"] += 0.5 * recipe.r1 * penalty
     return terms["discriminator_x"] + terms["discriminator_y"], terms
 
 

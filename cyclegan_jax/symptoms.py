@@ -17,7 +17,7 @@ import numpy as np
 from cyclegan_jax.data.pipeline import head_mask
 
 WARM_UP = 500  # steps; a generator that has not learnt anything yet is no failure
-_UNDECIDED = {"hinge": 1.0, "bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that cannot tell
+_UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that cannot tell
 _WON, _WON_STEPS, _WON_WINDOWS = 0.05, 500, 5
 _CONSTANT, _COPY, _INVERTED, _BRIGHT_AIR = 0.05, 0.1, -0.2, 0.1
 _ASTRAY = 0.2

@@ -23,7 +23,6 @@ EXPECTED = {
     "quickstart": (208_727, 661_313, (8, 8)),
     "sweep_brainweb43": (2_344_129, 693_665, (4, 4)),
     "sweep_brainweb43_ablation": (873_047, 693_665, (4, 4)),
-    "sweep_levers_disjoint": (873_047, 693_665, (4, 4)),
     "sweep_loss_weights": (208_727, 661_313, (8, 8)),
 }
 

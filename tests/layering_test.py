@@ -131,7 +131,7 @@ def test_imports_go_to_lower_ranks_only():
 
 
 def test_the_check_sees_imports():
-    assert inner_imports(modules()["step"]) == {"losses", "history", "metrics", "state"}
+    assert inner_imports(modules()["step"]) == {"losses", "history", "state"}
 
 
 def test_libraries_stay_in_their_rooms():
