@@ -4,8 +4,8 @@
         --out=data/brainweb43
     python scripts/train.py --config=configs/brainweb43_best.py --workdir=runs/brainweb43_best
 
-Expected time: 24 minutes on one core of two. Expected score, mean ± sd over 3 seeds: SSIM on the 9
-held-out slices 0.951 ± 0.004 T1 to T2, 0.956 ± 0.012 T2 to T1 (untranslated 0.20); docs/results.md.
+Expected time: 18 minutes on one core of two. Expected score, mean ± sd over 5 seeds: SSIM on the 9
+held-out slices 0.953 ± 0.004 T1 to T2, 0.959 ± 0.010 T2 to T1 (untranslated 0.20); docs/results.md.
 docs/experiments.md says how it was chosen, on validation slices at 64x64.
 """
 
