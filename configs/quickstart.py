@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Expected time: 4 minutes. Expected score: SSIM on the test heads 0.81 T1 to T2, 0.78 T2 to T1
+Expected time: 4 minutes. Expected score: SSIM on the test heads 0.78 both ways
 (untranslated 0.36); docs/results.md has the figures and what did not work.
 """
 
