@@ -2,8 +2,9 @@
 
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Expected time: 4 minutes. Expected score: SSIM on the test heads 0.78 both ways
-(untranslated 0.36); docs/results.md has the figures and what did not work.
+Expected time: 4 minutes. Expected score, mean ± sd over 5 seeds: SSIM on the test heads 0.824 ± 0.009
+T1 to T2, 0.847 ± 0.012 T2 to T1 (untranslated 0.36); docs/results.md. docs/experiments.md says how it
+was chosen, on validation heads.
 """
 
 from cyclegan_jax.config import Config, base_config
@@ -17,15 +18,15 @@ def get_config() -> Config:
     c.steps = 1500
     c.data.phantom.noise = 0.02
     c.data.phantom.bias = 0.1
-    c.generator.features = (32, 64, 128)
-    c.generator.head = 32
-    # A weak identity term: with the reference's the generators keep the contrast they see (dark
-    # fluid stays dark) and invent ventricles where the other contrast often has them.
+    # One level: with more, the generators paint grey matter by where it often lies, not where it is.
+    c.generator.features = (64,)
+    c.generator.head = 64
     c.discriminator.features = (64, 128, 256)
     c.discriminator.strides = (2, 2, 2)
+    c.loss.adversarial = "lsgan"
     c.loss.cycle_weight = 5.0
-    c.loss.identity_ratio = 0.1
-    c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 5e-4
+    c.loss.identity_ratio = 0.0
+    c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 1e-3
     c.ema_decay = 0.99
     c.sample_every = c.eval_every = c.save_every = 500
     return c
