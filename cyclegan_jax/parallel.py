@@ -20,6 +20,11 @@ from cyclegan_jax.step import Batch, Metrics, sample_step, train_step, translate
 
 AXIS = "data"
 
+# One CPU device computes where it is called. A thread of its own frees a step's temporary arrays
+# a little late, when the next step may have allocated its own; docs/performance.md has the figures.
+# JAX reads this once, before it first looks for devices, and from no environment variable.
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+
 TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Metrics]]
 
 

@@ -13,6 +13,7 @@ import json, resource
 from cyclegan_jax import runtime
 runtime.prepare()
 import jax
+import cyclegan_jax.parallel
 
 def faults_of_an_array():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -20,9 +21,11 @@ def faults_of_an_array():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first, second = faults_of_an_array(), faults_of_an_array()
+power = jax.jit(lambda a: a @ a @ a @ a).lower(jax.numpy.ones((2048, 2048))).compile()
 print(json.dumps({
     "cache": jax.config.jax_compilation_cache_dir,
     "faults": [first, second],
+    "ready": power(jax.numpy.ones((2048, 2048))).is_ready(),
 }))
 """
 
@@ -56,3 +59,7 @@ def test_freed_memory_stays_with_the_process_unless_malloc_is_set_already(tmp_pa
 def test_a_cache_folder_in_the_environment_stays(tmp_path):
     assert report(JAX_COMPILATION_CACHE_DIR=str(tmp_path))["cache"] == str(tmp_path)
     assert not report(JAX_COMPILATION_CACHE_DIR="")["cache"]
+
+
+def test_a_cpu_computes_where_it_is_called(tmp_path):
+    assert report(XDG_CACHE_HOME=str(tmp_path))["ready"]
