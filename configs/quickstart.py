@@ -2,7 +2,7 @@
 
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
-Expected time: 4 minutes. Expected score, mean ± sd over 5 seeds: SSIM on the 4 test heads
+Expected time: 3 minutes. Expected score, mean ± sd over 5 seeds: SSIM on the 4 test heads
 0.824 ± 0.009 T1 to T2, 0.847 ± 0.012 T2 to T1 (untranslated 0.36); docs/results.md.
 docs/experiments.md says how it was chosen, on validation heads.
 """
