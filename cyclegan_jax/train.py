@@ -110,7 +110,7 @@ def loop(
             batch = devices.place_batch(devices.stack(batches))
             state, terms = train_step(state, batch, hyper)
             step += 1
-            # The device works on this step while the previous one's numbers are read.
+            # An accelerator works on this step while the previous one's numbers are read.
             read()
             pending = (step, terms, batches)
             is_last = step == steps

@@ -21,11 +21,12 @@ def faults_of_an_array():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 first, second = faults_of_an_array(), faults_of_an_array()
-power = jax.jit(lambda a: a @ a @ a @ a).lower(jax.numpy.ones((2048, 2048))).compile()
+matrix = jax.numpy.ones((2048, 2048))
+power = jax.jit(lambda a: a @ a @ a @ a).lower(matrix).compile()
 print(json.dumps({
     "cache": jax.config.jax_compilation_cache_dir,
     "faults": [first, second],
-    "ready": power(jax.numpy.ones((2048, 2048))).is_ready(),
+    "ready": power(matrix).is_ready(),
 }))
 """
 
