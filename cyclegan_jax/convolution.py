@@ -12,7 +12,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from cyclegan_jax import minimal_filtering
+from cyclegan_jax.patches import interleaved, patches
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Output pixels of a map from which the native convolution beats patches on a CPU.
@@ -139,24 +141,30 @@ def _native(x, kernel, stride, padding):
 
 def _apply_on_cpu(x, kernel, stride, padding):
     k, _, c, n = kernel.shape
+    if minimal_filtering.serves(x.shape, kernel.shape, stride, x.dtype):
+        return minimal_filtering.apply(x, kernel)
     rows, columns = (-(-size // stride) for size in x.shape[1:3])
     if k > 1 and rows * columns >= _NATIVE_PIXELS:
         return _native(x, kernel, stride, padding)
-    patches = _patches(_padded(x, padding), k, stride, (rows, columns))
-    return _dot(patches, kernel.reshape(k * k * c, n), (3,), (0,)).astype(x.dtype)
+    taken = patches(_padded(x, padding), (k, k), (stride, stride), (rows, columns))
+    return _dot(taken, kernel.reshape(k * k * c, n), (3,), (0,)).astype(x.dtype)
 
 
 def _adjoint_on_cpu(y, kernel, stride, size, padding):
     k, _, c, n = kernel.shape
+    if minimal_filtering.serves((len(y), *size, c), kernel.shape, stride, y.dtype):
+        return minimal_filtering.adjoint(y, kernel)
     if stride == 1:  # a convolution too, with the kernel turned by 180 degrees
         turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
         return _apply_on_cpu(y, turned, 1, tuple((k - 1 - a, k - 1 - b) for a, b in padding))
-    patches = _dot(y, kernel.reshape(k * k * c, n), (3,), (1,))
-    return _folded(patches, k, stride, size, padding).astype(y.dtype)
+    products = _dot(y, kernel.reshape(k * k * c, n), (3,), (1,))
+    return _folded(products, k, stride, size, padding).astype(y.dtype)
 
 
 def _kernel_gradient_on_cpu(x, y, stride, k, padding):
     (b, rows, columns, n), c = y.shape, x.shape[3]
+    if minimal_filtering.serves(x.shape, (k, k, c, n), stride, x.dtype):
+        return minimal_filtering.kernel_gradient(x, y, k)
     x = _padded(x, padding)
     patch_bytes = b * rows * columns * k * k * c * x.dtype.itemsize
     enough = [d for d in range(1, rows) if rows % d == 0 and patch_bytes <= d * _PATCH_BYTES]
@@ -168,11 +176,11 @@ def _kernel_gradient_on_cpu(x, y, stride, k, padding):
 
     def block_gradient(start):
         source = jax.lax.dynamic_slice_in_dim(x, start * stride, (block - 1) * stride + k, 1)
-        patches = _patches(source, k, stride, (block, columns))
+        taken = patches(source, (k, k), (stride, stride), (block, columns))
         cotangent = jax.lax.dynamic_slice_in_dim(y, start, block, 1)
         # flat, so that XLA hands both factors to the product without transposing them in memory
-        cotangent, patches = cotangent.reshape(-1, n), patches.reshape(-1, k * k * c)
-        left, right = (cotangent, patches) if wide else (patches, cotangent)
+        cotangent, taken = cotangent.reshape(-1, n), taken.reshape(-1, k * k * c)
+        left, right = (cotangent, taken) if wide else (taken, cotangent)
         return _dot(left, right, (0,), (0,))
 
     if blocks == 1:
@@ -198,35 +206,21 @@ def _dot(a, b, a_axes, b_axes):
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
 
-def _patches(x, k, stride, size):
-    """`[B, *size, k * k * C]` of `x` `[B, h, w, C]`, padded already."""
-    if k == 1 and stride == 1:
-        return x
-    b, c = x.shape[0], x.shape[3]
-    corners = stride * np.stack(np.indices(size, np.int32), axis=-1)
-    dimensions = jax.lax.GatherDimensionNumbers(
-        offset_dims=(0, 3, 4, 5), collapsed_slice_dims=(), start_index_map=(1, 2)
-    )
-    # One gather compiles in a fifth of the time that k * k slices take.
-    patches = jax.lax.gather(x, corners, dimensions, (b, k, k, c), mode="promise_in_bounds")
-    return patches.reshape(b, *size, k * k * c)
-
-
-def _folded(patches, k, stride, size, padding):
-    """The adjoint of padding and `_patches`: sums `[B, h, w, k * k * C]` where patches overlap.
+def _folded(products, k, stride, size, padding):
+    """The adjoint of padding and `patches`: sums `[B, h, w, k * k * C]` where patches overlap.
 
     Output pixels with the same remainders modulo the stride get the same taps, so each such set
     is a sum of shifted maps, and the sets are interleaved at the end.
     """
-    b, h, w, depth = patches.shape
+    b, h, w, depth = products.shape
     c = depth // (k * k)
     high, wide = -(-size[0] // stride), -(-size[1] // stride)
-    taps = patches.reshape(b, h, w, k, k, c)
+    taps = products.reshape(b, h, w, k, k, c)
 
     def shifted(i, j):
         down, right = ((t - p[0]) // stride for t, p in zip((i, j), padding, strict=True))
         edges = ((0, 0, 0), (down, high - h - down, 0), (right, wide - w - right, 0), (0, 0, 0))
-        return jax.lax.pad(taps[:, :, :, i, j], jnp.zeros((), patches.dtype), edges)
+        return jax.lax.pad(taps[:, :, :, i, j], jnp.zeros((), products.dtype), edges)
 
     def of_remainder(row, column):
         chosen = [
@@ -235,11 +229,8 @@ def _folded(patches, k, stride, size, padding):
             for j in range((column + padding[1][0]) % stride, k, stride)
         ]
         return (
-            sum(chosen[1:], chosen[0]) if chosen else jnp.zeros((b, high, wide, c), patches.dtype)
+            sum(chosen[1:], chosen[0]) if chosen else jnp.zeros((b, high, wide, c), products.dtype)
         )
 
-    interleaved = jnp.stack(
-        [jnp.stack([of_remainder(r, q) for q in range(stride)], axis=3) for r in range(stride)],
-        axis=2,
-    )
-    return interleaved.reshape(b, stride * high, stride * wide, c)[:, : size[0], : size[1]]
+    pixels = interleaved([[of_remainder(r, q) for q in range(stride)] for r in range(stride)])
+    return pixels[:, : size[0], : size[1]]

@@ -9,6 +9,8 @@ PACKAGE = Path(cyclegan_jax.__file__).parent
 JAX = {"jax", "flax", "optax"}
 RANKS = {
     "config": 0,
+    "patches": -2,
+    "minimal_filtering": -1,
     "convolution": 0,
     "digests": 1,
     "distributed": 0,
