@@ -14,15 +14,13 @@ import jax
 import jax.numpy as jnp
 
 from cyclegan_jax import minimal_filtering
-from cyclegan_jax.patches import interleaved, patches
+from cyclegan_jax.patches import interleaved, patches, same_padding
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Output pixels of a map from which the native convolution beats patches on a CPU.
 _NATIVE_PIXELS = 32 * 32
 # Patches are made in blocks of at most this size, to stay near the cache and save memory.
 _PATCH_BYTES = 16 * 2**20
-
-Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -90,7 +88,7 @@ conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
 
 def _apply(x, kernel, stride):
     """A x."""
-    padding = _same(x.shape[1:3], kernel.shape[0], stride)
+    padding = same_padding(x.shape[1:3], kernel.shape[0], stride)
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -101,7 +99,7 @@ def _apply(x, kernel, stride):
 
 def _adjoint(y, kernel, stride, size):
     """A^T y, for A on maps of `size`."""
-    padding = _same(size, kernel.shape[0], stride)
+    padding = same_padding(size, kernel.shape[0], stride)
     x = jax.ShapeDtypeStruct((y.shape[0], *size, kernel.shape[2]), y.dtype)
 
     def native(y, kernel):
@@ -117,7 +115,7 @@ def _adjoint(y, kernel, stride, size):
 
 def _kernel_gradient(x, y, stride, k):
     """The gradient of <y, A x> in A's kernel."""
-    padding = _same(x.shape[1:3], k, stride)
+    padding = same_padding(x.shape[1:3], k, stride)
     kernel = jax.ShapeDtypeStruct((k, k, x.shape[3], y.shape[3]), x.dtype)
 
     def native(x, y):
@@ -126,11 +124,6 @@ def _kernel_gradient(x, y, stride, k):
     return jax.lax.platform_dependent(
         x, y, cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding), default=native
     )
-
-
-def _same(size: tuple[int, ...], k: int, stride: int) -> Padding:
-    rows, columns = (max((-(-n // stride) - 1) * stride + k - n, 0) for n in size)
-    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
 def _native(x, kernel, stride, padding):

@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cyclegan_jax.patches import interleaved, patches
+from cyclegan_jax.patches import Pair, interleaved, patches, same_padding
 
 # By kernel size: the products in y0 alone, in both, and in y1 alone; each a signed sum of inputs,
-# counted from the tile's first, times a sum of taps.
+# counted from the tile's first, times a sum of taps. `_along` takes the same sums of inputs.
 _ALONG_AN_AXIS = {
     3: (
         (({0: 1, 2: -1}, (0,)), ({1: 1}, (1,))),
@@ -42,8 +42,6 @@ _ALONG_AN_AXIS = {
 _PIXELS = 1024
 _CHANNELS = 32
 _MULTIPLICATIONS = 2**26
-
-_Place = tuple[int, int]  # row and column
 
 
 def serves(
@@ -91,7 +89,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, k: int) -> jax.Array:
     return jnp.stack([jnp.stack([_sum(taps[i, j]) for j in range(k)]) for i in range(k)])
 
 
-def _terms(k: int) -> list[list[tuple[dict[_Place, int], list[_Place]]]]:
+def _terms(k: int) -> list[list[tuple[dict[Pair, int], list[Pair]]]]:
     """For each part its (signed inputs, taps)."""
     return [
         [
@@ -114,7 +112,7 @@ def _of_inputs(x: jax.Array, k: int) -> list[jax.Array]:
     By whole pairs of rows and columns: sums term by term take three times as long to compile.
     """
     _, h, w, c = x.shape
-    before, _ = _padding(k)
+    (before, _), _ = same_padding((h, w), k, 2)
     edges = (before, 2 - before)
     x = jnp.pad(x, ((0, 0), edges, edges, (0, 0)))
     pairs = patches(x, (2, 2), (2, 2), (h // 2 + 1, w // 2 + 1))
@@ -138,7 +136,8 @@ def _to_inputs(parts: list[jax.Array], k: int) -> jax.Array:
         for (inputs, _), piece in zip(terms, jnp.split(part, len(terms), axis=-1), strict=True):
             for place, sign in inputs.items():
                 signed[place].append((sign, piece))
-    before, _ = _padding(k)
+    _, rows, columns, _ = parts[0].shape
+    (before, _), _ = same_padding((4 * rows, 4 * columns), k, 2)
     maps = collections.defaultdict(list)
     for (i, j), pieces in signed.items():
         (down, row), (right, column) = divmod(i - before, 4), divmod(j - before, 4)
@@ -173,11 +172,6 @@ def _along(x, axis, even=None):
         return start - middle, middle, end - middle
     even = even[: x.shape[-1]]
     return start - jnp.where(even, middle, 0), middle, jnp.where(even, end - middle, middle)
-
-
-def _padding(k: int) -> tuple[int, int]:
-    """SAME padding of an even side."""
-    return (k - 2) // 2, (k - 1) // 2
 
 
 def _sum(signed: list[tuple[int, jax.Array]]) -> jax.Array:

@@ -1,10 +1,16 @@
-"""Patches of maps as matrices, and maps from their pixels sorted by remainder."""
+"""Patches of padded maps as matrices, and maps from their pixels sorted by remainder."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 Pair = tuple[int, int]  # rows and columns
+
+
+def same_padding(size: tuple[int, ...], k: int, stride: int) -> tuple[Pair, Pair]:
+    """What SAME adds before and after the rows, and the columns, of a map of `size`."""
+    rows, columns = (max((-(-n // stride) - 1) * stride + k - n, 0) for n in size)
+    return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
 
 def patches(
