@@ -1,9 +1,10 @@
-"""The training, sampling and translation steps: pure functions, not compiled here.
+"""The training, sampling and translation steps: pure functions, compiled by `parallel.py`.
 
 Instance norm treats every image alone, so calls of the same network on different images merge into
 one call on the concatenated batch: G sees `[real_x, real_y]` at once, D_X sees `[real_x, fake_x]`.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -102,12 +103,12 @@ def generator_loss(
             "identity_y": losses.mean_absolute_error(same_y, y),
         }
     else:
-        fake_y = m.generator_g.apply({"params": g}, x)
-        fake_x = m.generator_f.apply({"params": f}, y)
-    cycled_x = m.generator_f.apply({"params": f}, fake_y)
-    cycled_y = m.generator_g.apply({"params": g}, fake_x)
-    judged_y = m.discriminator_y.apply({"params": params.discriminator_y}, fake_y)
-    judged_x = m.discriminator_x.apply({"params": params.discriminator_x}, fake_x)
+        fake_y = _apply(m.generator_g, g, x)
+        fake_x = _apply(m.generator_f, f, y)
+    cycled_x = _apply(m.generator_f, f, fake_y)
+    cycled_y = _apply(m.generator_g, g, fake_x)
+    judged_y = _apply(m.discriminator_y, params.discriminator_y, fake_y)
+    judged_x = _apply(m.discriminator_x, params.discriminator_x, fake_x)
     terms = {
         "adversarial_g": losses.generator_adversarial(recipe.adversarial, judged_y),
         "adversarial_f": losses.generator_adversarial(recipe.adversarial, judged_x),
@@ -141,7 +142,7 @@ def discriminator_loss(
 
 def translate_step(generator: Any, params: Any, images: jax.Array) -> jax.Array:
     """The other contrast of `images`, both `[B, H, W, 1]` in [-1, 1]."""
-    return generator.apply({"params": params}, images)
+    return _apply(generator, params, images)
 
 
 def sample_step(generators: Networks, batch: Batch, recipe: Recipe) -> Batch:
@@ -168,8 +169,14 @@ def sample_step(generators: Networks, batch: Batch, recipe: Recipe) -> Batch:
     }
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(module: Any, params: Any, images: jax.Array) -> jax.Array:
+    # Compiled, so that both networks of a kind are traced, differentiated and lowered as one.
+    return module.apply({"params": params}, images)
+
+
 def _apply_merged(module: Any, params: Any, a: jax.Array, b: jax.Array) -> list[jax.Array]:
-    return jnp.split(module.apply({"params": params}, jnp.concatenate([a, b])), 2)
+    return jnp.split(_apply(module, params, jnp.concatenate([a, b])), 2)
 
 
 def _through_history(

@@ -1,5 +1,6 @@
 """The training step against its definition, written out slowly."""
 
+import collections
 import functools
 
 import jax
@@ -100,23 +101,21 @@ def test_step_is_adam_on_these_gradients(tiny, batch):
 @pytest.mark.parametrize(("identity", "generated"), [(0.25, 6), (0.0, 4)])
 def test_network_calls_are_merged(tiny, batch, monkeypatch, identity, generated):
     tiny.loss.identity_ratio = identity
-    calls = {"generator": 0, "discriminator": 0}
-    images = dict(calls)
     recipe, state = setup(tiny)
-    for kind, cls in (("generator", UNetGenerator), ("discriminator", PatchDiscriminator)):
-        original = cls.apply
+    calls, images = collections.Counter(), collections.Counter()
+    original = step._apply
 
-        def counted(self, params, given, _kind=kind, _original=original):
-            calls[_kind] += 1
-            images[_kind] += len(given)
-            return _original(self, params, given)
+    def counted(module, params, given):
+        calls[type(module)] += 1
+        images[type(module)] += len(given)
+        return original(module, params, given)
 
-        monkeypatch.setattr(cls, "apply", counted)
+    monkeypatch.setattr(step, "_apply", counted)
     hyper = Hyperparameters.of(tiny)
     jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch, hyper)
-    assert calls == {"generator": 4, "discriminator": 4}
+    assert calls == {UNetGenerator: 4, PatchDiscriminator: 4}
     size = len(batch["x"])
-    assert images == {"generator": generated * size, "discriminator": 6 * size}
+    assert images == {UNetGenerator: generated * size, PatchDiscriminator: 6 * size}
 
 
 def test_discriminators_give_generators_no_gradient(tiny, batch):
