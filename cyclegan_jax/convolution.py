@@ -208,12 +208,12 @@ def _folded(products, k, stride, size, padding):
     b, h, w, depth = products.shape
     c = depth // (k * k)
     high, wide = -(-size[0] // stride), -(-size[1] // stride)
-    taps = products.reshape(b, h, w, k, k, c)
+    taps = jnp.split(products, k * k, axis=3)
 
     def shifted(i, j):
         down, right = ((t - p[0]) // stride for t, p in zip((i, j), padding, strict=True))
         edges = ((0, 0, 0), (down, high - h - down, 0), (right, wide - w - right, 0), (0, 0, 0))
-        return jax.lax.pad(taps[:, :, :, i, j], jnp.zeros((), products.dtype), edges)
+        return jax.lax.pad(taps[i * k + j], jnp.zeros((), products.dtype), edges)
 
     def of_remainder(row, column):
         chosen = [

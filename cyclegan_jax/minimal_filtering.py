@@ -149,9 +149,11 @@ def _to_inputs(parts: list[jax.Array], k: int) -> jax.Array:
 
 def _of_kernel(kernel: jax.Array) -> list[jax.Array]:
     """V(kernel): each part `[terms * C, N]`."""
+    k, _, c, n = kernel.shape
+    of_tap = jnp.split(kernel.reshape(k * k * c, n), k * k)
     return [
-        jnp.concatenate([_sum([(1, kernel[tap]) for tap in taps]) for _, taps in terms])
-        for terms in _terms(kernel.shape[0])
+        jnp.concatenate([_sum([(1, of_tap[i * k + j]) for i, j in taps]) for _, taps in terms])
+        for terms in _terms(k)
     ]
 
 
