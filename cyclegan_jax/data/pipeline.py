@@ -17,7 +17,6 @@ from typing import Any
 import grain
 import numpy as np
 from PIL import Image
-from scipy.ndimage import binary_fill_holes
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data.intensity import HEAD, from_storage
@@ -241,6 +240,8 @@ def head_mask(*images: np.ndarray) -> np.ndarray:
       bool `[N, H, W, 1]`: pixels above `intensity.HEAD`, a tenth of the range, in all images,
       and the holes of that within each slice, such as bone, and fluid in T1.
     """
+    from scipy.ndimage import binary_fill_holes  # late: it would delay every start
+
     bright = np.logical_and.reduce([image > HEAD for image in images])
     return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
 
