@@ -49,25 +49,36 @@ def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str
     return c.lock()
 
 
-def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]:
-    """Times `steps` training steps on random images; with `profile` a trace of three is written."""
+def training(config: Config, steps: int, profile: Path | None, started: float) -> dict[str, Any]:
+    """Times the start and `steps` training steps on random images.
+
+    Args:
+      config: of the networks.
+      steps: that are timed, after some that are not.
+      profile: folder for a trace of three more steps, or None.
+      started: `time.perf_counter()` when the program started.
+    """
     programs = Programs(config)
     parallel = programs.parallel
-    started = time.perf_counter()
+    before = time.perf_counter()
     state = jax.block_until_ready(programs.create_state(config.seed))
-    init_seconds = time.perf_counter() - started
+    init_seconds = time.perf_counter() - before
     batch = parallel.place_batch(_random_batch(config))
     hyper = parallel.place_state(Hyperparameters.of(config))
-    started = time.perf_counter()
+    before = time.perf_counter()
     train_step: Any = programs.train_step
-    step = train_step.lower(state, batch, hyper).compile()
-    compile_seconds = time.perf_counter() - started
+    compiled = train_step.compile(state, batch, hyper)
+    compile_seconds = time.perf_counter() - before
+    start_seconds = time.perf_counter() - started
 
     def run() -> None:
         nonlocal state
-        state, metrics = step(state, batch, hyper)
+        state, metrics = train_step(state, batch, hyper)
         jax.block_until_ready(metrics)
 
+    before = time.perf_counter()
+    run()
+    first_step_seconds = time.perf_counter() - before
     times = _summary(_timed(run, steps))
     if profile is not None:
         with jax.profiler.trace(str(profile)):
@@ -77,10 +88,12 @@ def training(config: Config, steps: int, profile: Path | None) -> dict[str, Any]
     return {
         "seconds_per_step": times,
         "images_per_second": 2 * config.batch_size / times["median"],  # x and y
-        "flops": {"analytic": flops, "xla": _xla_flops(step)},
+        "flops": {"analytic": flops, "xla": _xla_flops(compiled)},
         "gflops_per_second": flops / times["median"] / 1e9,
         "init_seconds": init_seconds,
         "compile_seconds": compile_seconds,
+        "start_seconds": start_seconds,
+        "first_step_seconds": first_step_seconds,
     }
 
 

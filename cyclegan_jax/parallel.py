@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, runtime
 from cyclegan_jax.config import Config
 from cyclegan_jax.state import Hyperparameters, Recipe, TrainState, create_state
 from cyclegan_jax.step import Batch, Metrics, sample_step, train_step, translate_step
@@ -26,6 +26,31 @@ AXIS = "data"
 jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Metrics]]
+
+
+class CompiledStep:
+    """A `TrainStep` that gives the memory of its compilation back before it runs at first.
+
+    Else a process has both at once, for as long as it trains.
+    """
+
+    def __init__(self, function: Any):
+        """Takes what `jax.jit` or `jax.pmap` returns."""
+        self._function = function
+        self._is_compiled = False
+
+    def compile(self, *arguments: Any) -> Any:
+        """What JAX's `lower(...).compile()` returns; calls with such arguments find it done."""
+        compiled = self._function.lower(*arguments).compile()
+        runtime.release_memory()
+        self._is_compiled = True
+        return compiled
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function's result."""
+        if not self._is_compiled:
+            self.compile(*arguments)
+        return self._function(*arguments)
 
 
 class Parallel:
@@ -110,20 +135,24 @@ class Parallel:
         """`train_step` over all devices; the state passed in is donated."""
         step = functools.partial(train_step, recipe=recipe)
         if self.mode == "pmap":
-            mapped = jax.pmap(
-                functools.partial(step, axis_name=AXIS),
-                axis_name=AXIS,
-                in_axes=(None, 0, None),
-                out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
-                devices=self.devices,
-                donate_argnums=0,
+            mapped = CompiledStep(
+                jax.pmap(
+                    functools.partial(step, axis_name=AXIS),
+                    axis_name=AXIS,
+                    in_axes=(None, 0, None),
+                    out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
+                    devices=self.devices,
+                    donate_argnums=0,
+                )
             )
             return mapped if jax.process_count() == 1 else self._of_all_processes(mapped)
-        return jax.jit(
-            step,
-            in_shardings=(self._replicated, self._split, self._replicated),
-            out_shardings=self._replicated,
-            donate_argnums=0,
+        return CompiledStep(
+            jax.jit(
+                step,
+                in_shardings=(self._replicated, self._split, self._replicated),
+                out_shardings=self._replicated,
+                donate_argnums=0,
+            )
         )
 
     def _of_all_processes(self, step: TrainStep) -> TrainStep:
@@ -205,9 +234,8 @@ class Trials:
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
         """`train_step` of every trial at once; the states passed in are donated."""
-        return jax.pmap(
-            functools.partial(train_step, recipe=recipe), devices=self.devices, donate_argnums=0
-        )
+        step = functools.partial(train_step, recipe=recipe)
+        return CompiledStep(jax.pmap(step, devices=self.devices, donate_argnums=0))
 
 
 def _padded(images: np.ndarray, size: int) -> np.ndarray:

@@ -5,6 +5,7 @@ backend come and go, and XLA stops the process at one that it does not know.
 """
 
 import ctypes
+import gc
 import os
 import platform
 from pathlib import Path
@@ -24,6 +25,7 @@ def prepare() -> None:
       (an empty one turns the cache off).
     - On Linux, memory that a step frees stays with the process. The GNU C library would hand the
       gigabyte of a step's temporary arrays back each time, and the kernel would clear it again.
+    - Python looks for garbage less often: tracing a step makes millions of objects that stay.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
     if platform.libc_ver()[0] == "glibc" and not _malloc_is_set():
@@ -31,6 +33,13 @@ def prepare() -> None:
         mallopt(_M_ARENA_MAX, 1)  # XLA allocates in threads, whose own arenas must be small
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    gc.set_threshold(10_000)
+
+
+def release_memory() -> None:
+    """Gives free memory back to the system: what only a start needed, such as compilation."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _malloc_is_set() -> bool:

@@ -8,6 +8,7 @@ Compare with another program by runs in turn on a quiet machine. --peer reads a 
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from absl import app, flags
 
 from cyclegan_jax import InputError, cli
 
+_STARTED = time.perf_counter()
 _SIZE = flags.DEFINE_integer("size", 256, "Height and width of the images, a power of two.")
 _BATCH = flags.DEFINE_integer("batch", 1, "Images of each domain in a step.", lower_bound=1)
 _BASE = flags.DEFINE_integer("base", 64, "Width of the first layers.", lower_bound=1)
@@ -47,7 +49,7 @@ def main(arguments: list[str]) -> int:
         rate = result["slices_per_second"]
     else:
         profile = None if _PROFILE.value is None else Path(_PROFILE.value)
-        result |= benchmark.training(config, _STEPS.value, profile)
+        result |= benchmark.training(config, _STEPS.value, profile, _STARTED)
         rate = result["images_per_second"]
     result["peak_mebibytes"] = benchmark.peak_bytes() / 2**20  # before the product and the input
     if not _INFER.value:

@@ -92,8 +92,8 @@ def test_translation_takes_any_number_of_images(tiny, count):
 
 
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
-def test_the_step_is_traced_once(mode, tiny, batch, monkeypatch):
-    traces = []
+def test_the_step_is_traced_and_compiled_once(mode, tiny, batch, monkeypatch):
+    traces, events = [], []
     original = parallel.train_step
 
     def traced(*arguments, **options):
@@ -106,6 +106,35 @@ def test_the_step_is_traced_once(mode, tiny, batch, monkeypatch):
     state = devices.compile_create_state(tiny, recipe)(tiny.seed)
     step = devices.compile_train_step(recipe)
     hyper = devices.place_state(Hyperparameters.of(tiny))
-    for _ in range(3):
-        state, _ = step(state, devices.place_batch(batch), hyper)
+    batches = [devices.place_batch(batch) for _ in range(3)]
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: events.append(event)
+    )
+    try:
+        for placed in batches:
+            state, _ = step(state, placed, hyper)
+    finally:
+        jax.monitoring.clear_event_listeners()
     assert len(traces) == 1
+    assert events.count("/jax/core/compile/backend_compile_duration") == 1
+
+
+def test_a_step_gives_memory_back_between_compiling_and_running(monkeypatch):
+    calls = []
+
+    class Jitted:
+        def lower(self, a):
+            calls.append(("lower", a))
+            return self
+
+        def compile(self):
+            calls.append("compile")
+
+        def __call__(self, a):
+            calls.append(("run", a))
+            return a + 1
+
+    monkeypatch.setattr(parallel.runtime, "release_memory", lambda: calls.append("release"))
+    step = parallel.CompiledStep(Jitted())
+    assert [step(1), step(2)] == [2, 3]
+    assert calls == [("lower", 1), "compile", "release", ("run", 1), ("run", 2)]
