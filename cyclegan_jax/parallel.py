@@ -29,9 +29,9 @@ TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Met
 
 
 class CompiledStep:
-    """A `TrainStep` that gives the memory of its compilation back before it runs at first.
+    """A `TrainStep` that gives memory back before it compiles, and again before it runs at first.
 
-    Else a process has both at once, for as long as it trains.
+    Else a process keeps what making the state and compiling took for as long as it trains.
     """
 
     def __init__(self, function: Any):
@@ -41,6 +41,7 @@ class CompiledStep:
 
     def compile(self, *arguments: Any) -> Any:
         """What JAX's `lower(...).compile()` returns; calls with such arguments find it done."""
+        runtime.release_memory()
         compiled = self._function.lower(*arguments).compile()
         runtime.release_memory()
         self._is_compiled = True

@@ -119,7 +119,7 @@ def test_the_step_is_traced_and_compiled_once(mode, tiny, batch, monkeypatch):
     assert events.count("/jax/core/compile/backend_compile_duration") == 1
 
 
-def test_a_step_gives_memory_back_between_compiling_and_running(monkeypatch):
+def test_a_step_gives_memory_back_before_compiling_and_before_running(monkeypatch):
     calls = []
 
     class Jitted:
@@ -137,4 +137,4 @@ def test_a_step_gives_memory_back_between_compiling_and_running(monkeypatch):
     monkeypatch.setattr(parallel.runtime, "release_memory", lambda: calls.append("release"))
     step = parallel.CompiledStep(Jitted())
     assert [step(1), step(2)] == [2, 3]
-    assert calls == [("lower", 1), "compile", "release", ("run", 1), ("run", 2)]
+    assert calls == ["release", ("lower", 1), "compile", "release", ("run", 1), ("run", 2)]
