@@ -60,15 +60,13 @@ def training(config: Config, steps: int, profile: Path | None, started: float) -
     """
     programs = Programs(config)
     parallel = programs.parallel
-    before = time.perf_counter()
-    state = jax.block_until_ready(programs.create_state(config.seed))
-    init_seconds = time.perf_counter() - before
+    state, init_seconds = _clocked(
+        lambda: jax.block_until_ready(programs.create_state(config.seed))
+    )
     batch = parallel.place_batch(_random_batch(config))
     hyper = parallel.place_state(Hyperparameters.of(config))
-    before = time.perf_counter()
     train_step: Any = programs.train_step
-    compiled = train_step.compile(state, batch, hyper)
-    compile_seconds = time.perf_counter() - before
+    compiled, compile_seconds = _clocked(lambda: train_step.compile(state, batch, hyper))
     start_seconds = time.perf_counter() - started
 
     def run() -> None:
@@ -76,9 +74,7 @@ def training(config: Config, steps: int, profile: Path | None, started: float) -
         state, metrics = train_step(state, batch, hyper)
         jax.block_until_ready(metrics)
 
-    before = time.perf_counter()
-    run()
-    first_step_seconds = time.perf_counter() - before
+    _, first_step_seconds = _clocked(run)
     times = _summary(_timed(run, steps))
     if profile is not None:
         with jax.profiler.trace(str(profile)):
@@ -204,13 +200,12 @@ def _random_batch(config: Config) -> dict[str, np.ndarray]:
 
 
 def _timed(function: Callable[[], Any], repetitions: int) -> list[float]:
-    seconds = []
-    for index in range(_WARM_UP + repetitions):
-        started = time.perf_counter()
-        function()
-        if index >= _WARM_UP:
-            seconds.append(time.perf_counter() - started)
-    return seconds
+    return [_clocked(function)[1] for _ in range(_WARM_UP + repetitions)][_WARM_UP:]
+
+
+def _clocked(function: Callable[[], Any]) -> tuple[Any, float]:
+    started = time.perf_counter()
+    return function(), time.perf_counter() - started
 
 
 def _summary(seconds: list[float]) -> dict[str, float]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax import convolution
+from cyclegan_jax import convolution, minimal_filtering
 from cyclegan_jax.convolution import conv, conv_transpose
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
@@ -120,8 +120,11 @@ def test_one_program_has_products_on_a_cpu_and_convolutions_elsewhere(function):
         assert "stablehlo.dot_general" not in text(platform)
 
 
-def test_a_gradient_can_be_differentiated():
-    x, kernel = normal(0, 1, 6, 6, 2), normal(1, 3, 3, 2, 2)
+@pytest.mark.parametrize(("size", "filtered"), [(6, False), (8, True)])
+def test_a_gradient_can_be_differentiated(monkeypatch, size, filtered):
+    x, kernel = normal(0, 1, size, size, 2), normal(1, 3, 3, 2, 2)
+    if filtered:
+        monkeypatch.setattr(minimal_filtering, "serves", lambda *_: True)
 
     def penalty(function):
         return jax.grad(

@@ -73,17 +73,6 @@ def test_a_convolution_and_its_gradients_are_nine_products_each(small_maps_are_s
         assert products(vjp, y) == 18
 
 
-def test_a_gradient_can_be_differentiated(small_maps_are_served):
-    x, kernel = normal(0, 1, 8, 8, 2), normal(1, 3, 3, 2, 2)
-
-    def penalty(function):
-        return jax.grad(
-            lambda k: jnp.square(jax.grad(lambda x: (function(x, k) ** 3).sum())(x)).sum()
-        )(kernel)
-
-    np.testing.assert_allclose(penalty(lambda x, k: conv(x, k, 2)), penalty(library), rtol=1e-4)
-
-
 @pytest.mark.parametrize(
     ("shape", "kernel_shape", "served"),
     [
