@@ -21,10 +21,11 @@ import numpy as np
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
-from cyclegan_jax.data import loading, pipeline
-from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.programs import Programs
+from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.data import from_config
+from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import Hyperparameters, build_recipe, init_params
+from cyclegan_jax.training.compiled import Programs
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm
 _WARM_UP = 3
@@ -118,10 +119,10 @@ def input_pipeline(config: Config, batches: int) -> dict[str, float]:
     """Times the input pipeline alone, on phantoms, with every augmentation that is not views."""
     c = config.copy_and_resolve_references().unlock()
     c.data.contrast, c.data.shift = 0.2, 8
-    dataset = loading.open_data(c)
+    dataset = from_config.open_data(c)
     # a pass over the images, which stay in memory from then on
     first = -(-len(dataset.names("train_x")) // c.batch_size) + _WARM_UP
-    source = loading.train_batches(c, dataset)
+    source = from_config.train_batches(c, dataset)
     seconds = []
     for index, _ in enumerate(pipeline.batches(source, 0, c.data.workers)):
         seconds.append(time.perf_counter())

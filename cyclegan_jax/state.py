@@ -11,8 +11,8 @@ import numpy as np
 import optax
 
 from cyclegan_jax.config import Config, has_identity, identity_weight
-from cyclegan_jax.history import ImageHistory
-from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
+from cyclegan_jax.image_pool import ImageHistory
+from cyclegan_jax.models.unet import PatchDiscriminator, UNetGenerator
 
 
 class Networks(flax.struct.PyTreeNode):

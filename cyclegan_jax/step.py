@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from cyclegan_jax import losses
-from cyclegan_jax.history import ImageHistory, query
+from cyclegan_jax.image_pool import ImageHistory, query
 from cyclegan_jax.state import Hyperparameters, Networks, Recipe, TrainState
 
 Batch = dict[str, jax.Array]

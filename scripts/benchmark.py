@@ -14,7 +14,8 @@ from typing import Any
 
 from absl import app, flags
 
-from cyclegan_jax import InputError, cli
+from cyclegan_jax import InputError
+from cyclegan_jax.system import cli
 
 _STARTED = time.perf_counter()
 _SIZE = flags.DEFINE_integer("size", 256, "Height and width of the images, a power of two.")

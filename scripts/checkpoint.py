@@ -11,7 +11,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from cyclegan_jax import InputError, cli
+from cyclegan_jax import InputError
+from cyclegan_jax.system import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,17 +25,18 @@ _COMMANDS = ("list", "verify", "export_params")
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in _COMMANDS:
         raise app.UsageError(f"say one of {', '.join(_COMMANDS)}, not {' '.join(arguments)!r}")
-    from cyclegan_jax import inspection, tables  # late: --help and a bad flag answer at once
+    from cyclegan_jax.checkpoints import inspect  # late: --help and a bad flag answer at once
+    from cyclegan_jax.render import text_table
 
     workdir, out = Path(_WORKDIR.value), Path(_OUT.value)
     if arguments[0] == "export_params":
         if not _OUT.value:
             raise InputError("export_params needs --out, a file that ends in .npz")
-        step = inspection.export_params(workdir, _CHECKPOINT.value, out)
+        step = inspect.export_params(workdir, _CHECKPOINT.value, out)
         print(f"parameters of step {step} written to {out}")
         return 0
-    table, damaged = inspection.table(workdir, "all" if arguments[0] == "verify" else "meta")
-    print(tables.as_text(table))
+    table, damaged = inspect.table(workdir, "all" if arguments[0] == "verify" else "meta")
+    print(text_table.as_text(table))
     return int(damaged > 0 and arguments[0] == "verify")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from cyclegan_jax import cli
+from cyclegan_jax.system import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
@@ -30,13 +30,13 @@ _PROTOCOL = flags.DEFINE_string(
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax import report  # late: --help and a bad flag answer at once
-    from cyclegan_jax.evaluate import evaluate
+    from cyclegan_jax.evaluation.evaluate import evaluate
+    from cyclegan_jax.report import page  # late: --help and a bad flag answer at once
 
     workdir = Path(_WORKDIR.value)
     folder = evaluate(workdir, _CHECKPOINT.value, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value)
     print(f"written to {folder}")
-    report.write_or_say_why(workdir)
+    page.write_or_say_why(workdir)
     return 0
 
 

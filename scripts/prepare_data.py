@@ -11,7 +11,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from cyclegan_jax import InputError, cli
+from cyclegan_jax import InputError
+from cyclegan_jax.system import cli
 
 _X = flags.DEFINE_string("x", None, "Folder of T1-weighted training scans.")
 _Y = flags.DEFINE_string("y", None, "Folder of T2-weighted training scans.")
@@ -66,13 +67,14 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--csv and --{next(iter(given))} exclude each other; give one of them")
     if not _CSV.value and not {"x", "y"} <= given.keys():
         raise InputError("give --x and --y, folders of training scans, or --csv")
-    from cyclegan_jax.data import folders, listing, mri_slices, scan_source  # late: for --help
+    from cyclegan_jax.data import dataset as dataset_module
+    from cyclegan_jax.data.preparation import csv_list, file_source, folders  # late: for --help
 
     if _CSV.value:
-        items = listing.read_listing(Path(_CSV.value))
+        items = csv_list.read_listing(Path(_CSV.value))
     else:
         items = folders.list_folders(**{name: Path(folder) for name, folder in given.items()})
-    source = scan_source.scan_source(
+    source = file_source.scan_source(
         items,
         {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
         holdout=_HOLDOUT.value,
@@ -83,9 +85,9 @@ def main(arguments: list[str]) -> int:
         spacing=_SPACING.value,
         frame=_FRAME.value,
     )
-    dataset = mri_slices.prepare(source, Path(_OUT.value))
+    dataset = dataset_module.prepare(source, Path(_OUT.value))
     print(dataset.summary())
-    print(f"look at {dataset.folder / mri_slices.CONTACT_SHEET}")
+    print(f"look at {dataset.folder / dataset_module.CONTACT_SHEET}")
     return 0
 
 

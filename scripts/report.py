@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-from cyclegan_jax import cli
+from cyclegan_jax.system import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 
@@ -15,9 +15,9 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=T
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax import report  # late: --help and a bad flag answer at once
+    from cyclegan_jax.report import page  # late: --help and a bad flag answer at once
 
-    print(f"written to {report.write(Path(_WORKDIR.value))}")
+    print(f"written to {page.write(Path(_WORKDIR.value))}")
     return 0
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from cyclegan_jax import InputError, cli
+from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.system import cli
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File that defines get_config() and sweep()."
@@ -38,7 +39,7 @@ flags.mark_flag_as_required("config")
 def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.sweeps import grammar, report, results, runner  # late: --help is quick
+    from cyclegan_jax.sweeps import grammar, page, results, runner  # late: --help is quick
 
     results.check_metric(_METRIC.value)
     if _COLLECT.value and _TRIAL.value is not None:
@@ -62,7 +63,7 @@ def main(arguments: list[str]) -> int:
         return _STOPPED
     if _TRIAL.value is None:
         chosen = [f"--config={path}", *(f"--config.{k}={v}" for k, v in overridden.items())]
-        report.collect(sweep, workdir, _METRIC.value, chosen)
+        page.collect(sweep, workdir, _METRIC.value, chosen)
     return 0
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from absl import app, flags
 from ml_collections import config_flags
 
-from cyclegan_jax import InputError, cli
+from cyclegan_jax import InputError
+from cyclegan_jax.system import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that defines get_config().")
 _WORKDIR = flags.DEFINE_string(
@@ -31,8 +32,8 @@ def main(arguments: list[str]) -> int:
     if arguments:
         raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
     # late: --help and a bad flag answer at once
-    from cyclegan_jax import distributed
-    from cyclegan_jax.train import train
+    from cyclegan_jax.parallel import multihost
+    from cyclegan_jax.training.train import train
 
     def work() -> int:
         train(_CONFIG.value, Path(_WORKDIR.value))
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
     joining = (_COORDINATOR.value, _PROCESS_ID.value, _PROCESSES.value)
     if _DISTRIBUTED.value:
-        return distributed.run(lambda: cli.guarded(work), *joining)
+        return multihost.run(lambda: cli.guarded(work), *joining)
     if any(value is not None for value in joining):
         raise InputError("--coordinator, --process_id and --processes need --distributed")
     return work()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
-from cyclegan_jax import cli
+from cyclegan_jax.system import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _DIRECTION = flags.DEFINE_enum(
@@ -30,7 +30,9 @@ _CYCLE_ERROR = flags.DEFINE_bool(
 
 
 def main(arguments: list[str]) -> int:
-    from cyclegan_jax.translate import translate  # late: --help and a bad flag answer at once
+    from cyclegan_jax.translation.translate_files import (
+        translate,
+    )  # late: --help and a bad flag answer at once
 
     failed = translate(
         Path(_WORKDIR.value),

@@ -19,11 +19,12 @@ import SimpleITK as sitk
 from absl import flags
 from PIL import Image
 
-from cyclegan_jax import InputError, train
+from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
-from cyclegan_jax.data import loading
+from cyclegan_jax.data import from_config
 from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.data.sources import Scan, ScanImages, Source
+from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.training import train
 
 ROOT = Path(__file__).parents[1]
 IDENTITY = np.eye(3)
@@ -75,7 +76,7 @@ def tiny_run(tmp_path_factory) -> Path:
     config = tiny_config()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
-        folder = loading.open_data(config).folder
+        folder = from_config.open_data(config).folder
         with config.unlocked():
             config.data.dir = str(folder)
         train.train(config, place / "run")
@@ -202,7 +203,9 @@ def fails():
 @pytest.fixture
 def translator():
     """Makes translators, trained at 16 pixels, on a network that takes multiples of 8."""
-    from cyclegan_jax.translator import Translator  # loads nibabel, which few tests need
+    from cyclegan_jax.translation.translator import (
+        Translator,
+    )  # loads nibabel, which few tests need
 
     def make(generate: Any = lambda images: images, **changed: Any) -> Translator:
         def checked(images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import Hyperparameters, build_recipe, learning_rate
 
 

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from cyclegan_jax import losses, step
-from cyclegan_jax.models import PatchDiscriminator, UNetGenerator
-from cyclegan_jax.parallel import Parallel
+from cyclegan_jax.models.unet import PatchDiscriminator, UNetGenerator
+from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import Hyperparameters, Networks, build_recipe
 
 

@@ -1,1 +1,1 @@
-"""From files or phantoms to batches: read, normalise, prepare, augment, pair."""
+"""From prepared scans to batches: intensities, framing, augmentation, pairs, order."""

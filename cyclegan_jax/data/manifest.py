@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import guard
+from cyclegan_jax.data.formats import limits
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -40,7 +40,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def check_manifest(path: Path, manifest: dict[str, Any], mend: str) -> None:
     """Raises InputError about `path`, ending with `mend`, for what `prepare` must not write."""
-    with guard.reading(path, "manifest", mend):
+    with limits.reading(path, "manifest", mend):
         _check(manifest)
 
 
@@ -75,7 +75,7 @@ def _check_split(entry: dict[str, Any]) -> None:
     _require(len(sizes) > 0 or not names, "sizes", sizes)
     for height, width in sizes:
         whole = type(height) is type(width) is int and min(height, width) > 0
-        _require(whole and height * width <= guard.MOST_PIXELS, "size", (height, width))
+        _require(whole and height * width <= limits.MOST_PIXELS, "size", (height, width))
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)

@@ -1,1 +1,1 @@
-"""Sweeps: many trials of one config, and the answer which values are best."""
+"""Many trials of one config, and which values are best."""

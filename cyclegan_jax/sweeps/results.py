@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.files import write_whole
-from cyclegan_jax.scoring import DIRECTIONS, scalar_name
+from cyclegan_jax.evaluation.scoring import DIRECTIONS, scalar_name
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
-from cyclegan_jax.writer import METRICS, read_metrics
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.training.metric_log import METRICS, read_metrics
 
 UNFINISHED = "unfinished"
 _BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # whether higher or lower is better

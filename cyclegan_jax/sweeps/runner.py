@@ -15,17 +15,17 @@ import jax
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.checkpoint import Checkpoints, saved_steps
-from cyclegan_jax.data import loading
-from cyclegan_jax.files import write_whole, writing_workdir
-from cyclegan_jax.interruption import Interruption
-from cyclegan_jax.parallel import Parallel
-from cyclegan_jax.programs import Programs
-from cyclegan_jax.run import Run
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
+from cyclegan_jax.data import from_config
+from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.sweeps.grammar import Sweep
-from cyclegan_jax.train import loop
-from cyclegan_jax.workdir import locked
+from cyclegan_jax.system.files import write_whole, writing_workdir
+from cyclegan_jax.system.workdir import locked
+from cyclegan_jax.training.compiled import Programs
+from cyclegan_jax.training.preemption import Interruption
+from cyclegan_jax.training.run import Run
+from cyclegan_jax.training.train import loop
 
 SWEEP = "sweep.json"
 DONE, FAILED = "done", "failed"
@@ -74,8 +74,8 @@ def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
     for config in sweep.configs:
         if together == 1:
             Parallel(config.parallel).check_batch_size(config.batch_size)
-        dataset = loading.open_data(config)
-        if loading.monitoring_split(dataset) != "val":
+        dataset = from_config.open_data(config)
+        if from_config.monitoring_split(dataset) != "val":
             raise InputError(
                 f"{dataset.folder} has no validation pairs to rank the trials by (test pairs must "
                 "not choose); prepare it with --validation, or --val_x and --val_y"
@@ -83,7 +83,7 @@ def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
         digests.append(dataset.digest)
         pairs = (digests[-1], config.image_size, config.data.fit)
         if pairs not in checked:
-            loading.paired_images(config, dataset, "val")  # raises where pairs do not match
+            from_config.paired_images(config, dataset, "val")  # raises where pairs do not match
             checked.add(pairs)
     return digests
 

@@ -19,9 +19,10 @@ from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import dicom, guard, images, mri_slices, stacks, volumes
-from cyclegan_jax.data.scan_source import scan_source
-from cyclegan_jax.data.splits import Item
+from cyclegan_jax.data import dataset as dataset_module
+from cyclegan_jax.data.formats import dicom, images, limits, nifti, stacks
+from cyclegan_jax.data.preparation.file_source import scan_source
+from cyclegan_jax.data.preparation.splits import Item
 
 ZEROS = 2**28  # bytes that a bomb inflates to
 MOST = ZEROS // 4
@@ -87,7 +88,7 @@ def volume_header(shape, **fields) -> bytearray:
     return bytearray(header.binaryblock + bytes(4))
 
 
-def nifti(path):
+def nifti_file(path):
     path.write_bytes(gzipped(bytes(volume_header((32767, 32767, 32767)))))
 
 
@@ -176,13 +177,18 @@ def refused_cheaply():
         (png, "a.png", images.read_image, ["268435456"]),
         (tiff, "a.tif", images.read_image, ["268435456"]),
         (tiff_of_one_tile, "a.tif", images.read_image, ["16384 x 16384 values"]),
-        (nifti_that_is_shorter, "a.nii", volumes.read_volume, ["has 452 bytes", "200000352"]),
-        (nifti, "a.nii.gz", volumes.read_volume, ["32767 x 32767 x 32767", "at most 536870912"]),
-        (nifti, "a.nii.gz", volumes.read_spacing, ["32767 x 32767 x 32767", "at most 536870912"]),
-        (nifti_that_inflates_to_more, "a.nii.gz", volumes.read_volume, ["declares 480"]),
-        (nifti_that_inflates_to_less, "a.nii.gz", volumes.read_volume, ["declares 640000352"]),
-        (nifti_with_an_extension, "a.nii.gz", volumes.read_volume, ["extension of 0 bytes"]),
-        (nifti_that_begins_late, "a.nii.gz", volumes.read_volume, ["begin at byte 5.36871e+08"]),
+        (nifti_that_is_shorter, "a.nii", nifti.read_volume, ["has 452 bytes", "200000352"]),
+        (nifti_file, "a.nii.gz", nifti.read_volume, ["32767 x 32767 x 32767", "at most 536870912"]),
+        (
+            nifti_file,
+            "a.nii.gz",
+            nifti.read_spacing,
+            ["32767 x 32767 x 32767", "at most 536870912"],
+        ),
+        (nifti_that_inflates_to_more, "a.nii.gz", nifti.read_volume, ["declares 480"]),
+        (nifti_that_inflates_to_less, "a.nii.gz", nifti.read_volume, ["declares 640000352"]),
+        (nifti_with_an_extension, "a.nii.gz", nifti.read_volume, ["extension of 0 bytes"]),
+        (nifti_that_begins_late, "a.nii.gz", nifti.read_volume, ["begin at byte 5.36871e+08"]),
         (npy, "a.npy", stacks.read_stack, ["1024 x 1024 x 1024", "at most 536870912"]),
         (mat_old_that_inflates_to_more, "a.mat", stacks.read_stack, ["more than 544 bytes"]),
         (mat_old, "a.mat", stacks.read_stack, ["1024 x 1024 x 1024", "at most 536870912"]),
@@ -202,11 +208,11 @@ def test_voxels_begin_behind_the_header(tmp_path):
         header[348] = extended
         path.write_bytes(header + voxels.tobytes())
         if begin == 352:  # flagged or not, there is no room for an extension
-            read = volumes.read_volume(path).data
+            read = nifti.read_volume(path).data
             assert np.array_equal(read, voxels.reshape((4, 4, 4), order="F"))
         else:  # header bytes would be voxels
             with pytest.raises(InputError, match=rf"voxels begin at byte {begin};"):
-                volumes.read_volume(path)
+                nifti.read_volume(path)
 
 
 @pytest.mark.parametrize(
@@ -232,16 +238,16 @@ def test_a_dicom_series_of_too_many_pixels_is_refused(tmp_path, save_series, mon
     save_series(tmp_path, np.arange(216, dtype=np.int16).reshape(3, 9, 8))
     for name, most, size in (("MOST_PIXELS", 71, "8 x 9"), ("MOST_VOXELS", 215, "8 x 9 x 3")):
         with monkeypatch.context() as patch:
-            patch.setattr(guard, name, most)
+            patch.setattr(limits, name, most)
             with pytest.raises(InputError, match=rf"declares {size}\b.*at most {most} "):
                 dicom.read_series(tmp_path)
     assert dicom.read_series(tmp_path).data.size == 216
 
 
 def test_records_inflate_to_what_the_manifest_declares(tmp_path, two_scans, monkeypatch):
-    dataset = mri_slices.prepare(two_scans(), tmp_path / "out")
+    dataset = dataset_module.prepare(two_scans(), tmp_path / "out")
 
-    class Crafted(mri_slices.ArrayRecordDataSource):
+    class Crafted(dataset_module.ArrayRecordDataSource):
         shape = (4, 6, 1)
         pixels = zlib.compress(bytes(48))
 
@@ -252,7 +258,7 @@ def test_records_inflate_to_what_the_manifest_declares(tmp_path, two_scans, monk
             feature["image/shape"].int64_list.value[:] = self.shape
             return example.SerializeToString()
 
-    monkeypatch.setattr(mri_slices, "ArrayRecordDataSource", Crafted)
+    monkeypatch.setattr(dataset_module, "ArrayRecordDataSource", Crafted)
     assert not dataset.split("train_x")[0]["image"].any()
     Crafted.pixels = deflated()
     for Crafted.shape in ((4, 6, 1), (2**15, 2**13, 1)):
@@ -272,4 +278,4 @@ def test_resampling_makes_no_bomb_of_a_voxel_size(tmp_path):
 
 
 def test_whole_heads_at_7_tesla_are_read():
-    guard.check_declared(Path("a.nii"), (512, 800, 800), guard.MOST_VOXELS)
+    limits.check_declared(Path("a.nii"), (512, 800, 800), limits.MOST_VOXELS)

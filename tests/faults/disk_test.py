@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from cyclegan_jax.checkpoint import Checkpoints
+from cyclegan_jax.checkpoints.manager import Checkpoints
 
 CONFIG = """
 from cyclegan_jax.config import base_config

@@ -11,16 +11,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, report, train
-from cyclegan_jax import run as run_lib
-from cyclegan_jax.checkpoint import Checkpoints
-from cyclegan_jax.divergence import FOLDER, MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
-from cyclegan_jax.parallel import Parallel
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.report import page
 from cyclegan_jax.state import Hyperparameters, build_recipe, create_state
 from cyclegan_jax.step import train_step
 from cyclegan_jax.sweeps import runner
 from cyclegan_jax.sweeps.grammar import expand
-from cyclegan_jax.writer import read_metrics
+from cyclegan_jax.training import run as run_lib
+from cyclegan_jax.training import train
+from cyclegan_jax.training.metric_log import read_metrics
+from cyclegan_jax.training.nonfinite import FOLDER, MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 STEPS = MOST_SKIPPED_IN_A_ROW + 6
@@ -90,7 +92,7 @@ def on_host(devices, config, recipe):
 @pytest.fixture
 def config(tiny, _own_cache, monkeypatch):
     """Skips, with everything in its state that there can be; one compilation serves most tests."""
-    monkeypatch.setattr(report, "finish", lambda workdir, step: None)
+    monkeypatch.setattr(page, "finish", lambda workdir, step: None)
     tiny.on_nonfinite, tiny.ema_decay, tiny.history_size = "skip", 0.9, 10
     tiny.generator.features = tiny.discriminator.features = (4,)
     tiny.discriminator.strides = (2,)

@@ -21,7 +21,7 @@ from fuzz_changes import (
 )
 from hypothesis import strategies as st
 
-from cyclegan_jax.data import guard
+from cyclegan_jax.data.formats import limits
 
 COMPANIONS = Path(__file__).parent / "corpus" / "companions"
 
@@ -71,40 +71,41 @@ def _with_loop(folder: Path) -> None:
 
 
 def _phantoms(folder: Path) -> None:
-    from cyclegan_jax.data import mri_slices, sources
+    from cyclegan_jax.data import dataset as dataset_module
+    from cyclegan_jax.data.preparation import scan
 
     facts: dict[str, Any] = {"subjects": 2, "held_out": 1, "unpaired": "disjoint", "slices": 2}
     facts |= {"lesions": False, "noise": 0.03, "bias": 0.15, "size": 16}
-    mri_slices.prepare(sources.phantom_source(**facts), folder)
+    dataset_module.prepare(scan.phantom_source(**facts), folder)
 
 
 def bound_sizes() -> None:
     """Smaller bounds, so that what goes past them is seen before the machine feels it."""
-    guard.MOST_VOXELS = guard.MOST_PIXELS = guard.MOST_HEADER = 2**22
+    limits.MOST_VOXELS = limits.MOST_PIXELS = limits.MOST_HEADER = 2**22
 
 
 def _image(path: Path) -> None:
-    from cyclegan_jax.data.images import read_image
+    from cyclegan_jax.data.formats.images import read_image
 
     image = read_image(path)
     assert image.ndim == 2
     assert image.dtype in (np.uint8, np.uint16)
-    assert 0 < image.size <= guard.MOST_PIXELS
+    assert 0 < image.size <= limits.MOST_PIXELS
 
 
 def _volume(path: Path) -> None:
-    from cyclegan_jax.data import scans
+    from cyclegan_jax.data.formats import readers
 
-    volume = scans.read_volume(path.parent if path.suffix == ".dcm" else path)
+    volume = readers.read_volume(path.parent if path.suffix == ".dcm" else path)
     _check_array(volume.data)
     assert np.isfinite(volume.corners).all()
-    spacing = scans.spacing(path.parent if path.suffix == ".dcm" else path)
+    spacing = readers.spacing(path.parent if path.suffix == ".dcm" else path)
     assert spacing == volume.spacing
     assert all(np.isfinite(n) and n > 0 for n in spacing)
 
 
 def _stack(path: Path) -> None:
-    from cyclegan_jax.data.stacks import read_stack
+    from cyclegan_jax.data.formats.stacks import read_stack
 
     _check_array(read_stack(path))
 
@@ -113,13 +114,13 @@ def _check_array(array: np.ndarray) -> None:
     assert array.ndim == 3
     assert array.dtype == np.float32
     assert np.isfinite(array).all()
-    assert 0 < array.size <= guard.MOST_VOXELS
+    assert 0 < array.size <= limits.MOST_VOXELS
 
 
 def _listing(path: Path) -> None:
-    from cyclegan_jax.data import listing, splits
+    from cyclegan_jax.data.preparation import csv_list, splits
 
-    items = listing.read_listing(path)
+    items = csv_list.read_listing(path)
     assert all(item.path.exists() for item in items)
     divided = splits.divide(items, unpaired="shared")
     assert divided.splits["train_x"]
@@ -143,9 +144,10 @@ def _config(path: Path) -> None:
 
 
 def _dataset(folder: Path) -> None:
-    from cyclegan_jax.data import mri_slices, phantom_truth
+    from cyclegan_jax.data import dataset as dataset_module
+    from cyclegan_jax.data.phantom import truth
 
-    dataset = mri_slices.open_dataset(folder)
+    dataset = dataset_module.open_dataset(folder)
     assert all(line.isprintable() for line in dataset.summary().split("\n"))
     assert dataset.has("train_x")
     for split in dataset.manifest["splits"]:
@@ -153,9 +155,9 @@ def _dataset(folder: Path) -> None:
         records = dataset.split(split)
         assert len(records) == len(dataset.names(split))
         assert records[0]["image"].dtype == np.uint16
-    if phantom_truth.is_phantom(dataset) and dataset.has("test_x"):
-        assert phantom_truth.pixel_size(dataset, 16, "resize") > 0
-        assert len(list(phantom_truth.heads(dataset, "test", image_size=16, mode="pad"))) == 1
+    if truth.is_phantom(dataset) and dataset.has("test_x"):
+        assert truth.pixel_size(dataset, 16, "resize") > 0
+        assert len(list(truth.heads(dataset, "test", image_size=16, mode="pad"))) == 1
 
 
 _SHARD = "mri_slices/1.0.0/mri_slices-train_x.array_record-00000"

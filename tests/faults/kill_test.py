@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan_jax.checkpoint import Checkpoints, saved_steps
-from cyclegan_jax.writer import METRICS, read_metrics
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
+from cyclegan_jax.training.metric_log import METRICS, read_metrics
 
 CONFIG = """
 from cyclegan_jax.config import base_config

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, evaluate, report
-from cyclegan_jax.data import listing, scan_source
-from cyclegan_jax.data.images import read_image, write_image
+from cyclegan_jax import InputError
+from cyclegan_jax.data.dataset import open_dataset, prepare
+from cyclegan_jax.data.formats.images import read_image, write_image
+from cyclegan_jax.data.formats.readers import list_scans
 from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.data.mri_slices import open_dataset, prepare
-from cyclegan_jax.data.scans import list_scans
-from cyclegan_jax.data.sources import Scan, ScanImages, Source
-from cyclegan_jax.data.splits import LONGEST_NAME, Item, divide
-from cyclegan_jax.translate import plan, translate_file
+from cyclegan_jax.data.preparation import csv_list, file_source
+from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.data.preparation.splits import LONGEST_NAME, Item, divide
+from cyclegan_jax.evaluation import evaluate
+from cyclegan_jax.report import page
+from cyclegan_jax.translation.translate_files import plan, translate_file
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
 ELSEWHERE = ["../../evil", "/tmp/evil", "..", "~", "$HOME", MARKUP, "a" * LONGEST_NAME, "é"]
@@ -53,7 +55,7 @@ def test_hostile_names_are_scored_and_shown_in_the_workdir_alone(tiny_run, tmp_p
     (run / "config.json").write_text(json.dumps(config))
     before = tree(tmp_path)
     folder = evaluate.evaluate(run, "latest", data_dir=str(dataset.folder))
-    report.write(run)
+    page.write(run)
     changed = {name for name, data in tree(tmp_path).items() if before.get(name) != data}
     made = {"scores.json", "images.csv", "subjects.csv", "grid.png", "best.png", "worst.png"}
     inside = folder.relative_to(tmp_path)
@@ -100,7 +102,7 @@ def test_a_listing_of_impossible_files_is_refused(tmp_path, file, image_folder):
     path = tmp_path / "scans.csv"
     path.write_text(f"file,subject,domain,split\nx/a.png,a,T1,train\n{file},b,T2,train\n")
     with pytest.raises(InputError, match=r"scans\.csv(: 1 of 2 files| line 3)"):
-        listing.read_listing(path)
+        csv_list.read_listing(path)
 
 
 def test_a_listing_of_files_elsewhere_writes_into_its_folder_alone(tmp_path, image_folder):
@@ -111,7 +113,8 @@ def test_a_listing_of_files_elsewhere_writes_into_its_folder_alone(tmp_path, ima
     path.write_text(f"file,subject,domain,split\n{rows}")
     before = set(tree(tmp_path))
     prepare(
-        scan_source.scan_source(listing.read_listing(path), {"kind": "csv"}), tmp_path / "out" / "a"
+        file_source.scan_source(csv_list.read_listing(path), {"kind": "csv"}),
+        tmp_path / "out" / "a",
     )
     assert all(name.startswith("out/a/") for name in tree(tmp_path).keys() - before)
     assert open_dataset(tmp_path / "out" / "a").names("train_x") == ["../../evil"]

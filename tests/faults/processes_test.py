@@ -11,13 +11,15 @@ import jax
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, config, distributed, train
-from cyclegan_jax.checkpoint import Checkpoints, saved_steps
+from cyclegan_jax import InputError, config
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.config import load_file
-from cyclegan_jax.interruption import Interruption
-from cyclegan_jax.programs import Programs
-from cyclegan_jax.run import Run
-from cyclegan_jax.writer import METRICS, read_metrics
+from cyclegan_jax.parallel import multihost
+from cyclegan_jax.training import train
+from cyclegan_jax.training.compiled import Programs
+from cyclegan_jax.training.metric_log import METRICS, read_metrics
+from cyclegan_jax.training.preemption import Interruption
+from cyclegan_jax.training.run import Run
 
 STEPS, BATCH = 16, 8
 HEARTBEAT = 10  # seconds; a test need not wait as long as a cluster should
@@ -40,13 +42,13 @@ def get_config():
 # Slows the steps, so that there is a time to strike; says how many images were made ready.
 SLOWED = """
 import runpy, sys, time
-from cyclegan_jax import runtime
+from cyclegan_jax.system import runtime
 
 runtime.prepare()  # before jax is imported
-from cyclegan_jax import distributed
-from cyclegan_jax.data import pipeline
+from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.parallel import multihost
 
-seconds, distributed.HEARTBEAT_SECONDS = float(sys.argv[1]), int(sys.argv[2])
+seconds, multihost.HEARTBEAT_SECONDS = float(sys.argv[1]), int(sys.argv[2])
 batches, augmented, made = pipeline.batches, pipeline.augmented, []
 
 def slowed(*arguments):
@@ -245,7 +247,7 @@ def test_a_run_moves_between_processes_and_one_device(launch, tmp_path, monkeypa
 def test_flags_that_do_not_join_are_one_line(monkeypatch):
     def refused(match, *arguments):
         with pytest.raises(InputError, match=match) as error:
-            distributed.run(lambda: 0, *arguments)
+            multihost.run(lambda: 0, *arguments)
         assert "\n" not in str(error.value)
 
     refused("give all of --coordinator", "localhost:1", None, 2)
@@ -254,7 +256,7 @@ def test_flags_that_do_not_join_are_one_line(monkeypatch):
     refused("process_id=-1 must be", "localhost:1234", -1, 2)
     refused("coordinator=here: must be host:port", "here", 0, 2)
     refused("coordinator=here:99999: must be host:port", "here:99999", 0, 2)
-    monkeypatch.setattr(distributed, "_JOIN_SECONDS", 1)
+    monkeypatch.setattr(multihost, "_JOIN_SECONDS", 1)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and does not listen
         refused("was not reached within 1 s", f"127.0.0.1:{closed.getsockname()[1]}", 1, 2)

@@ -10,11 +10,13 @@ import time
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, report, train
-from cyclegan_jax import run as run_lib
-from cyclegan_jax.checkpoint import Checkpoints, saved_steps
-from cyclegan_jax.data import loading
-from cyclegan_jax.writer import read_metrics
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
+from cyclegan_jax.data import from_config
+from cyclegan_jax.report import page
+from cyclegan_jax.training import run as run_lib
+from cyclegan_jax.training import train
+from cyclegan_jax.training.metric_log import read_metrics
 
 STEPS = 6
 WORKERS = [(0, 0), (2, 2), (0, 2), (2, 0)]  # before and after the stop
@@ -24,7 +26,7 @@ FEW = [((0, 2), OPTIONS[-2])]  # bfloat16 compiles slowly on a CPU
 
 @pytest.fixture
 def config(tiny, _own_cache, monkeypatch):
-    monkeypatch.setattr(report, "write_or_say_why", lambda workdir: None)  # saves seconds each time
+    monkeypatch.setattr(page, "write_or_say_why", lambda workdir: None)  # saves seconds each time
     tiny.steps, tiny.optimizer.decay_from = STEPS, 0.3
     tiny.data.contrast, tiny.data.shift = 0.2, 2
     tiny.log_every = tiny.sample_every = 100
@@ -145,11 +147,11 @@ def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsy
     if not full and workers:
         pytest.skip("with --full")
     data, away = tmp_path / "data", tmp_path / "away"
-    shutil.copytree(loading.open_data(config).folder, data)
+    shutil.copytree(from_config.open_data(config).folder, data)
     config.data.dir, config.data.workers = str(data), workers
     config.steps, config.save_every = (150, 10) if workers else (12, 3)  # workers read far ahead
     config.eval_every = 200
-    monkeypatch.setattr(loading, "_KEPT_BYTES", 0)  # read anew at every step
+    monkeypatch.setattr(from_config, "_KEPT_BYTES", 0)  # read anew at every step
     assert train.train(config, tmp_path / "whole")
     original = run_lib.Run.add
 
@@ -175,7 +177,7 @@ def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsy
 
 SLOW = """
 import hashlib
-from cyclegan_jax import cli, run
+from cyclegan_jax.training import run
 
 def slowly(self, state, step, is_last, hurry):
     print("saving", flush=True)

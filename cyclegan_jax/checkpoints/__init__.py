@@ -1,0 +1,1 @@
+"""Saving and restoring runs with orbax: contents, integrity, retention."""

@@ -1,0 +1,79 @@
+"""What a workdir's checkpoints are worth, and their parameters as a file that needs no JAX."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cyclegan_jax.checkpoints.manager import DAMAGED_FOLDER, FOLDER, Checkpoints, DamagedError, Part
+from cyclegan_jax.render.text_table import Table
+from cyclegan_jax.system.files import written_beside
+
+_MIB = 2**20  # bytes
+
+
+def table(workdir: Path, part: Part) -> tuple[Table, int]:
+    """One row for each checkpoint: step, score, size, time of saving, state.
+
+    Args:
+      workdir: of the run.
+      part: what is read to tell the state: "meta" is quick, "all" compares every array with its
+        digest.
+
+    Returns:
+      The table, whose note says what is damaged and what training has set aside, and the number
+      of damaged checkpoints.
+
+    Raises:
+      InputError: the workdir has no checkpoints.
+    """
+    rows, damaged = [], []
+    with Checkpoints(workdir) as checkpoints:
+        best = checkpoints.best()
+        for step in checkpoints.steps():
+            folder = workdir / FOLDER / str(step)
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.stat().st_mtime))
+            score, state = "", "intact" if part == "all" else "not verified"
+            try:
+                found = checkpoints.read(step, part).meta["score"]
+                score = "" if found is None else f"{found:.4f}{' (best)' if step == best else ''}"
+            except DamagedError as error:
+                damaged.append(str(error))
+                state = "damaged"
+            rows.append([str(step), score, f"{size / _MIB:.1f}", saved, state])
+    aside = sorted(path.name for path in (workdir / DAMAGED_FOLDER).glob("*"))
+    set_aside = [f"set aside in {workdir / DAMAGED_FOLDER}: {', '.join(aside)}"] if aside else []
+    header = ["step", "score", "MiB", "saved", "state"]
+    title = str(workdir / FOLDER)
+    return Table(title, "; ".join([*damaged, *set_aside]), header, rows), len(damaged)
+
+
+def export_params(workdir: Path, checkpoint: str, out: Path) -> int:
+    """Writes the parameters of all networks to an `.npz` file, for use without this package.
+
+    Its arrays have the names of the networks and layers, `generator_g/down_0/Conv_0/kernel`; the
+    averaged generators, if the run averaged, begin with `ema/`. Kernels are `[height, width, in,
+    out]`. The array `meta` is the checkpoint's JSON: config, versions, intensity ranges, score.
+
+    Args:
+      workdir: of the run.
+      checkpoint: "best", "latest" or a step.
+      out: a path that ends in `.npz`; replaced if it exists.
+
+    Returns:
+      The step of the checkpoint.
+
+    Raises:
+      InputError: no such checkpoint, or `out` cannot be written.
+      DamagedError: the checkpoint is not as it was saved.
+    """
+    with Checkpoints(workdir) as checkpoints:
+        saved = checkpoints.choose(checkpoint, "all")
+    arrays: dict[str, Any] = {**saved.items["generators"], **saved.items["discriminators"]}
+    arrays |= {f"ema/{path}": array for path, array in saved.items.get("ema", {}).items()}
+    with written_beside(out, (".npz",)) as beside:
+        np.savez(beside, meta=np.array(json.dumps(saved.meta)), **arrays)
+    return saved.step

@@ -1,0 +1,1 @@
+"""Readers and writers of scan files, one file for each format, and their table."""

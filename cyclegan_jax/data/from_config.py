@@ -1,0 +1,138 @@
+"""What a config's `data` section stands for: the data set, its training batches, its test pairs."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grain
+
+from cyclegan_jax import InputError, __version__
+from cyclegan_jax.config import Config
+from cyclegan_jax.data import batches
+from cyclegan_jax.data.dataset import Dataset, open_dataset, prepare
+from cyclegan_jax.data.preparation.scan import phantom_source
+from cyclegan_jax.system.runtime import cache_folder
+
+# Training images of both domains, decoded, in every process that reads; larger sets are read anew.
+_KEPT_BYTES = 2**30
+
+
+def data_folder(config: Config) -> Path:
+    """Where a config's prepared data set is, or for phantoms where it will be.
+
+    Phantoms are kept in `runtime.cache_folder()`, one folder for each setting and version.
+    """
+    if config.data.dir:
+        return Path(config.data.dir).expanduser()
+    key = json.dumps(_phantom_settings(config), sort_keys=True) + __version__
+    return cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def open_data(config: Config) -> Dataset:
+    """The prepared data set of a validated config; phantoms are prepared on first use.
+
+    Raises:
+      InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
+    """
+    folder = data_folder(config)
+    if config.data.dir or folder.exists():
+        return open_dataset(folder)
+    print(f"preparing phantom heads in {folder}", flush=True)
+    try:
+        return prepare(phantom_source(**_phantom_settings(config)), folder)
+    except InputError:
+        if folder.exists():  # another process finished the same phantoms first
+            return open_dataset(folder)
+        raise
+
+
+def _phantom_settings(config: Config) -> dict[str, Any]:
+    return {**config.data.phantom.to_dict(), "size": config.image_size}
+
+
+def train_batches(
+    config: Config, dataset: Dataset, share: tuple[int, int] = (0, 1)
+) -> grain.MapDataset:
+    """The endless random-access data set of training batches; element i is step i's.
+
+    `share` is of `pipeline.train_batches`.
+    """
+    d = config.data
+    for domain, contrast in (("x", "T1"), ("y", "T2")):
+        if not dataset.names(f"train_{domain}"):
+            raise InputError(f"{dataset.folder} has no {contrast} training image")
+    x, y = dataset.split("train_x"), dataset.split("train_y")
+    if dataset.image_bytes("train_x") + dataset.image_bytes("train_y") <= _KEPT_BYTES:
+        x, y = _Kept(x), _Kept(y)
+    return batches.train_batches(
+        x,
+        y,
+        batches.Augmentation(d.views, d.flip, d.contrast, d.shift),
+        image_size=config.image_size,
+        mode=d.fit,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        share=share,
+    )
+
+
+def paired_images(
+    config: Config, dataset: Dataset, split: str, at_most: int | None = None
+) -> batches.Pairs:
+    """Pairs of `split` ("val" or "test") at the config's image size: all, or `at_most` spread ones.
+
+    Raises:
+      InputError: the data set has no such split, or no pairs in it.
+    """
+    x, y = f"{split}_x", f"{split}_y"
+    if not (dataset.has(x) and dataset.has(y)):
+        flag = "--holdout" if split == "test" else "--validation"
+        raise InputError(
+            f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{split}_x and "
+            f"--{split}_y"
+        )
+    return batches.paired_images(
+        dataset.split(x),
+        dataset.split(y),
+        dataset.names(x),
+        dataset.names(y),
+        image_size=config.image_size,
+        mode=config.data.fit,
+        at_most=at_most,
+    )
+
+
+def monitoring_split(dataset: Dataset) -> str | None:
+    """The split that is scored during training: "val", else "test", else None (no pairs)."""
+    return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)
+
+
+def scored_split(dataset: Dataset, wanted: str = "") -> str:
+    """The split that a checkpoint is scored on: `wanted`, or "test", else "val", else "train".
+
+    Raises:
+      InputError: there is no such split with both domains.
+    """
+    held_out = [s for s in ("test", "val") if dataset.has(f"{s}_x") and dataset.has(f"{s}_y")]
+    there_are = [*held_out, "train"]
+    if wanted and wanted not in there_are:
+        raise InputError(f"--split={wanted}: {dataset.folder} has {', '.join(there_are)}")
+    return wanted or there_are[0]
+
+
+class _Kept(Sequence[Any]):
+    """Records that stay in memory from their first use on."""
+
+    def __init__(self, records: Sequence[Any]):
+        self._records = records
+        self._kept: list[Any] = [None] * len(records)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._kept[index] is None:
+            self._kept[index] = self._records[index]
+        return self._kept[index]

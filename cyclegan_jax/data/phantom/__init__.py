@@ -1,0 +1,1 @@
+"""The simulated heads: the default data, and what is known of them."""

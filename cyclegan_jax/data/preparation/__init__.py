@@ -1,0 +1,1 @@
+"""From folders or lists of scans to a prepared data set, divided by subject."""

@@ -1,0 +1,104 @@
+"""A CSV that declares subject, domain and split of every scan, instead of folders and file names.
+
+file,subject,domain,split
+scans/0001.nii.gz,anna,T1,train
+scans/0002.nii.gz,bert,T2,train
+"""
+
+import csv
+from pathlib import Path
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data.formats.readers import list_scans
+from cyclegan_jax.data.preparation.splits import DECLARED, Item
+
+COLUMNS = ("file", "subject", "domain", "split")
+_DOMAINS = {"x": "x", "y": "y", "t1": "x", "t2": "y"}
+
+
+def read_listing(path: Path) -> list[Item]:
+    """The scans that the CSV `path` declares, in its order.
+
+    Its columns, in any order, are `file` (relative to the CSV's folder; a DICOM series is named by
+    its folder), `subject`, `domain` ("x" or "T1", "y" or "T2") and `split` ("train", "val",
+    "test"). A subject may have several files in one domain, for example its exported slices.
+
+    Raises:
+      InputError: a CSV that cannot be read, another column or value, a file that is missing, named
+        twice or of an unknown kind, no training scan of a domain.
+    """
+    items: list[Item] = []
+    lines: dict[Path, int] = {}
+    missing: list[Item] = []
+    for number, row in _rows(path):
+        item = _item(path, number, row)
+        items.append(item)
+        first = lines.setdefault(item.path.resolve(), number)
+        if first != number:
+            raise InputError(
+                f"{path} lines {first} and {number} name the same file {row['file']!r}; remove one"
+            )
+        if not item.path.exists():
+            missing.append(item)
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(items)} files do not exist, first "
+            f"{str(missing[0].path)!r} (line {lines[missing[0].path.resolve()]}); mend the column "
+            "file, which is relative to the CSV's folder"
+        )
+    for domain, contrast in (("x", "T1"), ("y", "T2")):
+        if not any((i.split, i.domain) == ("train", domain) for i in items):
+            raise InputError(f"{path} has no train row of domain {domain} ({contrast}); add some")
+    for item in items:
+        try:
+            alone = list_scans(item.path) == [item.path]
+        except InputError as error:
+            raise InputError(f"{item.where}: {error}") from error
+        if not alone:
+            raise InputError(f"{item.where}: {item.path} is a folder; name one scan in each line")
+    return items
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Each row with the number of its line."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:  # Excel writes the mark
+            reader = csv.DictReader(stream, strict=True)
+            columns = [c.strip() for c in reader.fieldnames or ()]
+            if sorted(columns) != sorted(COLUMNS):
+                raise InputError(
+                    f"{path} line 1: the columns are {','.join(columns)!r}; they must be "
+                    f"{','.join(COLUMNS)!r}"
+                )
+            reader.fieldnames = columns
+            rows = []
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(
+                        f"{path} line {reader.line_num}: must have {len(COLUMNS)} fields; "
+                        "put a name with a comma in quotes"
+                    )
+                rows.append((reader.line_num, {k: v.strip() for k, v in row.items()}))
+            return rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"{path}: cannot be read ({reason}); give a CSV in UTF-8") from error
+
+
+def _item(path: Path, number: int, row: dict[str, str]) -> Item:
+    where = f"{path} line {number}"
+    domain = _DOMAINS.get(row["domain"].lower())
+    if domain is None:
+        raise InputError(f"{where}: domain {row['domain']!r} must be x or T1, or y or T2")
+    if row["split"] not in DECLARED:
+        raise InputError(f"{where}: split {row['split']!r} must be one of {', '.join(DECLARED)}")
+    for column in ("file", "subject"):
+        if not row[column]:
+            raise InputError(f"{where}: {column} is empty; fill it in")
+    file = path.parent / row["file"]
+    try:
+        file.resolve()
+        file.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a loop of links
+        raise InputError(f"{where}: no file can be {row['file']!r} ({error}); mend it") from error
+    return Item(file, row["subject"], domain, row["split"], where)

@@ -1,0 +1,217 @@
+"""Scans of files as a `Source`: checked as one set first, read when they are needed."""
+
+import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data.formats import images, limits, nifti, readers, resampling, stacks
+from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise, saturated
+from cyclegan_jax.data.preparation.folders import subject_of
+from cyclegan_jax.data.preparation.scan import (
+    Scan,
+    ScanImages,
+    Source,
+    in_order,
+    stack_images,
+    volume_images,
+)
+from cyclegan_jax.data.preparation.splits import Item, divide
+
+_EQUAL = 1.01  # voxel sizes of one domain; headers round
+_Read = Callable[[Path, str], ScanImages]
+_Spacing = tuple[float, float, float]
+
+
+def scan_source(
+    items: Sequence[Item],
+    facts: dict[str, Any],
+    *,
+    holdout: str = "",
+    validation: str = "",
+    unpaired: str = "disjoint",
+    axis: str = "axial",
+    min_head: float = 0.15,
+    spacing: float | None = None,
+    frame: int | None = None,
+) -> Source:
+    """The scans that `list_folders` or `read_listing` found, divided by subject.
+
+    Images keep the range of their type (8 bits) or of the training scans (16 bits). Volumes are
+    brought to RAS+, sliced, and normalised as a whole. Slices of stacks are kept as they are, 0 to
+    the stack's maximum.
+
+    Args:
+      items: the scans; all of one domain of one kind.
+      facts: for the manifest: what the items were found in.
+      holdout: see `divide`.
+      validation: see `divide`.
+      unpaired: see `divide`.
+      axis: along which volumes are sliced: "axial", "coronal" or "sagittal".
+      min_head: volumes' slices with a smaller fraction of head are left out.
+      spacing: voxel size in mm to which volumes are resampled; None leaves them as they are.
+      frame: which frame, from 0, is taken of volumes with several.
+
+    Raises:
+      InputError: a scan that does not go with the others, mixed voxel sizes, or what `divide`
+        raises.
+    """
+    division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
+    reads: dict[str, _Read] = {}
+    dtypes: dict[str, str] = {}
+    pixels: dict[str, tuple[float, float]] = {}
+    for domain in "xy":
+        group = [i for i in items if i.domain == domain]
+        kind = _one_kind(group)
+        if kind != "volume" and (spacing is not None or frame is not None):
+            flag = "--spacing" if spacing is not None else "--frame"
+            raise InputError(f"{flag} is for volumes, which {group[0].where} is not; omit it")
+        dtypes[domain] = "float32"
+        if kind == "image":
+            dtypes[domain], intensity = _check_images(group)
+            reads[domain] = functools.partial(_read_image, intensity=intensity)
+        elif kind == "stack":
+            reads[domain] = _read_stack
+        else:
+            voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
+            pixels[domain] = nifti.in_plane(voxel, axis)
+            reads[domain] = functools.partial(
+                _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
+            )
+    named = {
+        split: _scans(chosen, _several(items, chosen), reads[split[-1]])
+        for split, chosen in division.splits.items()
+    }
+    options = {"axis": axis, "holdout": holdout, "validation": validation, "unpaired": unpaired}
+    options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    options["subjects_in_both_training_folders"] = division.in_both
+    notes = [*division.notes, *_pixel_note(pixels)]
+    return Source(named, dtypes, facts | options, notes, pixels)
+
+
+def _several(items: Sequence[Item], chosen: Sequence[Item]) -> set[str]:
+    """The subjects of `chosen` that have several scans in one domain."""
+    counts = Counter((i.subject, i.domain) for i in items)
+    return {i.subject for i in chosen if max(counts[i.subject, d] for d in "xy") > 1}
+
+
+def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]:
+    by_name: dict[str, Item] = {}
+    for item in chosen:
+        own = f"#{subject_of(item.path)}" if item.subject in several else ""
+        if not own.isprintable():
+            raise InputError(
+                f"{item.where}: file {item.path.name!r} has characters that cannot be printed; "
+                "rename it"
+            )
+        twin = by_name.setdefault(item.subject + own, item)
+        if twin is not item:
+            raise InputError(
+                f"{item.where}: {item.path} and {twin.path} are scans of one subject under one "
+                "name; rename one"
+            )
+    return [Scan(n, functools.partial(read, i.path, n), i.path) for n, i in by_name.items()]
+
+
+def _one_kind(group: Sequence[Item]) -> str:
+    kind = readers.kind(group[0].path)
+    for item in group:
+        if readers.kind(item.path) != kind:
+            raise InputError(
+                f"{item.where}: is of kind {readers.kind(item.path)}, {group[0].path.name} of kind "
+                f"{kind}; give all scans of one contrast in one format"
+            )
+    return kind
+
+
+def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
+    """Reads every image once, so that a bad one is named before anything is written."""
+    firsts: dict[str, tuple[Path, np.ndarray]] = {}
+    highest = 0
+    read = in_order(images.read_image, [i.path for i in group])
+    for item, image in zip(group, read, strict=True):
+        path, first = firsts.setdefault(item.split, (item.path, image))
+        if image.shape != first.shape:
+            raise InputError(
+                f"{item.path} is {image.shape[1]}x{image.shape[0]} pixels but {path.name} is "
+                f"{first.shape[1]}x{first.shape[0]}; make all images of a folder one size"
+            )
+        path, first = next(iter(firsts.values()))
+        if image.dtype != first.dtype:
+            raise InputError(
+                f"{item.path} is {image.dtype} but {path.name} is {first.dtype}; "
+                "make all images of a contrast one bit depth"
+            )
+        if item.split == "train":  # translating knows the range of the training images only
+            highest = max(highest, int(image.max()))
+    path, first = firsts["train"]
+    if not highest:
+        raise InputError(f"{path.parent}: every training image is black; give images with contrast")
+    if first.dtype == np.uint8:
+        return "uint8", full_range(first.dtype)
+    return str(first.dtype), IntensityRange(0.0, float(highest))  # scanners use 10 to 15 bits
+
+
+def _one_spacing(group: Sequence[Item]) -> _Spacing:
+    """The voxel size that all volumes of a domain have, from their headers."""
+    first = readers.spacing(group[0].path)
+    for item in group:
+        found = readers.spacing(item.path)
+        if not nifti.alike(found, first, _EQUAL):
+            raise InputError(
+                f"{item.path} has voxels of {_mm(found)} but {group[0].path.name} of {_mm(first)}; "
+                "resample all with --spacing=MM"
+            )
+    return first
+
+
+def _pixel_note(pixels: dict[str, tuple[float, float]]) -> list[str]:
+    if len(pixels) < 2 or nifti.alike(pixels["x"], pixels["y"]):
+        return []
+    return [
+        f"pixels are {_mm(pixels['x'])} in x (T1) but {_mm(pixels['y'])} in y (T2), so heads "
+        "differ in size between the domains; --spacing=MM brings both to one"
+    ]
+
+
+def _mm(sizes: Sequence[float]) -> str:
+    return " x ".join(f"{s:.4g}" for s in sizes) + " mm"
+
+
+def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImages:
+    image = normalise(images.read_image(path), intensity)
+    return ScanImages({name: image}, intensity, (1, *image.shape))
+
+
+def _read_volume(
+    path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
+) -> ScanImages:
+    volume = readers.read_volume(path, frame)
+    data = volume.data
+    if spacing is not None:
+        mend = "mend the voxel size in its header, or --spacing"
+        with limits.reading(path, "volume", mend):
+            wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
+            limits.check_declared(path, wanted, limits.MOST_VOXELS)
+            data = resampling.resample(data, volume.spacing, spacing)
+    slices = nifti.to_slices(data, axis)
+    try:
+        found = volume_images(slices, name, min_head)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    # of the scan as it is: resampling blurs a clipped maximum
+    clipped = found.clipped if spacing is None else saturated(volume.data)
+    return dataclasses.replace(found, clipped=clipped, corners=volume.corners)
+
+
+def _read_stack(path: Path, name: str) -> ScanImages:
+    slices = stacks.read_stack(path)
+    try:
+        return stack_images(slices, name)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error

@@ -1,0 +1,1 @@
+"""Scores of a checkpoint: under named protocols, by region, by lesion, and without pairs."""

@@ -1,0 +1,1 @@
+"""The four networks as Flax modules: the U-Net generators and the patch discriminators."""

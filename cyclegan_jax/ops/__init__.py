@@ -1,0 +1,1 @@
+"""Convolutions as array operations: the ways to compute them, chosen by platform and size."""

@@ -1,0 +1,229 @@
+"""SAME convolutions and their transposes, with a second lowering where XLA's own is slow.
+
+A convolution A is linear in its input and in its kernel, so a convolution, a transposed convolution
+and all their gradients are three operations: A, its adjoint, and the kernel's gradient. GPU and TPU
+have fast ones. XLA's CPU backend has a fast A on large maps only, so there each operation becomes
+one matrix product over patches (Chellapilla et al. 2006) and none works on a dilated map; large
+maps of many channels go to `minimal_filtering`, which multiplies less. Which lowering serves is
+decided when a program is lowered for its platform; docs/performance.md has the figures.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from cyclegan_jax.ops import winograd
+from cyclegan_jax.ops.patches import interleaved, patches, same_padding
+
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+# Output pixels of a map from which the native convolution beats patches on a CPU.
+_NATIVE_PIXELS = 32 * 32
+# Patches are made in blocks of at most this size, to stay near the cache and save memory.
+_PATCH_BYTES = 16 * 2**20
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Convolution with SAME padding, as `jax.lax.conv_general_dilated` computes it.
+
+    Args:
+      x: `[B, H, W, C_in]`.
+      kernel: `[k, k, C_in, C_out]`, the dtype of `x`.
+      stride: of both axes.
+
+    Returns:
+      `[B, ceil(H / stride), ceil(W / stride), C_out]`, the dtype of `x`.
+    """
+    return _apply(x, kernel, stride)
+
+
+def _conv_fwd(x, kernel, stride):
+    return conv(x, kernel, stride), (x, kernel)
+
+
+def _conv_bwd(stride, residuals, cotangent):
+    x, kernel = residuals
+    return (
+        _adjoint(cotangent, kernel, stride, x.shape[1:3]),
+        _kernel_gradient(x, cotangent, stride, kernel.shape[0]),
+    )
+
+
+conv.defvjp(_conv_fwd, _conv_bwd)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def conv_transpose(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """Adjoint of the SAME convolution with `stride`: up-samples by `stride`.
+
+    Args:
+      x: `[B, H, W, C_in]`.
+      kernel: `[k, k, C_out, C_in]`, the kernel of the convolution this is the adjoint of (the
+        layout of `jax.lax.conv_transpose(..., transpose_kernel=True)`, and of PyTorch's and
+        TensorFlow's transposed convolutions).
+      stride: up-sampling factor.
+
+    Returns:
+      `[B, stride * H, stride * W, C_out]`, the dtype of `x`.
+    """
+    return _adjoint(x, kernel, stride, (stride * x.shape[1], stride * x.shape[2]))
+
+
+def _conv_transpose_fwd(x, kernel, stride):
+    return conv_transpose(x, kernel, stride), (x, kernel)
+
+
+def _conv_transpose_bwd(stride, residuals, cotangent):
+    # <cotangent, A^T x> = <A cotangent, x>
+    x, kernel = residuals
+    return (
+        _apply(cotangent, kernel, stride),
+        _kernel_gradient(cotangent, x, stride, kernel.shape[0]),
+    )
+
+
+conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
+
+
+def _apply(x, kernel, stride):
+    """A x."""
+    padding = same_padding(x.shape[1:3], kernel.shape[0], stride)
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, k: _apply_on_cpu(x, k, stride, padding),
+        default=lambda x, k: _native(x, k, stride, padding),
+    )
+
+
+def _adjoint(y, kernel, stride, size):
+    """A^T y, for A on maps of `size`."""
+    padding = same_padding(size, kernel.shape[0], stride)
+    x = jax.ShapeDtypeStruct((y.shape[0], *size, kernel.shape[2]), y.dtype)
+
+    def native(y, kernel):
+        return jax.linear_transpose(lambda x: _native(x, kernel, stride, padding), x)(y)[0]
+
+    return jax.lax.platform_dependent(
+        y,
+        kernel,
+        cpu=lambda y, k: _adjoint_on_cpu(y, k, stride, size, padding),
+        default=native,
+    )
+
+
+def _kernel_gradient(x, y, stride, k):
+    """The gradient of <y, A x> in A's kernel."""
+    padding = same_padding(x.shape[1:3], k, stride)
+    kernel = jax.ShapeDtypeStruct((k, k, x.shape[3], y.shape[3]), x.dtype)
+
+    def native(x, y):
+        return jax.linear_transpose(lambda k: _native(x, k, stride, padding), kernel)(y)[0]
+
+    return jax.lax.platform_dependent(
+        x, y, cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding), default=native
+    )
+
+
+def _native(x, kernel, stride, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), padding, dimension_numbers=_DIMENSIONS
+    )
+
+
+def _apply_on_cpu(x, kernel, stride, padding):
+    k, _, c, n = kernel.shape
+    if winograd.serves(x.shape, kernel.shape, stride, x.dtype):
+        return winograd.apply(x, kernel)
+    rows, columns = (-(-size // stride) for size in x.shape[1:3])
+    if k > 1 and rows * columns >= _NATIVE_PIXELS:
+        return _native(x, kernel, stride, padding)
+    taken = patches(_padded(x, padding), (k, k), (stride, stride), (rows, columns))
+    return _dot(taken, kernel.reshape(k * k * c, n), (3,), (0,)).astype(x.dtype)
+
+
+def _adjoint_on_cpu(y, kernel, stride, size, padding):
+    k, _, c, n = kernel.shape
+    if winograd.serves((len(y), *size, c), kernel.shape, stride, y.dtype):
+        return winograd.adjoint(y, kernel)
+    if stride == 1:  # a convolution too, with the kernel turned by 180 degrees
+        turned = kernel[::-1, ::-1].transpose(0, 1, 3, 2)
+        return _apply_on_cpu(y, turned, 1, tuple((k - 1 - a, k - 1 - b) for a, b in padding))
+    products = _dot(y, kernel.reshape(k * k * c, n), (3,), (1,))
+    return _folded(products, k, stride, size, padding).astype(y.dtype)
+
+
+def _kernel_gradient_on_cpu(x, y, stride, k, padding):
+    (b, rows, columns, n), c = y.shape, x.shape[3]
+    if winograd.serves(x.shape, (k, k, c, n), stride, x.dtype):
+        return winograd.kernel_gradient(x, y, k)
+    x = _padded(x, padding)
+    patch_bytes = b * rows * columns * k * k * c * x.dtype.itemsize
+    enough = [d for d in range(1, rows) if rows % d == 0 and patch_bytes <= d * _PATCH_BYTES]
+    blocks = enough[0] if enough else rows
+    block = rows // blocks
+    # The product is faster with the wider factor on the right; its result then has to be
+    # transposed, which pays where there are more pixels than entries of a kernel's column.
+    wide = n <= k * k * c <= b * rows * columns
+
+    def block_gradient(start):
+        source = jax.lax.dynamic_slice_in_dim(x, start * stride, (block - 1) * stride + k, 1)
+        taken = patches(source, (k, k), (stride, stride), (block, columns))
+        cotangent = jax.lax.dynamic_slice_in_dim(y, start, block, 1)
+        # flat, so that XLA hands both factors to the product without transposing them in memory
+        cotangent, taken = cotangent.reshape(-1, n), taken.reshape(-1, k * k * c)
+        left, right = (cotangent, taken) if wide else (taken, cotangent)
+        return _dot(left, right, (0,), (0,))
+
+    if blocks == 1:
+        gradient = block_gradient(0)
+    else:
+        start = jnp.zeros((n, k * k * c) if wide else (k * k * c, n), jnp.float32)
+        gradient = jax.lax.fori_loop(
+            0, blocks, lambda i, total: total + block_gradient(i * block), start
+        )
+    if wide:
+        # Without barriers XLA swaps the factors back, or transposes again at each later use.
+        gradient = jax.lax.optimization_barrier(jax.lax.optimization_barrier(gradient).T)
+    return gradient.reshape(k, k, c, n).astype(x.dtype)
+
+
+def _padded(x, padding):
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+
+def _dot(a, b, a_axes, b_axes):
+    """Float32 sums at any dtype, without a batch axis."""
+    dimensions = ((a_axes, b_axes), ((), ()))
+    return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
+
+
+def _folded(products, k, stride, size, padding):
+    """The adjoint of padding and `patches`: sums `[B, h, w, k * k * C]` where patches overlap.
+
+    Output pixels with the same remainders modulo the stride get the same taps, so each such set
+    is a sum of shifted maps, and the sets are interleaved at the end.
+    """
+    b, h, w, depth = products.shape
+    c = depth // (k * k)
+    high, wide = -(-size[0] // stride), -(-size[1] // stride)
+    taps = jnp.split(products, k * k, axis=3)
+
+    def shifted(i, j):
+        down, right = ((t - p[0]) // stride for t, p in zip((i, j), padding, strict=True))
+        edges = ((0, 0, 0), (down, high - h - down, 0), (right, wide - w - right, 0), (0, 0, 0))
+        return jax.lax.pad(taps[i * k + j], jnp.zeros((), products.dtype), edges)
+
+    def of_remainder(row, column):
+        chosen = [
+            shifted(i, j)
+            for i in range((row + padding[0][0]) % stride, k, stride)
+            for j in range((column + padding[1][0]) % stride, k, stride)
+        ]
+        return (
+            sum(chosen[1:], chosen[0]) if chosen else jnp.zeros((b, high, wide, c), products.dtype)
+        )
+
+    pixels = interleaved([[of_remainder(r, q) for q in range(stride)] for r in range(stride)])
+    return pixels[:, : size[0], : size[1]]

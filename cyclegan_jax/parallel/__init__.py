@@ -1,0 +1,1 @@
+"""Where steps run: devices, independent trials on devices, several processes as one run."""

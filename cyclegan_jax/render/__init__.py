@@ -1,0 +1,1 @@
+"""Pictures, tables of text and HTML, knowing nothing of CycleGAN."""

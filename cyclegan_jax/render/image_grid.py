@@ -1,0 +1,79 @@
+"""Labelled grids of images as PNG: sample grids, evaluation grids, contact sheets."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from cyclegan_jax.system.files import write_whole
+
+_DESCRIPTION = "Description"  # a keyword of the PNG specification
+_GAP = 4
+_TEXT = 18
+_SMALLEST_TILE = 128  # pixels; smaller images are enlarged by a whole factor to be readable
+_WIDEST_TILE = 2048  # pixels up to which that is done
+
+
+def save_grid(
+    path: Path,
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    row_titles: Sequence[str] = (),
+) -> None:
+    """Writes images side by side, one column for each title; `description` reads the titles.
+
+    Args:
+      path: the PNG to write; replaced whole, never half-written.
+      rows: of images `[H, W]` or `[H, W, 1]` in [-1, 1]; black is -1, white is 1.
+      titles: one over each column ("" for none).
+      row_titles: one under each row, or none.
+    """
+    tiles = [[_tile(image) for image in row] for row in rows]
+    height = max(t.height for row in tiles for t in row)
+    width = max(t.width for row in tiles for t in row)
+    line = _TEXT if any(row_titles) else 0
+    top = _TEXT if any(titles) else 0
+    columns = max(len(row) for row in tiles)
+    canvas = Image.new(
+        "L", (columns * (width + _GAP), top + len(tiles) * (height + line + _GAP)), 40
+    )
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(12)
+    for column, title in enumerate(titles):
+        draw.text((column * (width + _GAP) + 3, 2), title, fill=255, font=font)
+    for i, row in enumerate(tiles):
+        y = top + i * (height + line + _GAP)
+        for column, tile in enumerate(row):
+            canvas.paste(tile, (column * (width + _GAP), y))
+        if line:
+            draw.text((3, y + height + 1), row_titles[i], fill=255, font=font)
+    buffer = io.BytesIO()
+    said = PngInfo()
+    said.add_text(_DESCRIPTION, _in_words(len(rows), titles, row_titles))
+    canvas.save(buffer, format="PNG", pnginfo=said)
+    write_whole(path, buffer.getvalue())
+
+
+def description(path: Path) -> str:
+    """What a PNG says that it shows, for those who cannot see it; "" where it says nothing."""
+    with Image.open(path) as image:
+        return image.info.get(_DESCRIPTION, "")
+
+
+def _in_words(count: int, titles: Sequence[str], row_titles: Sequence[str]) -> str:
+    words = f"{count} row(s) of images."
+    if any(titles):
+        words += f" Columns: {', '.join(titles)}."
+    if any(row_titles):
+        words += f" Rows: {'; '.join(row_titles)}."
+    return words
+
+
+def _tile(image: np.ndarray) -> Image.Image:
+    pixels = np.clip((np.asarray(image, np.float32).squeeze() + 1) * 127.5, 0, 255)
+    tile = Image.fromarray(pixels.round().astype(np.uint8))
+    factor = max(1, min(-(-_SMALLEST_TILE // tile.height), _WIDEST_TILE // tile.width))
+    return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.BICUBIC)

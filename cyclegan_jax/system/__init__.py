@@ -1,0 +1,1 @@
+"""The process, its files, its command line and the workdir."""

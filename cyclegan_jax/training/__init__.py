@@ -1,0 +1,1 @@
+"""One run: the loop, what it compiles, what it writes, and what can go wrong."""

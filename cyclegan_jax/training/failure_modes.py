@@ -1,0 +1,190 @@
+"""CycleGAN's known failures, told once each: a network that has won, copies, inverts, collapsed or
+paints another anatomy.
+
+The thresholds leave room around training that goes well. In 171 sample grids from step 500 on, of
+runs on phantoms, BrainWeb and IXI heads, translations had at least 24 % of their input's variation,
+were at least 0.79 sd away from it, correlated with the truth at 0.15 or more, and their air was at
+least 0.33 darker than the head. In 130 curves a discriminator's loss was below 7 % of the
+undecided value for at most 150 steps, soon after the start, and came back. Of 23 runs on BrainWeb
+slices the 18 with the right anatomy had translations that correlated with the truth at most 0.07
+less than cycles with their start; the five others 0.26 to 0.57 less (docs/experiments.md).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cyclegan_jax.data.batches import head_mask
+
+WARM_UP = 500  # steps; a generator that has not learnt anything yet is no failure
+_UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that cannot tell
+_WON, _WON_STEPS, _WON_WINDOWS = 0.05, 500, 5
+_CONSTANT, _COPY, _INVERTED, _BRIGHT_AIR = 0.05, 0.1, -0.2, 0.1
+_ASTRAY = 0.2
+_LATE = 0.75  # of a run: before, the anatomy can still come right
+
+_GENERATORS = {  # network: input, output, truth of the output, input there and back
+    "generator_g": ("real_x", "fake_y", "real_y", "cycled_x"),
+    "generator_f": ("real_y", "fake_x", "real_x", "cycled_y"),
+}
+
+
+class Symptoms:
+    """Remembers what a run was told, and for how long a discriminator has been near 0."""
+
+    def __init__(self, adversarial: str, steps: int):
+        """Nothing was seen yet; `adversarial` and `steps` are the config's."""
+        self._adversarial = adversarial
+        self._late = _LATE * steps
+        self._told: set[tuple[str, str]] = set()
+        self._near_zero: dict[str, list[int]] = {}  # ends of log windows, in a row
+
+    def in_losses(self, step: int, losses: Mapping[str, float]) -> list[str]:
+        """Warnings of a log window that ends with `step`.
+
+        A discriminator has won if its mean loss is below 5 % of what one has that cannot tell, for
+        5 windows or more that end over 500 steps or more.
+
+        Args:
+          step: number of steps done.
+          losses: means over the window, by term.
+        """
+        lines = []
+        limit = _WON * _UNDECIDED[self._adversarial]
+        for network in ("discriminator_x", "discriminator_y"):
+            loss = losses.get(network, np.inf)
+            windows = self._near_zero.setdefault(network, [])
+            if loss >= limit:
+                windows.clear()
+                continue
+            windows.append(step)
+            long = step - windows[0]
+            if long >= _WON_STEPS and len(windows) >= _WON_WINDOWS:
+                seen = (
+                    f"its loss has been below {limit:.2g} for {long} steps and is {loss:.2g}: it "
+                    "tells real from made without fail and teaches its generator nothing; lower "
+                    "config.optimizer.discriminator_learning_rate, or vary its images with "
+                    "config.data.contrast and config.data.shift"
+                )
+                lines += self._once(step, network, "won", seen)
+        return lines
+
+    def in_pictures(
+        self, step: int, pictures: Mapping[str, np.ndarray], *, paired: bool
+    ) -> list[str]:
+        """Warnings of samples, from step `WARM_UP` on; of each generator the first that holds.
+
+        In the last quarter of the run also of another anatomy, if `paired`.
+
+        Args:
+          step: number of steps done.
+          pictures: as `step.sample_step` returns them, `[B, H, W, 1]` in [-1, 1].
+          paired: whether `real_x` and `real_y` show the same anatomy.
+        """
+        lines = []
+        for network, names in _GENERATORS.items():
+            if step >= WARM_UP:
+                real, fake, truth, cycled = (pictures[name] for name in names)
+                seen = first_found(
+                    real,
+                    fake,
+                    truth if paired else None,
+                    cycled if step >= self._late else None,
+                )
+                lines += self._once(step, network, *seen) if seen else []
+        return lines
+
+    def _once(self, step: int, network: str, symptom: str, words: str) -> list[str]:
+        if (network, symptom) in self._told:
+            return []
+        self._told.add((network, symptom))
+        return [f"warning: step {step}: {network}: {words}"]
+
+
+def first_found(
+    real: np.ndarray,
+    fake: np.ndarray,
+    truth: np.ndarray | None,
+    cycled: np.ndarray | None = None,
+) -> tuple[str, str] | None:
+    """What is wrong with translations: the symptom and a sentence on it, or None.
+
+    Args:
+      real: images `[B, H, W, 1]` in [-1, 1].
+      fake: their translations.
+      truth: the same heads in the target contrast, or None.
+      cycled: the translations translated back, or None where another anatomy is not looked for.
+    """
+    head = head_mask(real) if truth is None else head_mask(real, truth)
+    if not head.any() or not real[head].std():
+        return None
+    if (least := variation(real, fake, head)) < _CONSTANT:
+        return "constant", (
+            f"its output is constant ({least:.1%} of the input's variation): it has collapsed; "
+            "lower config.optimizer.generator_learning_rate or raise config.loss.cycle_weight"
+        )
+    if (distance := copied(real, fake, head)) < _COPY:
+        return "copy", (
+            f"its output equals its input (the head differs by {distance:.1%} of the input's "
+            "standard deviation): it has learnt to copy; lower config.loss.identity_ratio or "
+            "config.loss.cycle_weight"
+        )
+    seen = ""
+    right = 0.0 if truth is None else correlation(fake, truth, head)
+    if truth is None and (above := brighter_air(real, fake)) > _BRIGHT_AIR:
+        seen = f"air is {above:.2f} brighter than the head"
+    elif right < _INVERTED:
+        seen = f"correlation with the truth {right:.2f}"
+    if seen:
+        return "inverted", (
+            f"its contrast is inverted ({seen}): cycles do not show what the other generator "
+            "undoes; raise config.loss.identity_ratio or take another config.seed"
+        )
+    if truth is None or cycled is None:
+        return None
+    if (back := correlation(cycled, real, head)) - right > _ASTRAY:
+        return "astray", (
+            f"its translations correlate with the truth at {right:.2f}, but cycles with their "
+            f"start at {back:.2f}: it paints another anatomy, or the data cannot tell; look at the "
+            "samples, and set config.generator.head, raise config.loss.cycle_weight or lower "
+            "config.loss.identity_ratio"
+        )
+    return None
+
+
+def variation(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
+    """Standard deviation of `fake` relative to that of `real`: the lower of two.
+
+    Over the head, which is near 0 for a flat output; and between images, which is near 0 for one
+    output whatever the input.
+
+    Args:
+      real: `[B, H, W, 1]`, not constant over the head.
+      fake: the same shape.
+      head: bool, the same shape, with a pixel at least.
+    """
+    over_head = fake[head].std() / real[head].std()
+    between = np.sqrt(real.var(axis=0).mean())
+    if not between:  # one image, or the same again
+        return float(over_head)
+    return float(min(over_head, np.sqrt(fake.var(axis=0).mean()) / between))
+
+
+def copied(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
+    """Mean |fake - real| over the head, in standard deviations of `real` there; 0 is a copy."""
+    return float(np.abs(fake - real)[head].mean() / real[head].std())
+
+
+def correlation(fake: np.ndarray, truth: np.ndarray, head: np.ndarray) -> float:
+    """Pearson's correlation over the head; 0 where one of the two is constant."""
+    a, b = (images[head] - images[head].mean() for images in (fake, truth))
+    spread = np.sqrt((a * a).mean() * (b * b).mean())
+    return float((a * b).mean() / spread) if spread else 0.0
+
+
+def brighter_air(real: np.ndarray, fake: np.ndarray) -> float:
+    """Mean of `fake` in the air of `real` less that in the head, -2 to 2; 0 if one is missing."""
+    head = head_mask(real)
+    if head.all() or not head.any():
+        return 0.0
+    return float(fake[~head].mean() - fake[head].mean())

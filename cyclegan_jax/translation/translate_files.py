@@ -1,0 +1,154 @@
+"""Translates scans with a checkpoint and writes what came out; needs no training data."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data import intensity
+from cyclegan_jax.data.formats import images, nifti, readers
+from cyclegan_jax.data.preparation.folders import subject_of
+from cyclegan_jax.translation.preview import save_preview
+from cyclegan_jax.translation.translator import Translator, load_translator
+
+_SUFFIX = {"t1_to_t2": "_T2", "t2_to_t1": "_T1"}
+
+
+def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, Path]]:
+    """Every scan to read and the file to write for it, folders expanded.
+
+    The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
+    becomes NIfTI.
+
+    Raises:
+      InputError: nothing to do, two results share a name, or `out` is the folder of an input.
+    """
+    if not inputs:
+        raise InputError("name at least one image, volume or folder to translate")
+    pairs: list[tuple[Path, Path]] = []
+    for path in (p for entry in inputs for p in readers.list_scans(entry)):
+        if readers.kind(path) == "stack":
+            raise InputError(f"{path}: stacks are not translated; save it as NIfTI or as images")
+        suffix = path.name.removeprefix(readers.stem(path))
+        suffix = ".png" if suffix.lower() in (".jpg", ".jpeg") else suffix
+        suffix = ".nii.gz" if path.is_dir() else suffix
+        named = Path(os.path.abspath(path))  # a folder may be given as "."
+        pairs.append((path, out / f"{subject_of(named)}{_SUFFIX[direction]}{suffix}"))
+    writers: dict[Path, Path] = {}
+    for source, target in pairs:
+        if out.resolve() in (source.resolve(), source.resolve().parent):
+            raise InputError(
+                f"--out={out} is the folder of {source.name}: a translation could replace a scan "
+                "there; choose another"
+            )
+        # what is written beside a volume has one name, whatever the volume's suffix
+        written = _preview(target) if readers.kind(source) == "volume" else target
+        if writers.setdefault(written, source) != source:
+            raise InputError(
+                f"{writers[written]} and {source} would both be written to {written}; "
+                "translate them into different folders"
+            )
+    return pairs
+
+
+def translate_file(
+    translator: Translator,
+    source: Path,
+    target: Path,
+    frame: int | None = None,
+    cycle_error: bool = False,
+) -> str:
+    """Translates one image, NIfTI file or DICOM series' folder.
+
+    A volume also gets a preview PNG beside it.
+
+    Args:
+      translator: of one checkpoint and direction.
+      source: what to read.
+      target: the file to write.
+      frame: of a NIfTI file of several, from 0.
+      cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
+
+    Returns:
+      What the user must know of the result, or "".
+
+    Raises:
+      InputError: the scan cannot be read, used or written.
+    """
+    if readers.kind(source) == "image":
+        images.write_image(target, translator.image(images.read_image(source)))
+        return ""
+    volume = readers.read_volume(source, frame)
+    try:
+        range_ = intensity.volume_range(volume.data)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
+    translated = translator.volume(volume.data, range_)
+    nifti.write_volume(target, translated, volume, translator.descrip)
+    stem = readers.stem(target)
+    made, given = translator.direction.split("_to_")[::-1]
+    save_preview(
+        _preview(target),
+        [
+            intensity.normalise(volume.data, range_),
+            intensity.normalise(translated, translator.target_range),
+        ],
+        [f"{given.upper()}: {source.name}", f"{made.upper()} from it: {stem}"],
+        volume.spacing,
+    )
+    if cycle_error:
+        error = translator.cycle_error(volume.data, range_, translated)
+        subject = stem.removesuffix(_SUFFIX[translator.direction])
+        path = target.with_name(f"{subject}_cycle_error.nii.gz")
+        nifti.write_volume(path, error, volume, translator.descrip)
+    return translator.pixel_note(volume.spacing)
+
+
+def translate(
+    workdir: Path,
+    direction: str,
+    inputs: Sequence[Path],
+    out: Path,
+    checkpoint: str = "best",
+    frame: int | None = None,
+    cycle_error: bool = False,
+) -> int:
+    """Translates scans and folders of them; one that fails is reported and the rest go on.
+
+    Args:
+      workdir: of the run.
+      direction: "t1_to_t2" or "t2_to_t1".
+      inputs: images, NIfTI files, DICOM series' folders, and folders of these.
+      out: folder of the results, made if need be.
+      checkpoint: "best", "latest" or a step.
+      frame: see `translate_file`.
+      cycle_error: see `translate_file` and `Translator.cycle_error`.
+
+    Returns:
+      The number of scans that failed.
+
+    Raises:
+      InputError: nothing can be translated at all.
+    """
+    pairs = plan(inputs, out, direction)
+    translator = load_translator(workdir, direction, checkpoint)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out={out}: cannot be made a folder ({error.strerror})") from error
+    failed = 0
+    for index, (source, target) in enumerate(pairs, 1):
+        try:
+            note = translate_file(translator, source, target, frame, cycle_error)
+            print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
+            if note:
+                print(f"  note: {note}", flush=True)
+        except Exception as error:  # one scan's, whatever it is; the rest must go on
+            failed += 1
+            what = error if isinstance(error, InputError) else f"{source}: {error!r}"
+            print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
+    return failed
+
+
+def _preview(target: Path) -> Path:
+    return target.with_name(f"{readers.stem(target)}_preview.png")

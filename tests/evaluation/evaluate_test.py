@@ -1,0 +1,211 @@
+"""Evaluation of a checkpoint: the files it writes and what the numbers in them are."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import wasserstein_distance
+
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.config import base_config
+from cyclegan_jax.data import from_config
+from cyclegan_jax.evaluation import evaluate, unpaired
+from cyclegan_jax.evaluation.evaluate import score_tables
+from cyclegan_jax.evaluation.metrics import PROTOCOLS
+from cyclegan_jax.evaluation.scoring import Evaluator
+from cyclegan_jax.render.text_table import as_text
+from cyclegan_jax.training.compiled import Programs
+
+METRICS = ["ssim", "psnr", "mae", "nmse", "intensity_error"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Untrained networks, their checkpoint and phantoms that are large enough for lesions."""
+    place = tmp_path_factory.mktemp("evaluate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(place / "cache"))
+        c = base_config()
+        c.image_size, c.batch_size = 64, 8
+        c.data.phantom.subjects, c.data.phantom.held_out, c.data.phantom.slices = 4, 2, 4
+        c.generator.features = c.discriminator.features = (4,)
+        c.discriminator.strides = (2,)
+        programs = Programs(c)
+        state = programs.create_state(0)
+        with Checkpoints(place, keep=1) as checkpoints:
+            checkpoints.save(state, {"config": c.to_dict()}, None)
+        yield place, c, programs, state
+
+
+@pytest.fixture
+def workdir(run):
+    return run[0]
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_hold_the_same_numbers(workdir, capsys):
+    folder = evaluate.evaluate(workdir, "latest")
+    assert folder == workdir / "eval" / "0" / "test"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert (scores["step"], scores["split"], scores["images"]) == (0, "test", 8)
+    assert tuple(scores["protocols"]) == PROTOCOLS
+    images, subjects = rows(folder / "images.csv"), rows(folder / "subjects.csv")
+    assert len(images) == 8 * 4 * 4
+    assert len(subjects) == 2 * 4 * 4
+    assert list(images[0]) == ["name", "direction", "protocol", *METRICS]
+    for protocol, directions in scores["protocols"].items():
+        assert list(directions) == ["t1_to_t2", "t2_to_t1", "t1_as_t2", "t2_as_t1"]
+        for direction, metrics in directions.items():
+            assert list(metrics) == METRICS
+            here = [r for r in images if (r["direction"], r["protocol"]) == (direction, protocol)]
+            for metric, entry in metrics.items():
+                means = [
+                    np.mean([float(r[metric]) for r in here if r["name"].startswith(subject)])
+                    for subject in ("phantom0002", "phantom0003")
+                ]
+                assert entry["mean"] == pytest.approx(np.mean(means), rel=1e-5)
+                assert entry["sd"] == pytest.approx(np.std(means, ddof=1), rel=1e-3, abs=1e-6)
+                assert (entry["n"], entry["left_out"]) == (2, 0)
+                stored = [
+                    float(r[metric])
+                    for r in subjects
+                    if (r["direction"], r["protocol"]) == (direction, protocol)
+                ]
+                assert stored == pytest.approx(means, rel=1e-5)
+    printed = capsys.readouterr().out
+    for table in score_tables(scores):
+        assert as_text(table) in printed
+        assert max(map(len, as_text(table).splitlines())) <= 100
+
+
+def test_pictures_show_the_extremes(workdir):
+    folder = evaluate.evaluate(workdir, "latest")
+    heights = {}
+    for name in ("grid", "best", "worst"):
+        with Image.open(folder / f"{name}.png") as picture:
+            heights[name] = picture.height
+    assert heights["grid"] > heights["best"] == heights["worst"]
+
+
+def test_best_and_worst_are_ordered_by_the_mean_of_both_directions(monkeypatch):
+    shown = {}
+    values = {"t1_to_t2": np.arange(6.0), "t2_to_t1": np.array([0, 0, 0, 9.0, 0, 0])}
+    image = np.zeros((6, 4, 4, 1), np.float32)
+    pairs = evaluate.Pairs(image, image, image > 1, [f"s{i}" for i in range(6)])
+    pictures = evaluate._pictures(
+        pairs, dict.fromkeys(values, image), {d: {"ssim": v} for d, v in values.items()}
+    )
+    for name, (_, _, titles) in pictures.items():
+        shown[name] = [title.split(":")[0] for title in titles]
+    assert shown["best.png"] == ["s3", "s5", "s4", "s2"]
+    assert shown["worst.png"] == ["s0", "s1", "s2", "s4"]
+    assert shown["grid.png"] == [f"s{i}" for i in range(6)]
+
+
+def test_phantoms_have_tissues_and_lesions(workdir):
+    scores = json.loads((evaluate.evaluate(workdir, "latest") / "scores.json").read_text())
+    assert scores["lesions_in_data"] is False
+    for direction in ("t1_to_t2", "t2_to_t1"):
+        assert {"csf", "grey_matter", "white_matter", "deep_grey_matter", "scalp"} <= scores[
+            "tissues"
+        ][direction].keys()
+        assert scores["tissues"][direction]["csf"]["mae"]["n"] == 2
+        lesions = scores["lesions"][direction]
+        assert lesions["heads"].keys() == {"phantom0002", "phantom0003"}
+        assert lesions["retention"]["n"] > 0
+    text = "\n".join(map(as_text, score_tables(scores)))
+    assert "deep grey matter" in text
+    assert "training heads have none" in text
+
+
+def test_the_validation_score_is_that_of_training(run, capsys):
+    workdir, config, programs, state = run
+    folder = evaluate.evaluate(workdir, "latest", split="val", protocol="fixed")
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["split"] == "val"
+    assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
+    assert "slice_max" not in capsys.readouterr().out
+    pairs = from_config.paired_images(config, from_config.open_data(config), "val")
+    during = Evaluator(programs.translators, pairs).summary(state.generators)
+    for direction, metrics in during.items():
+        assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]
+        for metric, entry in metrics.items():
+            found = scores["protocols"]["fixed"][direction][metric]
+            assert found["mean"] == pytest.approx(entry["mean"], rel=1e-5)
+
+
+def test_without_pairs_cycles_and_histograms_are_scored(workdir):
+    of_pairs = evaluate.evaluate(workdir, "latest")
+    folder = evaluate.evaluate(workdir, "latest", split="train")
+    assert folder != of_pairs
+    assert not (folder / "best.png").exists()
+    with pytest.raises(InputError, match="--protocol=fixed: train images have no pairs"):
+        evaluate.evaluate(workdir, "latest", split="train", protocol="fixed")
+    scores = json.loads((folder / "scores.json").read_text())
+    assert "protocols" not in scores
+    assert (scores["split"], scores["images"]) == ("train", 16)
+    found = scores["unpaired"]
+    assert found["images"] == {"x": 8, "y": 8}
+    images = rows(folder / "images.csv")
+    for direction in ("t1_to_t2_to_t1", "t2_to_t1_to_t2"):
+        mean = np.mean([float(r["ssim"]) for r in images if r["direction"] == direction])
+        assert found["cycle"][direction]["ssim"]["mean"] == pytest.approx(mean, rel=1e-5)
+        assert found["cycle"][direction]["psnr"]["n"] == 2
+    assert found["histogram_distance"].keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
+    tables = score_tables(scores)
+    assert all("does not measure whether a translation is correct" in t.note for t in tables)
+    assert max(len(line) for t in tables for line in as_text(t).splitlines()) <= 100
+
+
+def test_histogram_distance_is_that_of_head_intensities():
+    rng = np.random.default_rng(0)
+    x, y = (np.full((2, 12, 12, 1), -1, np.float32) for _ in "xy")
+    x[:, 2:8, 2:8] = rng.uniform(-0.7, 0, (2, 6, 6, 1))
+    y[:, 4:10, 4:10] = rng.uniform(0, 1, (2, 6, 6, 1))
+    domains = [unpaired.Images(i, np.ones(i.shape, bool), ["a", "b"]) for i in (x, y)]
+    shifted = {"t1_to_t2": x + 0.25, "t2_to_t1": y - 0.5}
+    found = unpaired.histogram_distances(*domains, shifted)
+    head_x, head_y = x[:, 2:8, 2:8].ravel(), y[:, 4:10, 4:10].ravel()
+    assert found == {
+        "t1_to_t2": pytest.approx(wasserstein_distance(head_x + 0.25, head_y), rel=1e-5),
+        "t2_to_t1": pytest.approx(wasserstein_distance(head_y - 0.5, head_x), rel=1e-5),
+        "untranslated": pytest.approx(wasserstein_distance(head_x, head_y), rel=1e-5),
+    }
+
+
+def test_the_sample_is_bounded_and_spread(monkeypatch):
+    monkeypatch.setattr(unpaired, "SAMPLE", 4)
+    images = np.arange(10, dtype=np.uint16).reshape(10, 1, 1, 1).repeat(12, 1).repeat(12, 2)
+    records = [{"image": image * 6553} for image in images]
+    found = unpaired.sample(records, list("abcdefghij"), image_size=12, mode="pad")
+    assert found.names == ["a", "d", "g", "j"]
+    assert found.images.shape == (4, 12, 12, 1)
+    np.testing.assert_allclose(found.images[1], 3 * 6553 / 32767.5 - 1, rtol=1e-5)
+
+
+def test_generators_that_are_not_finite_are_refused(workdir, monkeypatch):
+    broken = lambda *_: (lambda _, images: images * np.nan,) * 2  # noqa: E731
+    monkeypatch.setattr(evaluate, "compile_translators", broken)
+    with pytest.raises(InputError, match="checkpoint 0 translates t1_to_t2 to values that are not"):
+        evaluate.evaluate(workdir, "latest")
+
+
+def test_nothing_to_average_is_null_and_shown_as_none():
+    nothing = {"mean": float("nan"), "sd": float("nan"), "n": 0, "left_out": 3}
+    some = {"mean": 0.5, "sd": 0.1, "n": 2, "left_out": 0}
+    scores = {
+        "split": "test",
+        "protocols": {"slice_max": {"t1_to_t2": {"ssim": nothing, "mae": some}}},
+    }
+    clean = evaluate._without_nan(scores)
+    assert json.loads(json.dumps(clean, allow_nan=False)) == clean
+    (table,) = score_tables(clean)
+    assert list(table.rows) == [["T1→T2", "none", "0.5000 ± 0.1000"]]
+    assert "Not defined for 3 image(s)" in table.note

@@ -1,0 +1,82 @@
+"""Scores of many images: in chunks, by subject, with what is not defined left out."""
+
+import numpy as np
+import pytest
+
+from cyclegan_jax.data.batches import Pairs
+from cyclegan_jax.evaluation import scoring
+from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
+from cyclegan_jax.evaluation.scoring import by_subject, floors, score_images, score_pairs, summarise
+
+
+@pytest.fixture
+def pairs():
+    """Seven slices of three heads: discs with a dark core on dark air."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:24, :24]
+    radius = np.hypot(y - 12, x - 12)
+    brightness = np.where((radius < 9) & (radius > 3), 1.4, 0.05)
+    images = [
+        (brightness * rng.uniform(0.5, 1, (7, 24, 24)) - 1)[..., None].astype(np.float32)
+        for _ in "xy"
+    ]
+    names = [f"{s}#{i:03d}" for s, count in (("b", 3), ("a", 2), ("c", 2)) for i in range(count)]
+    return Pairs(*images, np.ones((7, 24, 24, 1), bool), names)
+
+
+def test_the_head_mask_has_its_holes_filled(pairs):
+    y, x = np.mgrid[:24, :24]
+    wanted = np.hypot(y - 12, x - 12) < 9
+    np.testing.assert_array_equal(pairs.head, np.broadcast_to(wanted[..., None], pairs.x.shape))
+
+
+def test_a_head_must_be_in_both_images(pairs):
+    pairs.y[2] = -1
+    assert not pairs.head[2].any()
+    assert pairs.head[3].any()
+
+
+def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
+    arguments = (pairs.x, pairs.y, pairs.mask, pairs.head, PROTOCOLS)
+    whole = score_images(*arguments)
+    monkeypatch.setattr(scoring, "_CHUNK", 3)
+    seen = []
+    inner = scoring.scores
+    monkeypatch.setattr(
+        scoring, "scores", lambda *a, **k: [seen.append(len(a[0])), inner(*a, **k)][1]
+    )
+    parts = score_images(*arguments)
+    assert seen == [3, 3, 3]
+    for protocol in PROTOCOLS:
+        assert tuple(parts[protocol]) == METRICS
+        for metric, values in whole[protocol].items():
+            np.testing.assert_allclose(parts[protocol][metric], values, rtol=1e-6)
+
+
+def test_directions_are_compared_with_their_own_truth(pairs):
+    images = {"t1_to_t2": pairs.y, "t2_to_t1": pairs.y} | floors(pairs)
+    scored = score_pairs(pairs, images, pairs.head, PROTOCOLS)
+    for directions in scored.values():
+        np.testing.assert_allclose(directions["t1_to_t2"]["mae"], 0, atol=1e-7)
+        np.testing.assert_allclose(
+            directions["t2_to_t1"]["nmse"], directions["t2_as_t1"]["nmse"], rtol=1e-5
+        )
+        assert (directions["t1_as_t2"]["mae"] > 0).all()
+        assert (directions["t1_as_t2"]["nmse"] != directions["t2_as_t1"]["nmse"]).all()
+
+
+def test_slices_of_one_subject_count_once():
+    values = {"d": {"ssim": np.array([0.0, 1.0, 0.9])}}
+    result = summarise(values, ["a#001", "a#002", "b#001"])
+    assert result["d"]["ssim"]["n"] == 2
+    assert result["d"]["ssim"]["mean"] == pytest.approx((0.5 + 0.9) / 2)
+    assert result["d"]["ssim"]["left_out"] == 0
+
+
+def test_slices_without_a_score_are_left_out_and_counted():
+    nan = float("nan")
+    names = ["a#001", "a#002", "b#001", "c#001"]
+    values = np.array([0.2, nan, 0.4, nan])
+    assert by_subject(values, names) == {"a": 0.2, "b": 0.4, "c": pytest.approx(nan, nan_ok=True)}
+    result = summarise({"d": {"ssim": values}}, names)["d"]["ssim"]
+    assert (result["mean"], result["n"], result["left_out"]) == (pytest.approx(0.3), 2, 2)

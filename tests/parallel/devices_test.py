@@ -1,0 +1,141 @@
+"""Both modes on eight devices give one device's numbers at the same global batch."""
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax.parallel import devices
+from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.state import Hyperparameters, build_recipe
+
+
+def run(config, batch, mode, devices, steps=3):
+    """The last metrics and the state after some steps, each on a different batch."""
+    recipe = build_recipe(config)
+    over = Parallel(mode, jax.devices()[:devices])
+    state = over.compile_create_state(config, recipe)(config.seed)
+    train = over.compile_train_step(recipe)
+    hyper = over.place_state(Hyperparameters.of(config))
+    for i in range(steps):
+        rolled = {k: np.roll(v, i, axis=1) for k, v in batch.items()}
+        state, metrics = train(state, over.place_batch(rolled), hyper)
+    return jax.device_get((state, metrics))
+
+
+@pytest.fixture
+def full(tiny):
+    tiny.ema_decay, tiny.history_size = 0.9, 10  # the history fills in the second step
+    # Adam divides by the gradient's size: a small rate keeps rounding from growing in few steps
+    tiny.optimizer.generator_learning_rate = tiny.optimizer.discriminator_learning_rate = 1e-5
+    return tiny
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_eight_devices_equal_one(full, batch, mode):
+    expected, expected_metrics = run(full, batch, "jit", 1)
+    state, metrics = run(full, batch, mode, 8)
+    for name, value in expected_metrics.items():
+        assert metrics[name] == pytest.approx(value, rel=1e-5), name
+    assert (state.history["x"].count, state.step) == (10, 3)
+    np.testing.assert_allclose(state.history["x"].images, expected.history["x"].images, atol=1e-5)
+    for ours, theirs in zip(
+        jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_state_is_not_stacked(full, batch):
+    one, _ = run(full, batch, "jit", 1, steps=1)
+    eight, _ = run(full, batch, "pmap", 8, steps=1)
+    assert jax.tree.map(np.shape, one) == jax.tree.map(np.shape, eight)
+
+
+@pytest.fixture
+def _no_compilation_cache():
+    jax.config.update("jax_enable_compilation_cache", False)
+    yield
+    jax.config.update("jax_enable_compilation_cache", True)
+
+
+@pytest.mark.usefixtures("_no_compilation_cache")
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_a_step_is_compiled_once(tiny, batch, mode, caplog):
+    recipe = build_recipe(tiny)
+    parallel = Parallel(mode)
+    state = parallel.compile_create_state(tiny, recipe)(tiny.seed)
+    train = parallel.compile_train_step(recipe)
+    hyper = parallel.place_state(Hyperparameters.of(tiny))
+    with jax.log_compiles():
+        for _ in range(3):
+            state, _ = train(state, parallel.place_batch(batch), hyper)
+    compiled = [r.getMessage() for r in caplog.records if "Finished XLA compilation" in r.message]
+    assert len(compiled) == 1
+
+
+def test_batch_that_cannot_be_split_names_the_nearest():
+    with pytest.raises(InputError, match=r"batch_size = 12 .* 8 devices.*8 or 16"):
+        Parallel("pmap").check_batch_size(12)
+    with pytest.raises(InputError, match="for example 8"):
+        Parallel("jit").check_batch_size(3)
+    Parallel("pmap").check_batch_size(16)
+
+
+@pytest.mark.parametrize("count", [1, 8, 19])
+def test_translation_takes_any_number_of_images(tiny, count):
+    recipe = build_recipe(tiny)
+    parallel = Parallel("pmap")
+    params = parallel.compile_create_state(tiny, recipe)(tiny.seed).params.generator_g
+    images = np.random.default_rng(0).uniform(-1, 1, (count, 16, 16, 1)).astype(np.float32)
+    translated = parallel.compile_translate_step(recipe.modules.generator_g, 8)(params, images)
+    expected = recipe.modules.generator_g.apply({"params": params}, images)
+    np.testing.assert_allclose(translated, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_the_step_is_traced_and_compiled_once(mode, tiny, batch, monkeypatch):
+    traces, events = [], []
+    original = devices.train_step
+
+    def traced(*arguments, **options):
+        traces.append(mode)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(devices, "train_step", traced)
+    parallel = Parallel(mode)
+    recipe = build_recipe(tiny)
+    state = parallel.compile_create_state(tiny, recipe)(tiny.seed)
+    step = parallel.compile_train_step(recipe)
+    hyper = parallel.place_state(Hyperparameters.of(tiny))
+    batches = [parallel.place_batch(batch) for _ in range(3)]
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: events.append(event)
+    )
+    try:
+        for placed in batches:
+            state, _ = step(state, placed, hyper)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert len(traces) == 1
+    assert events.count("/jax/core/compile/backend_compile_duration") == 1
+
+
+def test_a_step_gives_memory_back_before_compiling_and_before_running(monkeypatch):
+    calls = []
+
+    class Jitted:
+        def lower(self, a):
+            calls.append(("lower", a))
+            return self
+
+        def compile(self):
+            calls.append("compile")
+
+        def __call__(self, a):
+            calls.append(("run", a))
+            return a + 1
+
+    monkeypatch.setattr(devices.runtime, "release_memory", lambda: calls.append("release"))
+    step = devices.CompiledStep(Jitted())
+    assert [step(1), step(2)] == [2, 3]
+    assert calls == ["release", ("lower", 1), "compile", "release", ("run", 1), ("run", 2)]

@@ -1,0 +1,69 @@
+"""The settings of the process, each looked at in a process of its own."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+REPORT = """
+import json, resource
+from cyclegan_jax.system import runtime
+runtime.prepare()
+import jax
+import cyclegan_jax.parallel.devices
+
+def faults_of_an_array():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    b"1" * 2**26
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first, second = faults_of_an_array(), faults_of_an_array()
+runtime.release_memory()
+third = faults_of_an_array()
+matrix = jax.numpy.ones((2048, 2048))
+power = jax.jit(lambda a: a @ a @ a @ a).lower(matrix).compile()
+print(json.dumps({
+    "cache": jax.config.jax_compilation_cache_dir,
+    "faults": [first, second, third],
+    "ready": power(matrix).is_ready(),
+}))
+"""
+
+
+def report(**variables):
+    unset = ("JAX_COMPILATION_CACHE_DIR", "GLIBC_TUNABLES")
+    environment = {k: v for k, v in os.environ.items() if k not in unset} | variables
+    run = subprocess.run(
+        [sys.executable, "-c", REPORT], env=environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_programs_are_kept_in_the_cache_folder(tmp_path):
+    found = report(XDG_CACHE_HOME=str(tmp_path))["cache"]
+    assert found == str(tmp_path / "cyclegan_jax" / "compiled")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only the GNU C library is tuned")
+def test_freed_memory_stays_until_released_unless_malloc_is_set_already(tmp_path):
+    first, second, released = report(XDG_CACHE_HOME=str(tmp_path))["faults"]
+    assert first > 1000  # 64 MiB are 16384 pages of 4 KiB; fewer if they are huge
+    assert second < first / 10
+    assert released > 1000
+    _, second, _ = report(XDG_CACHE_HOME=str(tmp_path), GLIBC_TUNABLES="glibc.malloc.check=0")[
+        "faults"
+    ]
+    assert second > 1000
+
+
+def test_a_cache_folder_in_the_environment_stays(tmp_path):
+    assert report(JAX_COMPILATION_CACHE_DIR=str(tmp_path))["cache"] == str(tmp_path)
+    assert not report(JAX_COMPILATION_CACHE_DIR="")["cache"]
+
+
+def test_a_cpu_computes_where_it_is_called(tmp_path):
+    assert report(XDG_CACHE_HOME=str(tmp_path))["ready"]

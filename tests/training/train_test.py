@@ -1,0 +1,202 @@
+"""The loop in one process: files, exact resume, interruption, refused workdirs."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.config import from_json
+from cyclegan_jax.data import from_config
+from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.report import page
+from cyclegan_jax.state import build_recipe
+from cyclegan_jax.system.workdir import locked
+from cyclegan_jax.training import failure_modes, train
+from cyclegan_jax.training import run as run_lib
+from cyclegan_jax.training.metric_log import read_metrics
+
+
+@pytest.fixture
+def config(tiny, _own_cache):
+    return tiny
+
+
+def final_state(config, workdir):
+    like = Parallel("jit").compile_create_state(config, build_recipe(config))(config.seed)
+    with Checkpoints(workdir) as checkpoints:
+        return jax.device_get(checkpoints.choose("latest", "all").state(like))
+
+
+def interrupt_at(monkeypatch, step, signal_number=signal.SIGTERM):
+    """Sends this process a signal while the metrics of `step` are read."""
+    original = run_lib.Run.add
+
+    def add(self, number, terms, batch):
+        if number == step:
+            os.kill(os.getpid(), signal_number)
+        original(self, number, terms, batch)
+
+    monkeypatch.setattr(run_lib.Run, "add", add)
+
+
+def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert train.train(config, workdir)
+    names = {p.name for p in workdir.iterdir() if not p.name.startswith(".")}
+    files = {"config.json", "metrics.jsonl", "report.html"}
+    assert names == files | {"checkpoints", "eval", "samples", "tensorboard"}
+    assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
+        "step_0000002.png",
+        "step_0000004.png",
+    ]
+    lines = read_metrics(workdir)
+    losses = [line for line in lines if "loss/cycle_x" in line]
+    scores = [line for line in lines if "eval/t1_to_t2/ssim" in line]
+    assert [line["step"] for line in losses] == [line["step"] for line in scores] == [2, 4]
+    assert from_json((workdir / "config.json").read_text()).steps == 4
+    out = capsys.readouterr().out
+    for words in ("generator_g", "parameters:", "train_x", "phantom", "2 val pairs"):
+        assert words in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_and_resumed_equals_one_go_bit_for_bit(
+    config, tmp_path, monkeypatch, capsys, number
+):
+    config.ema_decay, config.history_size = 0.9, 10
+    config.data.contrast, config.data.shift = 0.2, 2
+    config.steps = 6
+    config.log_every = config.sample_every = config.eval_every = config.save_every = 100
+    handler = signal.getsignal(number)
+    assert train.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2, number)
+        assert not train.train(config, tmp_path / "parts")
+    out = capsys.readouterr().out
+    assert "stopped after step 3 of 6, saved; go on with the same command" in out
+    assert signal.getsignal(number) == handler
+    assert train.train(config, tmp_path / "parts")
+    assert "resuming from step 3" in capsys.readouterr().out
+    whole, parts = (final_state(config, tmp_path / name) for name in ("whole", "parts"))
+    assert (whole.step, parts.step) == (6, 6)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_run_says_so_and_does_nothing(config, tmp_path, capsys):
+    train.train(config, tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    assert train.train(config, tmp_path / "run")
+    assert "is trained: 4 steps are done" in capsys.readouterr().out
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_a_run_that_is_killed_after_its_last_save_gets_scores_and_report(
+    config, tmp_path, monkeypatch, capsys
+):
+    run, metrics = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lib.Run, "_log_scores", killed)
+        config.eval_every = 100
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, run)
+    assert "eval/" not in metrics.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(config, run)
+    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert not (run / "report.html").exists()
+    assert train.train(config, run)
+    assert (run / "report.html").exists()
+    assert (run / "eval" / "4").exists()
+    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert "checkpoint 4, 2 test images" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_its_own_data_alone(config, tmp_path):
+    config.steps = 2
+    train.train(config, tmp_path / "run")
+    copy, other = tmp_path / "copy", tmp_path / "other"
+    shutil.copytree(from_config.open_data(config).folder, copy)
+    with config.unlocked():
+        config.data.dir = str(copy)
+    assert train.train(config, tmp_path / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["splits"]["train_x"]["names"].reverse()
+    shutil.copytree(copy, other)
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    config.data.dir = str(other)
+    with pytest.raises(InputError, match=f"run on other images than those in {other}; name its"):
+        train.train(config, tmp_path / "run")
+
+
+def test_a_launch_that_is_refused_has_written_nothing(config, tmp_path):
+    run = tmp_path / "run"
+    with locked(run):
+        with pytest.raises(InputError, match="another process trains"):
+            train.train(config, run)
+        assert [path.name for path in run.iterdir()] == [".lock"]
+
+
+def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
+    config.batch_size = 4
+    with pytest.raises(InputError, match=r"batch_size = 4 .* 8 devices"):
+        train.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
+    # limits that every network exceeds
+    limits = {"WARM_UP": 1, "_CONSTANT": 0, "_COPY": 100}
+    limits |= {"_WON": 100, "_WON_STEPS": 2, "_WON_WINDOWS": 2}
+    for name, value in limits.items():
+        monkeypatch.setattr(failure_modes, name, value)
+    train.train(config, tmp_path / "run")
+    out = capsys.readouterr().out
+    told = ["generator_g: its output equals", "generator_f: its output equals"]
+    told += ["discriminator_x: its loss", "discriminator_y: its loss"]
+    for words in told:
+        assert out.count(words) == 1
+    assert "warning: step 2: generator_g" in out
+    assert "warning: step 4: discriminator_x" in out
+
+
+def test_the_logged_rate_is_that_since_the_last_log(config, tmp_path, monkeypatch):
+    times = itertools.chain([0.0], itertools.count(100.0))  # a long first step
+    monkeypatch.setattr(run_lib.time, "perf_counter", lambda: next(times))
+    config.log_every, config.eval_every = 1, 100
+    config.sample_every = config.save_every = 100
+    train.train(config, tmp_path / "run")
+    rates = [m["steps_per_second"] for m in read_metrics(tmp_path / "run") if "loss/cycle_x" in m]
+    assert rates[0] == pytest.approx(1 / 100)
+    assert min(rates[1:]) > 0.1
+
+
+def test_due_counts_the_last_step_once():
+    assert [s for s in range(1, 8) if run_lib.due(s, 3, s == 7)] == [3, 6, 7]
+    assert [s for s in range(1, 7) if run_lib.due(s, 3, s == 6)] == [3, 6]
+
+
+def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path):
+    config.steps, config.optimizer.generator_learning_rate = 8, 1e-2
+    workdir = tmp_path / "run"
+    train.train(config, workdir)
+    scores = {
+        line["step"]: (line["eval/t1_to_t2/ssim"] + line["eval/t2_to_t1/ssim"]) / 2
+        for line in read_metrics(workdir)
+        if "eval/t1_to_t2/ssim" in line
+    }
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.choose("best").step == max(scores, key=lambda step: scores[step])

@@ -1,0 +1,290 @@
+"""Tests of translating files with generators made by hand: geometry, names, failures."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.affines import from_matvec
+from nibabel.loadsave import load
+from nibabel.nifti1 import Nifti1Image
+from PIL import Image
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data.formats import images, nifti
+from cyclegan_jax.translation import translate_files as t
+
+UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
+VOLUME = {"dtype": "float32", "range": [10.0, 210.0]}
+ALONG = {"axial": "SI", "coronal": "AP", "sagittal": "RL"}
+# All that may differ between the headers of a scan and its translation; other bytes are equal.
+NEW = {"datatype", "bitpix", "scl_slope", "scl_inter", "cal_max", "cal_min", "descrip"}
+
+
+def identity(images: np.ndarray) -> np.ndarray:
+    return images
+
+
+def negation(images: np.ndarray) -> np.ndarray:
+    return -images
+
+
+def grey(dtype: type, *shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 255, shape, endpoint=True).astype(dtype)
+
+
+def affine(axes: str) -> np.ndarray:
+    """An affine for voxel axes of that order, with zooms 2, 3 and 4 mm and an offset."""
+    orientation = nib.orientations.axcodes2ornt(tuple(axes))
+    turned = nib.orientations.inv_ornt_aff(orientation, (1, 1, 1))[:3, :3]
+    return from_matvec(turned @ np.diag([2.0, 3.0, 4.0]), [-7, 11, 13])
+
+
+def save_volume(path: Path, data: np.ndarray, axes: str = "RAS") -> Nifti1Image:
+    image = Nifti1Image(data, affine(axes))
+    image.header.set_xyzt_units("mm", "sec")
+    image.set_qform(image.affine, 1)
+    image.set_sform(image.affine, 2)
+    image.to_filename(path)
+    return load_volume(path)
+
+
+def load_volume(path: Path) -> Nifti1Image:
+    image = load(path)
+    assert isinstance(image, Nifti1Image)
+    return image
+
+
+def touch(folder: Path, *names: str) -> list[Path]:
+    folder.mkdir(exist_ok=True)
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.touch()
+    return paths
+
+
+# ---------------------------------------------------------------- images
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_image_files(tmp_path, suffix, translator):
+    pixels = grey(np.uint8, 9, 14)
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
+    pixels = images.read_image(tmp_path / f"a{suffix}")  # what JPEG has made of it
+    ((source, target),) = t.plan([tmp_path / f"a{suffix}"], tmp_path / "out", "t1_to_t2")
+    target.parent.mkdir()
+    t.translate_file(translator(negation), source, target)
+    assert target.suffix == (".png" if suffix == ".jpg" else suffix)
+    np.testing.assert_array_equal(images.read_image(target), 255 - pixels)
+
+
+# ---------------------------------------------------------------- volumes
+
+
+@pytest.mark.parametrize("axis", nifti.AXES)
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PSR", "IRP", "ALS"])
+def test_volumes_keep_their_geometry_and_values(tmp_path, axes, axis, translator, head):
+    data = head(9, 20, 14)
+    source = save_volume(tmp_path / "a.nii.gz", data, axes)
+    for generate, slope, offset in ((identity, 0.5, -40), (negation, -0.5, 260)):
+        made = translator(generate, axis=axis, source=UINT16, target=VOLUME)
+        t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+        result = load_volume(tmp_path / "b.nii.gz")
+        for field in set(source.header.keys()) - NEW:
+            assert result.header[field].tobytes() == source.header[field].tobytes(), field
+        assert result.shape == (9, 20, 14)
+        assert result.get_data_dtype() == np.float32
+        # 100 to 500 become the target's 10 to 210, voxel by voxel in the file's own order; slices
+        # without head stay air
+        codes = nib.aff2axcodes(source.affine)
+        across = tuple(i for i in range(3) if codes[i] not in ALONG[axis])
+        has_head = data.max(axis=across, keepdims=True) > 100
+        expected = np.where(has_head, slope * data + offset, 10)
+        assert not has_head.all()
+        np.testing.assert_allclose(np.asarray(result.dataobj), expected, atol=1e-3)
+        assert result.header["descrip"].tobytes().rstrip(b"\0").endswith(b"t1_to_t2 step 7")
+
+
+def test_what_is_written_beside_a_volume(tmp_path, translator, head):
+    source = save_volume(tmp_path / "a_T1.nii", head(9, 20, 14), "LPS")
+    ((path, target),) = t.plan([tmp_path / "a_T1.nii"], tmp_path / "out", "t1_to_t2")
+    target.parent.mkdir()
+    made = translator(negation, generate_back=identity, target=VOLUME)
+    t.translate_file(made, path, target)
+    assert sorted(p.name for p in target.parent.iterdir()) == ["a_T2.nii", "a_T2_preview.png"]
+    t.translate_file(made, path, target, cycle_error=True)
+    error = load_volume(target.parent / "a_cycle_error.nii.gz")
+    for field in set(source.header.keys()) - NEW:
+        assert error.header[field].tobytes() == source.header[field].tobytes(), field
+    data = np.asarray(error.dataobj)
+    assert data.max() == pytest.approx(2)  # air, which came back as the brightest
+    assert data.min() >= 0
+    with Image.open(target.parent / "a_T2_preview.png") as image:
+        assert image.width > 3 * 192
+
+
+def test_a_dicom_series_becomes_nifti_in_its_place(tmp_path, save_series, translator, head):
+    slices = head(14, 20, 9).astype(np.int16)
+    (tmp_path / "in").mkdir()
+    save_series(tmp_path / "in" / "b_T1", slices)
+    ((source, target),) = t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    assert target == tmp_path / "out" / "b_T2.nii.gz"
+    target.parent.mkdir()
+    t.translate_file(translator(source=UINT16, target=VOLUME), source, target)
+    result = load_volume(target)
+    np.testing.assert_allclose(result.affine, from_matvec(np.diag([-1, -1.5, 2]), [-5, 6, 7]))
+    expected = 0.5 * slices.transpose(2, 1, 0) - 40
+    np.testing.assert_allclose(np.asarray(result.dataobj), expected, atol=1e-3)
+
+
+def test_one_frame_of_several(tmp_path, translator, head):
+    data = head(9, 20, 14)
+    save_volume(tmp_path / "a.nii", np.stack([data * 2, data], axis=-1))
+    with pytest.raises(InputError, match=r"a\.nii: .*2 frames; pick one with --frame"):
+        t.translate_file(translator(), tmp_path / "a.nii", tmp_path / "b.nii")
+    made = translator(target=VOLUME)
+    t.translate_file(made, tmp_path / "a.nii", tmp_path / "b.nii", frame=1)
+    result = load_volume(tmp_path / "b.nii")
+    assert result.shape == (9, 20, 14)
+    assert np.array_equal(result.affine, load_volume(tmp_path / "a.nii").affine)
+    np.testing.assert_allclose(np.asarray(result.dataobj), 0.5 * data - 40, atol=1e-3)
+
+
+def test_volume_without_head_is_an_error_that_names_it(tmp_path, translator):
+    data = np.ones((20, 20, 20), np.float32)
+    data[0, 0, 0] = 0  # not constant, which reading it would refuse
+    save_volume(tmp_path / "a.nii.gz", data)
+    with pytest.raises(InputError, match=r"a\.nii\.gz: no foreground.*; give a head on dark air"):
+        t.translate_file(translator(), tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+# ---------------------------------------------------------------- which files
+
+
+def test_plan_names_results_after_the_subject(tmp_path):
+    paths = touch(tmp_path / "in", "a_T1.png", "b.jpg", "c.JPEG", "d-t1w.nii.gz", "e1.nii", "f.tif")
+    out = tmp_path / "out"
+    planned = t.plan([*paths], out, "t1_to_t2")
+    assert [source for source, _ in planned] == paths
+    assert [target for _, target in planned] == [
+        out / n
+        for n in ("a_T2.png", "b_T2.png", "c_T2.png", "d_T2.nii.gz", "e1_T2.nii", "f_T2.tif")
+    ]
+    (planned,) = t.plan(paths[:1], out, "t2_to_t1")
+    assert planned == (paths[0], out / "a_T1.png")
+    assert not out.exists()  # planning writes nothing
+
+
+def test_plan_expands_folders(tmp_path):
+    paths = touch(tmp_path / "in", "a.png", "b.png") + touch(tmp_path / "more", "c.nii")
+    planned = t.plan([tmp_path / "more", tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    assert [source for source, _ in planned] == [paths[2], *paths[:2]]
+
+
+def test_two_results_in_one_file_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.png", "a_T1.jpg")
+    with pytest.raises(InputError, match=r"a\.png and .*a_T1\.jpg would both be .*a_T2\.png; "):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
+    with pytest.raises(InputError, match="translate them into different folders"):
+        t.plan([*one, *two], tmp_path / "out", "t1_to_t2")
+
+
+def test_previews_in_one_file_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.nii", "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii and .*a\.nii\.gz would both be .*a_T2_preview"):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+
+
+def test_series_given_as_the_current_folder(tmp_path, save_series, monkeypatch):
+    save_series(tmp_path / "head_T1", np.ones((2, 3, 3), np.int16))
+    monkeypatch.chdir(tmp_path / "head_T1")
+    ((_, target),) = t.plan([Path(".")], tmp_path / "out", "t1_to_t2")
+    assert target == tmp_path / "out" / "head_T2.nii.gz"
+    with pytest.raises(InputError, match="is the folder of"):
+        t.plan([Path(".")], tmp_path / "head_T1", "t1_to_t2")
+
+
+def test_stacks_are_refused(tmp_path):
+    touch(tmp_path / "in", "a.mat")
+    with pytest.raises(InputError, match=r"a\.mat: stacks are not translated; save it as NIfTI"):
+        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+
+
+def test_result_over_an_input_is_refused(tmp_path):
+    folder = tmp_path / "in"
+    touch(folder, "a_T1.png", "a_T2.png")
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, tmp_path / "link", folder / ".." / "in"):
+        with pytest.raises(InputError, match=r"is the folder of a_T1\.png.*choose another"):
+            t.plan([folder], out, "t1_to_t2")
+
+
+def test_nothing_to_translate_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at least one image, volume or folder"):
+        t.plan([], tmp_path, "t1_to_t2")
+    with pytest.raises(InputError, match=r"gone: No such file.*; give an existing folder"):
+        t.plan([tmp_path / "gone"], tmp_path, "t1_to_t2")
+
+
+# ---------------------------------------------------------------- whole calls
+
+
+@pytest.fixture
+def fake(monkeypatch, translator) -> list[tuple[Any, ...]]:
+    """Makes `translate` use `translator(negation)`; the list gets what it asked for."""
+    asked: list[tuple[Any, ...]] = []
+
+    def load_fake(*arguments: Any) -> t.Translator:
+        asked.append(arguments)
+        return translator(negation)
+
+    monkeypatch.setattr(t, "load_translator", load_fake)
+    return asked
+
+
+def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
+    folder, out = tmp_path / "in", tmp_path / "new" / "out"
+    folder.mkdir()
+    for name in ("a", "b", "c", "d"):
+        Image.fromarray(grey(np.uint8, 9, 9)).save(folder / f"{name}.png")
+    (folder / "b.png").write_bytes((folder / "b.png").read_bytes()[:50])
+    Image.fromarray(np.stack([grey(np.uint8, 9, 9)] + [grey(np.uint8, 9, 9) // 2] * 2, -1)).save(
+        folder / "d.png"
+    )
+    assert t.translate(tmp_path / "run", "t1_to_t2", [folder], out, "latest") == 2
+    assert fake == [(tmp_path / "run", "t1_to_t2", "latest")]
+    assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"[1/4] {folder}/a.png -> {out}/a_T2.png"
+    assert lines[1].startswith(f"[2/4] FAILED {folder}/b.png: cannot read")
+    assert lines[2] == f"[3/4] {folder}/c.png -> {out}/c_T2.png"
+    assert lines[3].startswith(f"[4/4] FAILED {folder}/d.png: coloured")
+
+
+def test_success_counts_no_failure(tmp_path, fake, head):
+    pixels = grey(np.uint8, 9, 9)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    save_volume(tmp_path / "v.nii", head(9, 20, 14))
+    paths = [tmp_path / "a.png", tmp_path / "v.nii"]
+    assert t.translate(tmp_path / "run", "t1_to_t2", paths, tmp_path / "out") == 0
+    assert fake[0][2] == "best"
+    np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
+    assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
+
+
+def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):
+    with pytest.raises(InputError, match="gone"):
+        t.translate(tmp_path, "t1_to_t2", [tmp_path / "gone"], tmp_path / "out")
+    assert fake == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("fake")
+def test_out_that_is_a_file_is_refused(tmp_path):
+    (source,) = touch(tmp_path, "a.png")
+    touch(tmp_path, "out")
+    with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
+        t.translate(tmp_path, "t1_to_t2", [source], tmp_path / "out")
