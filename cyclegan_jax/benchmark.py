@@ -23,8 +23,10 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
+from cyclegan_jax.models.networks import init_params
+from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import Hyperparameters, build_recipe, init_params
+from cyclegan_jax.state import build_recipe
 from cyclegan_jax.training.compiled import Programs
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm

@@ -1,7 +1,9 @@
-"""The one place where options, their defaults and the numbers derived from them are defined.
+"""Defines every option: its default, its check, and the numbers that are derived from it.
 
-A file in `configs/` starts from `base_config()` and changes what differs. No jax here, so that
-`--help` and refusing a bad config take no time.
+A file in `configs/` starts from `base_config()` and changes what differs. A new option is one line
+in `base_config` and, where its values are limited, one line in `CHOICES` or `_AT_LEAST`.
+docs/extending.md shows it for a loss term and for a generator. This module does not import jax, so
+that `--help` and the refusal of a bad config take no time.
 """
 
 import difflib
@@ -19,12 +21,18 @@ from cyclegan_jax import InputError
 # A ConfigDict. Its values are checked by `validate`; to a type checker they could be anything.
 Config: TypeAlias = Any
 
+# The classes that `config.generator.type` names. Their fields get the values of `config.generator`.
+GENERATORS = {
+    "unet": "cyclegan_jax.models.unet.UNetGenerator",
+}
+
 CHOICES = {
     "parallel": ("pmap", "jit"),
     "dtype": ("float32", "bfloat16"),
     "data.fit": ("pad", "resize"),
     "data.views": (1, 4),
     "data.phantom.unpaired": ("disjoint", "shared"),
+    "generator.type": tuple(GENERATORS),
     "generator.upsampling": ("transpose", "resize", "pixel_shuffle"),
     "generator.norm": ("instance", "none"),
     "discriminator.norm": ("instance", "none"),
@@ -32,20 +40,37 @@ CHOICES = {
     "on_nonfinite": ("stop", "skip"),
 }
 
+_AT_LEAST = {
+    "seed": 0,
+    "steps": 1,
+    "batch_size": 1,
+    "generator.kernel_size": 1,
+    "discriminator.kernel_size": 1,
+    "log_every": 1,
+    "sample_every": 1,
+    "eval_every": 1,
+    "save_every": 1,
+    "keep": 1,
+    "history_size": 0,
+    "data.shift": 0,
+    "data.contrast": 0,
+    "data.workers": 0,
+    "data.phantom.slices": 1,
+    "data.phantom.noise": 0,
+    "data.phantom.bias": 0,
+    "data.phantom.subjects": 2,
+    "data.phantom.held_out": 1,
+    "optimizer.generator_learning_rate": 0,
+    "optimizer.discriminator_learning_rate": 0,
+}
+
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
 # A run may be resumed with these changed: they do not enter the numbers of a finite step.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
-# These, and all of `data`, are arguments of the compiled programs or stay outside of them.
-_NOT_COMPILED = (
-    "seed",
-    "loss.cycle_weight",
-    "loss.identity_ratio",
-    "optimizer.generator_learning_rate",
-    "optimizer.discriminator_learning_rate",
-    *_WHEN,
-)
+# Options that the saved configs of earlier versions lack, with what those versions did.
+_ADDED = {"generator.type": "unet"}
 
 
 def base_config() -> Config:
@@ -76,6 +101,7 @@ def base_config() -> Config:
     c.data.phantom.bias = 0.15  # largest relative change by the bias field
 
     c.generator = ConfigDict()
+    c.generator.type = "unet"  # one of GENERATORS
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
     c.generator.head = 0  # hidden width of the per-pixel head; 0: none
     c.generator.kernel_size = 3
@@ -90,6 +116,8 @@ def base_config() -> Config:
 
     c.loss = ConfigDict()
     c.loss.adversarial = "bce"  # or "lsgan"
+    # The weights of the other terms of the generators' loss, see `loss_weights`. A term whose
+    # weight is 0 is not computed, apart from the cycle term.
     c.loss.cycle_weight = 15.0  # lambda
     c.loss.identity_ratio = 0.25  # identity weight relative to lambda; 0: none
 
@@ -100,7 +128,7 @@ def base_config() -> Config:
     c.optimizer.b2 = 0.999
     c.optimizer.decay_from = 0.5  # fraction of steps after which the rate falls linearly to 0
 
-    c.history_size = 0  # generated images remembered for the discriminators; 0: off
+    c.history_size = 0  # size of each domain's pool of generated images (`image_pool`); 0: off
     c.ema_decay = 0.0  # of the averaged generators used for evaluation; 0: off
     c.on_nonfinite = "stop"  # or "skip": leaves out the update of a step that is not finite
 
@@ -113,44 +141,78 @@ def base_config() -> Config:
 
 
 def load_file(path: str | Path) -> ModuleType:
-    """Runs a config file; what it defines are the module's attributes.
+    """Runs a config file and returns it as a module, whose attributes are what the file defines.
 
-    For a config that starts from another: `load_file(Path(__file__).with_name("other.py"))`.
+    A config that starts from another one reads it so:
+    `load_file(Path(__file__).with_name("other.py")).get_config()`.
+
+    Raises:
+      InputError: the path does not name a Python file.
     """
     spec = importlib.util.spec_from_file_location("config_file", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"{path} is no Python file")
+        raise InputError(f"{path} is not a Python file; name one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def size_multiple(config: Config) -> int:
-    """The number that `image_size` must be a multiple of."""
+    """Returns the number that `image_size` must be a multiple of.
+
+    Every entry of `generator.features` stands for at most one halving of the image, see
+    docs/extending.md.
+    """
     return 2 ** max(
         len(config.generator.features), sum(s == 2 for s in config.discriminator.strides)
     )
 
 
-def identity_weight(config: Config) -> float:
-    """The absolute weight of the identity terms."""
-    return config.loss.identity_ratio * config.loss.cycle_weight
+def nearest_multiples(value: int, multiple: int) -> str:
+    """Returns the positive multiples just below and above `value` as words, "64 or 96"."""
+    below = max(0, value) // multiple * multiple
+    return " or ".join(str(n) for n in (below, below + multiple) if n > 0)
 
 
-def has_identity(config: Config) -> bool:
-    """Whether training computes the identity terms: not where they would weigh nothing."""
-    return identity_weight(config) > 0
+def loss_weights(config: Config) -> dict[str, float]:
+    """Returns the absolute weight of each kind of term in the generators' loss, but adversarial.
+
+    `config.loss.<kind>_weight` is the weight of the kind `<kind>` of `losses.generator_terms`. The
+    identity weight is given relative to the cycle weight (Zhu et al. 2017, section 5.2).
+    """
+    suffix = "_weight"
+    named = {k.removesuffix(suffix): v for k, v in config.loss.items() if k.endswith(suffix)}
+    return named | {"identity": config.loss.identity_ratio * config.loss.cycle_weight}
 
 
-def shape(config: Config) -> str:
-    """What of a config is compiled in: configs of equal texts share their compiled programs."""
-    flat = flatten(config) | {"has_identity": has_identity(config)}
-    outside = {k for k in flat if k in _NOT_COMPILED or k.startswith("data.")}
-    return json.dumps({k: v for k, v in flat.items() if k not in outside}, sort_keys=True)
+def computed_terms(config: Config) -> tuple[str, ...]:
+    """Returns the kinds of terms that a step computes: "cycle", and those that weigh something."""
+    weights = loss_weights(config)
+    return tuple(kind for kind, weight in weights.items() if weight > 0 or kind == "cycle")
+
+
+def compilation_key(config: Config) -> str:
+    """Returns a text that is equal for configs that share their compiled programs.
+
+    It leaves out what the programs take as arguments, and what lies outside of them: the seed, the
+    data, the loss weights, the learning rates, and how often something happens.
+    """
+    flat = flatten(config)
+    inside = {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith("data.")
+        and not key.endswith(("_weight", "_ratio", "_learning_rate"))
+        and key not in ("seed", *_WHEN)
+    }
+    return json.dumps(inside | {"terms": computed_terms(config)}, sort_keys=True)
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
-    """`{"loss.cycle_weight": 15.0, ...}`: every value under its dotted name, tuples as lists."""
+    """Returns every value under its dotted name, `{"loss.cycle_weight": 15.0, ...}`.
+
+    Tuples become lists, as they are in JSON.
+    """
     flat = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict | dict):
@@ -161,7 +223,7 @@ def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
 
 
 def validate(config: Config) -> None:
-    """Checks every value before anything is built.
+    """Checks every value of a config, before anything is built.
 
     Raises:
       InputError: naming the key, its value and what it may be.
@@ -176,32 +238,8 @@ def validate(config: Config) -> None:
         _require(not number or abs(flat[key]) < 2**31, key, flat[key], "finite and below 2**31")
     for key, allowed in CHOICES.items():
         _require(flat[key] in allowed, key, flat[key], "one of " + ", ".join(map(repr, allowed)))
-    at_least = {
-        "seed": 0,
-        "steps": 1,
-        "batch_size": 1,
-        "generator.kernel_size": 1,
-        "discriminator.kernel_size": 1,
-        "log_every": 1,
-        "sample_every": 1,
-        "eval_every": 1,
-        "save_every": 1,
-        "keep": 1,
-        "history_size": 0,
-        "data.shift": 0,
-        "data.contrast": 0,
-        "data.workers": 0,
-        "data.phantom.slices": 1,
-        "data.phantom.noise": 0,
-        "data.phantom.bias": 0,
-        "data.phantom.subjects": 2,
-        "data.phantom.held_out": 1,
-        "loss.cycle_weight": 0,
-        "loss.identity_ratio": 0,
-        "optimizer.generator_learning_rate": 0,
-        "optimizer.discriminator_learning_rate": 0,
-    }
-    for key, least in at_least.items():
+    weights = {key: 0 for key in flat if key.endswith(("_weight", "_ratio"))}
+    for key, least in (_AT_LEAST | weights).items():
         _require(flat[key] >= least, key, flat[key], f"at least {least}")
     for key in ("ema_decay", "optimizer.b1", "optimizer.b2"):
         _require(0 <= flat[key] < 1, key, flat[key], "in [0, 1)")
@@ -224,13 +262,12 @@ def validate(config: Config) -> None:
         f"a multiple of data.views = {config.data.views}",
     )
     multiple, size = size_multiple(config), config.image_size
-    near = [m for m in (size // multiple * multiple, (size // multiple + 1) * multiple) if m > 0]
     _require(
         size > 0 and size % multiple == 0,
         "image_size",
         size,
         f"a multiple of {multiple} (2 to the number of stride-2 layers), for example "
-        + " or ".join(map(str, near)),
+        + nearest_multiples(size, multiple),
     )
     # A 1x1 bottleneck has no norm, hence other parameters than a larger image would need.
     least = max(11, 2 ** (len(config.generator.features) + 1))
@@ -243,7 +280,7 @@ def validate(config: Config) -> None:
 
 
 def check_known(keys: Iterable[str]) -> None:
-    """Raises `InputError` for a dotted key that no config has."""
+    """Raises `InputError` if one of the dotted `keys` is not a key of a config."""
     known = flatten(base_config())
     for key in keys:
         if key not in known:
@@ -266,21 +303,25 @@ def _require(condition: bool, key: str, value: Any, what: str) -> None:
 
 
 def to_json(config: Config) -> str:
-    """The config as indented JSON, for `config.json` in a workdir."""
+    """Returns the config as indented JSON, the text of `config.json` in a workdir."""
     return json.dumps(config.to_dict(), indent=2)
 
 
 def from_json(text: str) -> Config:
-    """Reads `to_json`'s output back, locked and validated.
+    """Reads the output of `to_json` back. The config is locked and validated.
+
+    An option that the saved config's version did not have gets the value that means the same.
 
     Raises:
       InputError: the text is not JSON, or has a key or value this version does not know.
     """
     config = base_config()
     try:
-        saved = json.loads(text)
-        _check_keys(flatten(saved))
-        config.update(ConfigDict(saved))
+        saved = ConfigDict(json.loads(text))
+        present = flatten(saved)
+        _check_keys(_ADDED | present)
+        config.update(saved)
+        config.update_from_flattened_dict({k: v for k, v in _ADDED.items() if k not in present})
     except InputError:
         raise
     except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
@@ -290,8 +331,8 @@ def from_json(text: str) -> Config:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """Lines `key: old -> new` for every value that would change a resumed run's numbers."""
-    a, b = flatten(old), flatten(new)
+    """Returns a line `key: old -> new` for every value that changes a resumed run's numbers."""
+    a, b = _ADDED | flatten(old), _ADDED | flatten(new)
     return [
         f"{key}: {a.get(key)!r} -> {b.get(key)!r}"
         for key in sorted(a.keys() | b.keys())

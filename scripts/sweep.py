@@ -1,9 +1,9 @@
-"""Trains every trial of a config's sweep() and answers which values are best.
+"""Trains every trial of a config's sweep() and reports which values are best.
 
     python scripts/sweep.py --config=configs/sweep_loss_weights.py --workdir=runs/weights --dry_run
     python scripts/sweep.py --config=configs/sweep_loss_weights.py --workdir=runs/weights
 
-Launch it again to go on. docs/sweeps.md has the grammar, clusters and the files.
+Launch it again to resume. docs/sweeps.md has the grammar, clusters and the files.
 """
 
 from pathlib import Path
@@ -19,16 +19,16 @@ _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File that defines get_config() and sweep()."
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the sweep; made if need be.", required=True
+    "workdir", None, "Folder of the sweep; is made if need be.", required=True
 )
 _DRY_RUN = flags.DEFINE_boolean("dry_run", False, "List and check the trials, train nothing.")
 _TRIAL = flags.DEFINE_integer("trial", None, "Train this trial alone, for job arrays.")
 _COLLECT = flags.DEFINE_boolean("collect", False, "Gather what there is, train nothing.")
-_TOGETHER = flags.DEFINE_integer(
+_AT_ONCE = flags.DEFINE_integer(
     "parallel_trials",
     1,
-    "Trials at once, each on a device of its own. Pays with several accelerators; on two CPU cores "
-    "as two devices it was 3 to 6 % faster than in turn (docs/performance.md).",
+    "Trials at once, each on a device of its own. It pays with several accelerators; two CPU cores "
+    "as two devices were 3 to 6 % faster than one trial after the other (docs/performance.md).",
     lower_bound=1,
 )
 _METRIC = flags.DEFINE_string("metric", "ssim", "Validation metric to rank by: ssim, psnr or mae.")
@@ -52,14 +52,14 @@ def main(arguments: list[str]) -> int:
     sweep = grammar.expand(_CONFIG.value, module.sweep(), list(overridden))
     workdir = Path(_WORKDIR.value)
     print(runner.listing(sweep), flush=True)
-    digests = runner.check(sweep, _TRIAL.value, _TOGETHER.value)
+    digests = runner.check(sweep, _TRIAL.value, _AT_ONCE.value)
     if _COLLECT.value and not (workdir / runner.SWEEP).exists():
         raise InputError(f"{workdir} holds no sweep to collect")
     runner.claim(sweep, workdir, digests, new=not _DRY_RUN.value)
     if _DRY_RUN.value:
         return 0
-    if not _COLLECT.value and not runner.run(sweep, workdir, _TRIAL.value, _TOGETHER.value):
-        print("stopped and saved; go on with the same command")
+    if not _COLLECT.value and not runner.train_trials(sweep, workdir, _TRIAL.value, _AT_ONCE.value):
+        print("stopped and saved; to resume, launch the same command again")
         return _STOPPED
     if _TRIAL.value is None:
         chosen = [f"--config={path}", *(f"--config.{k}={v}" for k, v in overridden.items())]

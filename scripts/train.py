@@ -1,10 +1,10 @@
-"""Trains a CycleGAN, or goes on with the run in --workdir.
+"""Trains a CycleGAN, or resumes the run in --workdir.
 
     python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
 
 Override values after the config: --config.loss.cycle_weight=10 --config.data.dir=data/mine
 
-With --distributed it is one of several processes that train one run; see docs/scale.md.
+With --distributed this is one of several processes that train one run; see docs/scale.md.
 """
 
 from pathlib import Path
@@ -17,14 +17,16 @@ from cyclegan_jax.system import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "File that defines get_config().")
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run; made if need be.", required=True
+    "workdir", None, "Folder of the run; is made if need be.", required=True
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes; without the next three, as the cluster tells."
+    "distributed",
+    False,
+    "This is one of several processes; without the next three flags, the cluster names them.",
 )
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "host:port of process 0.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0.")
-_PROCESSES = flags.DEFINE_integer("processes", None, "How many there are.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Number of this process, from 0.")
+_PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes.")
 flags.mark_flag_as_required("config")
 
 
@@ -36,7 +38,11 @@ def main(arguments: list[str]) -> int:
     from cyclegan_jax.training.train import train
 
     def work() -> int:
-        train(_CONFIG.value, Path(_WORKDIR.value))
+        config, workdir = _CONFIG.value, Path(_WORKDIR.value)
+        if train(config, workdir):  # who asked it to stop may not wait for a report
+            from cyclegan_jax.report.page import finish  # late: it imports matplotlib and scipy
+
+            finish(workdir, config.steps)
         return 0
 
     joining = (_COORDINATOR.value, _PROCESS_ID.value, _PROCESSES.value)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from absl import flags
 
+from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.system import cli
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _DIRECTION = flags.DEFINE_enum(
-    "direction", None, ["t1_to_t2", "t2_to_t1"], "Which contrast to make.", required=True
+    "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
 )
 _OUT = flags.DEFINE_string("out", None, "Folder for the results; made if need be.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
@@ -36,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
     failed = translate(
         Path(_WORKDIR.value),
-        _DIRECTION.value,
+        Direction(_DIRECTION.value),
         [Path(argument) for argument in arguments],
         Path(_OUT.value),
         _CHECKPOINT.value,

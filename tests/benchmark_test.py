@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from cyclegan_jax import InputError, benchmark
-from cyclegan_jax.state import build_modules, init_params
+from cyclegan_jax.models.networks import build_modules, init_params
 
 ROOT = Path(__file__).parents[1]
 

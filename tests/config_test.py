@@ -67,9 +67,46 @@ def test_saved_config_of_another_version_names_the_key():
 
 def test_identity_weight_is_relative_to_lambda():
     config = config_lib.base_config()
-    assert config_lib.identity_weight(config) == 0.25 * 15
+    assert config_lib.loss_weights(config)["identity"] == 0.25 * 15
     config.loss.cycle_weight = 10.0
-    assert config_lib.identity_weight(config) == 2.5
+    assert config_lib.loss_weights(config)["identity"] == 2.5
+
+
+def test_a_weight_of_0_computes_no_term_but_the_cycle():
+    config = config_lib.base_config()
+    assert config_lib.computed_terms(config) == ("cycle", "identity")
+    config.loss.cycle_weight = 0.0  # and with it the identity weight
+    assert config_lib.computed_terms(config) == ("cycle",)
+
+
+def test_compilation_key_changes_with_the_program_alone():
+    def key(**changes):
+        config = config_lib.base_config()
+        config.update_from_flattened_dict(changes)
+        return config_lib.compilation_key(config)
+
+    for free in (
+        {"loss.cycle_weight": 3.0},
+        {"loss.identity_ratio": 0.5},
+        {"seed": 5},
+        {"optimizer.generator_learning_rate": 1.0},
+        {"data.shift": 3},
+        {"log_every": 3},
+    ):
+        assert key(**free) == key()
+    for compiled in ({"loss.identity_ratio": 0.0}, {"steps": 7}, {"loss.adversarial": "lsgan"}):
+        assert key(**compiled) != key()
+
+
+def test_an_option_that_an_earlier_version_did_not_have_gets_what_it_did():
+    old = config_lib.base_config().to_dict()
+    del old["generator"]["type"]
+    again = config_lib.from_json(json.dumps(old))
+    assert again.generator.type == "unet"
+    assert config_lib.differences(old, again) == []
+    del old["steps"]
+    with pytest.raises(InputError, match="lacks the key 'steps'"):
+        config_lib.from_json(json.dumps(old))
 
 
 def test_differences_show_old_and_new_but_not_what_may_change():

@@ -24,6 +24,8 @@ from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.domains import Direction
+from cyclegan_jax.report import page
 from cyclegan_jax.training import train
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +82,7 @@ def tiny_run(tmp_path_factory) -> Path:
         with config.unlocked():
             config.data.dir = str(folder)
         train.train(config, place / "run")
+        page.finish(place / "run", config.steps)
     return place / "run"
 
 
@@ -207,20 +210,22 @@ def translator():
         Translator,
     )  # loads nibabel, which few tests need
 
-    def make(generate: Any = lambda images: images, **changed: Any) -> Translator:
-        def checked(images: np.ndarray) -> np.ndarray:
+    def make(
+        generate: Any = lambda images: images, generate_back: Any = None, **changed: Any
+    ) -> Translator:
+        def checked(direction: Direction, images: np.ndarray) -> np.ndarray:
             assert images.dtype == np.float32
             assert images.ndim == 4
             assert images.shape[3] == 1
             assert min(images.shape[1:3]) >= 16
             assert images.shape[1] % 8 == images.shape[2] % 8 == 0
             assert np.abs(images).max() <= 1
-            return generate(images)
+            back = None if direction is made.direction else generate_back
+            return (back or generate)(images)
 
         made = Translator(
             model="run",
-            generate_back=checked,
-            direction="t1_to_t2",
+            direction=Direction.T1_TO_T2,
             step=7,
             generate=checked,
             multiple=8,
@@ -230,7 +235,8 @@ def translator():
             source={"dtype": "uint8", "range": [0.0, 255.0]},
             target={"dtype": "uint8", "range": [0.0, 255.0]},
         )
-        return dataclasses.replace(made, **changed)
+        made = dataclasses.replace(made, **changed)
+        return made
 
     return make
 

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cyclegan_jax.optimizer import Hyperparameters, learning_rate
 from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import Hyperparameters, build_recipe, learning_rate
+from cyclegan_jax.state import build_recipe
 
 
 def created(config):
@@ -39,15 +40,15 @@ def test_same_seed_same_state_other_seed_other_state(tiny):
 def test_optional_parts_are_there_only_if_asked_for(tiny):
     plain = created(tiny)
     assert plain.ema is None
-    assert plain.history is None
+    assert plain.pools is None
     assert plain.generators is plain.params
     tiny.ema_decay, tiny.history_size = 0.9, 5
     full = created(tiny)
     assert full.generators is full.ema
     assert full.ema is not None
-    assert full.history is not None
+    assert full.pools is not None
     assert full.ema.discriminator_x is None
-    assert full.history["x"].images.shape == (5, 16, 16, 1)
+    assert full.pools["x"].images.shape == (5, 16, 16, 1)
 
 
 def test_no_two_leaves_share_a_buffer(tiny):
@@ -72,7 +73,7 @@ def test_hyperparameters_are_those_of_the_config(tiny):
     tiny.loss.cycle_weight, tiny.loss.identity_ratio = 10.0, 0.5
     tiny.optimizer.generator_learning_rate = 1e-3
     hyper = Hyperparameters.of(tiny)
-    assert (hyper.cycle_weight, hyper.identity_weight) == (10, 5)
+    assert hyper.loss_weights == {"cycle": 10, "identity": 5}
     rates = hyper.learning_rates
     assert rates.generator_g == rates.generator_f == np.float32(1e-3)
     assert rates.discriminator_x == rates.discriminator_y == np.float32(2e-4)

@@ -10,9 +10,13 @@ import optax
 import pytest
 
 from cyclegan_jax import losses, step
-from cyclegan_jax.models.unet import PatchDiscriminator, UNetGenerator
+from cyclegan_jax.models import networks
+from cyclegan_jax.models.networks import Networks
+from cyclegan_jax.models.patchgan import PatchDiscriminator
+from cyclegan_jax.models.unet import UNetGenerator
+from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import Hyperparameters, Networks, build_recipe
+from cyclegan_jax.state import build_recipe
 
 
 def setup(config):
@@ -25,7 +29,8 @@ def setup(config):
 def separate_gradients(state, batch, hyper, recipe):
     """Each network's gradient of its own total, every call on its own, as the paper states it."""
     m, x, y = recipe.modules, batch["x"], batch["y"]
-    adversarial = functools.partial(losses.generator_adversarial, recipe.adversarial)
+    weights = hyper.loss_weights
+    adversarial = functools.partial(losses.adversarial_loss, recipe.objective.adversarial)
     distance = losses.mean_absolute_error
 
     def apply(name, params, images):
@@ -39,14 +44,14 @@ def separate_gradients(state, batch, hyper, recipe):
         same = apply(own, getattr(params, own), other_in)
         return (
             adversarial(apply(judge, getattr(params, judge), fake))
-            + hyper.cycle_weight * (distance(cycled, own_in) + distance(back, other_in))
-            + hyper.identity_weight * distance(same, other_in)
+            + weights["cycle"] * (distance(cycled, own_in) + distance(back, other_in))
+            + weights["identity"] * distance(same, other_in)
         )
 
     def judged(params, judge, real, fake):
         p = getattr(params, judge)
-        return losses.discriminator(
-            recipe.adversarial, apply(judge, p, real), apply(judge, p, fake)
+        return losses.real_or_fake_loss(
+            recipe.objective.adversarial, apply(judge, p, real), apply(judge, p, fake)
         )
 
     p = state.params
@@ -67,12 +72,17 @@ def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial, ide
     recipe, state = setup(tiny)
     expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)
     generators = (state.params.generator_g, state.params.generator_f)
-    grads, (fakes, _) = jax.grad(step.generator_loss, has_aux=True)(
-        generators, state.params, batch, Hyperparameters.of(tiny), recipe
+    grads, (fakes, _) = jax.grad(losses.generator_loss, has_aux=True)(
+        generators,
+        state.params,
+        batch,
+        recipe.modules,
+        recipe.objective,
+        Hyperparameters.of(tiny).loss_weights,
     )
     discriminators = (state.params.discriminator_x, state.params.discriminator_y)
-    d_grads, _ = jax.grad(step.discriminator_loss, has_aux=True)(
-        discriminators, batch, fakes, recipe
+    d_grads, _ = jax.grad(losses.discriminator_loss, has_aux=True)(
+        discriminators, batch, fakes, recipe.modules, recipe.objective
     )
     scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(expected))
     for ours, theirs in zip(
@@ -103,14 +113,15 @@ def test_network_calls_are_merged(tiny, batch, monkeypatch, identity, generated)
     tiny.loss.identity_ratio = identity
     recipe, state = setup(tiny)
     calls, images = collections.Counter(), collections.Counter()
-    original = step._apply
+    original = networks.apply_network
 
     def counted(module, params, given):
         calls[type(module)] += 1
         images[type(module)] += len(given)
         return original(module, params, given)
 
-    monkeypatch.setattr(step, "_apply", counted)
+    for module in (networks, losses, step):
+        monkeypatch.setattr(module, "apply_network", counted)
     hyper = Hyperparameters.of(tiny)
     jax.eval_shape(functools.partial(step.train_step, recipe=recipe), state, batch, hyper)
     assert calls == {UNetGenerator: 4, PatchDiscriminator: 4}
@@ -120,14 +131,16 @@ def test_network_calls_are_merged(tiny, batch, monkeypatch, identity, generated)
 
 def test_discriminators_give_generators_no_gradient(tiny, batch):
     recipe, state = setup(tiny)
+    modules, objective = recipe.modules, recipe.objective
+    weights = Hyperparameters.of(tiny).loss_weights
 
     def loss(generators):
-        _, (fakes, _) = step.generator_loss(
-            generators, state.params, batch, Hyperparameters.of(tiny), recipe
+        _, (fakes, _) = losses.generator_loss(
+            generators, state.params, batch, modules, objective, weights
         )
-        _, shown = step._through_history(None, fakes, jax.random.key(0), None)
+        _, pooled = step._through_pools(None, fakes, jax.random.key(0), None)
         d = (state.params.discriminator_x, state.params.discriminator_y)
-        return step.discriminator_loss(d, batch, shown, recipe)[0]
+        return losses.discriminator_loss(d, batch, pooled, modules, objective)[0]
 
     grads = jax.grad(loss)((state.params.generator_g, state.params.generator_f))
     assert all(float(jnp.abs(g).max()) == 0 for g in jax.tree.leaves(grads))
@@ -150,13 +163,13 @@ def test_without_a_weight_there_is_no_identity_term(tiny, batch):
     assert not [name for name in m if name.startswith("identity")]
 
 
-def test_history_and_average_advance(tiny, batch):
+def test_pools_and_average_advance(tiny, batch):
     tiny.ema_decay, tiny.history_size = 0.999, 50
     recipe, state = setup(tiny)
     new, _ = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
-    assert new.history["y"].count == 8
+    assert new.pools["y"].count == 8
     fake_y = recipe.modules.generator_g.apply({"params": state.params.generator_g}, batch["x"])
-    np.testing.assert_allclose(new.history["y"].images[:8], fake_y, atol=1e-5)
+    np.testing.assert_allclose(new.pools["y"].images[:8], fake_y, atol=1e-5)
     # the warm-up's first decay is 1 / 10
     for average, old, now in zip(
         *map(

@@ -10,7 +10,8 @@ import numpy as np
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints import integrity
-from cyclegan_jax.state import Networks, TrainState
+from cyclegan_jax.models.networks import Networks
+from cyclegan_jax.state import TrainState, evaluates_average
 
 _GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
@@ -45,7 +46,7 @@ class Saved(NamedTuple):
             params=Networks(**restored["generators"], **restored["discriminators"]),
             opt_state=Networks(**train["opt_state"]),
             ema=_only_generators(restored["ema"]) if "ema" in restored else None,
-            history=train.get("history"),
+            pools=train.get("history"),
         )
 
     def generators(self, like: Networks) -> Networks:
@@ -81,8 +82,8 @@ def items_of(state: TrainState) -> dict[str, Any]:
         "seed": state.seed,
         "opt_state": _pick(state.opt_state, _GENERATORS + _DISCRIMINATORS),
     }
-    if state.history is not None:
-        train["history"] = state.history
+    if state.pools is not None:
+        train["history"] = state.pools
     items = {
         "generators": _pick(state.params, _GENERATORS),
         "discriminators": _pick(state.params, _DISCRIMINATORS),
@@ -101,4 +102,4 @@ def _only_generators(generators: Mapping[str, Any]) -> Networks:
 
 def inference_item(meta: Mapping[str, Any]) -> str:
     """The item whose generators evaluate and translate: the averaged ones if there are any."""
-    return "ema" if meta["config"]["ema_decay"] else "generators"
+    return "ema" if evaluates_average(meta["config"]["ema_decay"]) else "generators"

@@ -12,41 +12,36 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.checkpoints.contents import Saved
-from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.batches import Pairs, spread
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.phantom import truth as phantom_truth
+from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, unpaired
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
-    DIRECTIONS,
     PROTOCOL,
     PerImage,
     TranslateTo,
+    average_over_subjects,
     by_subject,
-    compile_translators,
-    floors,
-    load_generators,
     score_pairs,
-    summarise,
+    untranslated,
 )
 from cyclegan_jax.evaluation.tables import score_tables
+from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
 from cyclegan_jax.parallel import multihost
-from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
-from cyclegan_jax.state import build_recipe
 from cyclegan_jax.system.files import write_whole, writing_workdir
 
 ALL = "all"
 EVALUATIONS = "eval"  # folder in a workdir
-CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
 _EXTREMES = 4
 _PICTURES = ("grid.png", "best.png", "worst.png")
-_COLUMNS = ["T1", "T2 from T1", "T2", "|error| T2", "T1 from T2", "|error| T1"]
+_T1, _T2 = (CONTRASTS[domain] for domain in DOMAINS)
+_COLUMNS = [_T1, f"{_T2} from {_T1}", _T2, f"|error| {_T2}", f"{_T1} from {_T2}", f"|error| {_T1}"]
 
 Picture = tuple[list[list[np.ndarray]], list[str], list[str]]  # of `save_grid`
 
@@ -73,36 +68,35 @@ def evaluate(
     directions; only with pairs).
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
-    `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. Of phantoms it has
-    "tissues" and "lesions" besides, see `phantom_scores`. Without pairs it has "unpaired" instead,
-    of training images. A mean over nothing is null.
+    `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. For phantoms it also
+    has "tissues" and "lesions", see `regions` and `lesions`. Without pairs it has "unpaired"
+    instead, about training images. A mean over nothing is null.
 
     Args:
-      workdir: of the run.
+      workdir: the folder of the run.
       checkpoint: "best", "latest" or a step.
-      data_dir: a prepared data set, whose name is added to the folder's; "" is the one the run
-        trained on.
-      split: "test", "val" or "train" (without pairs); "" is the first of these there is.
-      protocol: of the printed tables: one of `metrics.PROTOCOLS`, or "all". Files have all.
+      data_dir: a prepared data set to score, whose name is added to the folder's name; "" is the
+        one that the run trained on.
+      split: "test", "val" or "train" (without pairs); "" is the first of these that there is.
+      protocol: what is printed: one of `metrics.PROTOCOLS`, or "all". The files have all.
 
     Returns:
       The folder.
 
     Raises:
-      InputError: no such checkpoint, split or protocol, a protocol without pairs, a phantom of
-        another version, or generators whose images are not finite.
+      InputError: there is no such checkpoint, split or protocol, or no pairs for a protocol; the
+        phantom was made by another version; or a translated value is not finite.
     """
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
-    with Checkpoints(workdir) as checkpoints:
-        saved = checkpoints.choose(checkpoint)
+    saved = read_generators(workdir, checkpoint)
     step, config = saved.step, saved.config
     if data_dir:
         with config.unlocked():
             config.data.dir = data_dir
     dataset = from_config.open_data(config)
     split = from_config.scored_split(dataset, split)
-    translate = _translate(saved, config)
+    translate = TrainedGenerators(saved, model_name(workdir), config).translate
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
     if split == "train":
@@ -123,25 +117,6 @@ def evaluate(
     return folder
 
 
-def _translate(saved: Saved, config: config_lib.Config) -> TranslateTo:
-    parallel = Parallel(config.parallel)
-    generators = load_generators(saved, config, parallel)
-    g, f = compile_translators(build_recipe(config), parallel)
-
-    def translate(direction: str, images: np.ndarray) -> np.ndarray:
-        to_t2 = direction == DIRECTIONS[0]
-        params = generators.generator_g if to_t2 else generators.generator_f
-        found = (g if to_t2 else f)(params, images)
-        if not np.isfinite(found).all():
-            raise InputError(
-                f"checkpoint {saved.step} translates {direction} to values that are not finite; "
-                "choose another --checkpoint"
-            )
-        return found
-
-    return translate
-
-
 def _score_pairs(
     config: config_lib.Config,
     dataset: Dataset,
@@ -152,12 +127,15 @@ def _score_pairs(
     phantom = phantom_truth.is_phantom(dataset)
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
-    translated = {d: translate(d, i) for d, i in zip(DIRECTIONS, (pairs.x, pairs.y), strict=True)}
-    per_image = score_pairs(pairs, translated | floors(pairs), pairs.head, PROTOCOLS)
+    sources = {"x": pairs.x, "y": pairs.y}
+    translated: dict[str, Any] = {d: translate(d, sources[d.source]) for d in DIRECTIONS}
+    per_image = score_pairs(pairs, translated | untranslated(pairs), pairs.head, PROTOCOLS)
     scores: dict[str, Any] = {
         "split": split,
         "images": len(pairs.names),
-        "protocols": {p: summarise(found, pairs.names) for p, found in per_image.items()},
+        "protocols": {
+            p: average_over_subjects(found, pairs.names) for p, found in per_image.items()
+        },
     }
     if phantom:
         scores["tissues"] = lesions.tissue_scores(heads, pairs, translated)
@@ -171,33 +149,37 @@ def _score_pairs(
 def _score_unpaired(
     config: config_lib.Config, dataset: Dataset, translate: TranslateTo
 ) -> _Outcome:
-    x, y = (
-        unpaired.sample(
-            dataset.split(f"train_{d}"),
-            dataset.names(f"train_{d}"),
+    samples = {
+        domain: unpaired.sample(
+            dataset.split(f"train_{domain}"),
+            dataset.names(f"train_{domain}"),
             image_size=config.image_size,
             mode=config.data.fit,
         )
-        for d in "xy"
-    )
-    to_t2, to_t1 = DIRECTIONS
-    translated = {to_t2: translate(to_t2, x.images), to_t1: translate(to_t1, y.images)}
-    cycled = {
-        "x": translate(to_t1, translated[to_t2]),
-        "y": translate(to_t2, translated[to_t1]),
+        for domain in DOMAINS
     }
-    per_image, names, summarised, pictures = {}, {}, {}, {}
-    for domain, images, there in (("x", x, to_t2), ("y", y, to_t1)):
-        direction, back = CYCLES[domain], cycled[domain]
-        per_image[direction] = unpaired.cycle_scores(images, back)
-        names[direction] = images.names
-        summarised |= summarise({direction: per_image[direction]}, images.names)
-        pictures[direction] = [
-            [images.images[i], translated[there][i], back[i], _error(back[i], images.images[i])]
-            for i in spread(len(images.names), _GRID_ROWS)
-        ]
-    rows = [[*a, *b] for a, b in zip(*pictures.values(), strict=False)]
-    columns = ["T1", "T2 from T1", "and back", "|error|", "T2", "T1 from T2", "and back", "|error|"]
+    translated: dict[str, Any] = {d: translate(d, samples[d.source].images) for d in DIRECTIONS}
+    per_image, names, summarised, rows_of = {}, {}, {}, []
+    for there in DIRECTIONS:
+        real, fake = samples[there.source], translated[there]
+        cycled = translate(there.back, fake)
+        cycle = there.cycle
+        per_image[cycle] = unpaired.cycle_scores(real, cycled)
+        names[cycle] = real.names
+        summarised |= average_over_subjects({cycle: per_image[cycle]}, real.names)
+        rows_of.append(
+            [
+                [real.images[i], fake[i], cycled[i], _error(cycled[i], real.images[i])]
+                for i in spread(len(real.names), _GRID_ROWS)
+            ]
+        )
+    rows = [[*a, *b] for a, b in zip(*rows_of, strict=False)]
+    columns = [
+        title
+        for a, b in ((_T1, _T2), (_T2, _T1))
+        for title in (a, f"{b} from {a}", "and back", "|error|")
+    ]
+    x, y = samples["x"], samples["y"]
     scores = {
         "split": "train",
         "images": len(x.names) + len(y.names),
@@ -220,7 +202,8 @@ def _pictures(
             errors = [_error(fake_y, pairs.y[i]), _error(fake_x, pairs.x[i])]
             rows.append([pairs.x[i], fake_y, pairs.y[i], errors[0], fake_x, errors[1]])
             ssim = [per_image[d]["ssim"][i] for d in DIRECTIONS]
-            titles.append(f"{pairs.names[i]}: SSIM T1 to T2 {ssim[0]:.3f}, T2 to T1 {ssim[1]:.3f}")
+            said = [f"{_T1} to {_T2} {ssim[0]:.3f}", f"{_T2} to {_T1} {ssim[1]:.3f}"]
+            titles.append(f"{pairs.names[i]}: SSIM {', '.join(said)}")
         return rows, _COLUMNS, titles
 
     order = np.argsort(-np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)).tolist()
@@ -229,12 +212,12 @@ def _pictures(
 
 
 def _error(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Black is no error, white the whole range."""
+    """Returns |image - truth| as an image: black is no error, white is the whole range."""
     return np.abs(image - truth) - 1
 
 
 def _without_nan(tree: Any) -> Any:
-    """JSON has no NaN; what is not defined is null."""
+    """Returns the tree with None in the place of NaN, which JSON does not have."""
     if isinstance(tree, dict):
         return {key: _without_nan(value) for key, value in tree.items()}
     return None if isinstance(tree, float) and math.isnan(tree) else tree

@@ -10,8 +10,9 @@ from scipy import ndimage
 from cyclegan_jax.data.batches import Pairs, subject_of_slice
 from cyclegan_jax.data.phantom.head import TISSUES
 from cyclegan_jax.data.phantom.truth import Head
-from cyclegan_jax.evaluation.metrics import summary
-from cyclegan_jax.evaluation.scoring import DIRECTIONS, TranslateTo
+from cyclegan_jax.domains import DIRECTIONS
+from cyclegan_jax.evaluation.metrics import mean_and_sd as summary
+from cyclegan_jax.evaluation.scoring import TranslateTo
 
 MIN_PIXELS = 4  # of a lesion that counts; a smaller one is no more than a noisy pixel or two
 _IN_PLANE = np.zeros((3, 3, 3), bool)  # neighbours in the slice, which is all that a network sees

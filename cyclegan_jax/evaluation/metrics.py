@@ -1,7 +1,7 @@
-"""Image scores under named protocols, and their accumulation.
+"""Image scores under named protocols.
 
 The same images score very differently under the conventions that papers use without naming them, so
-every score here is one of a protocol:
+every score here belongs to a protocol:
 
 - **fixed**: every pixel of the image, data range that of the normalised images, 2 (from -1 to 1),
   for every image alike, so scores of different images and runs compare. The headline.
@@ -12,8 +12,9 @@ every score here is one of a protocol:
   NMSE, which have no data range, are those of `fixed`.
 
 Each image is scored on its own pixels: what was padded to reach the networks' size does not count.
-A score that is not defined is NaN, and `summary` leaves it out: what divides by the truth's maximum
-or energy where the truth is all air; `foreground` and the intensity error where there is no head.
+A score that is not defined is NaN, and `mean_and_sd` leaves it out: what divides by the truth's
+maximum or energy where the truth is all air; `foreground` and the intensity error where there is no
+head.
 """
 
 import functools
@@ -43,7 +44,7 @@ def ssim(
     data_range: DataRange = FIXED_RANGE,
     centres: jax.Array | None = None,
 ) -> jax.Array:
-    """Structural similarity (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861).
+    """Returns the structural similarity (Wang et al. 2004, doi.org/10.1109/TIP.2003.819861).
 
     Gaussian window of sigma 1.5 and 11x11 pixels, K1 = 0.01, K2 = 0.03, population covariance,
     averaged where the whole window lies in `mask`: scikit-image's `structural_similarity` with
@@ -80,22 +81,22 @@ def ssim(
 def psnr(
     a: jax.Array, b: jax.Array, mask: jax.Array, data_range: DataRange = FIXED_RANGE
 ) -> jax.Array:
-    """Peak signal-to-noise ratio in dB, `10 log10(data_range^2 / MSE)`, over `mask`; `[B]`.
+    """Returns the PSNR, `10 log10(data_range^2 / MSE)` in dB, over `mask`; `[B]`.
 
-    At most `MAX_PSNR`, which is what identical images get: infinity would be the mean of any set
-    that holds one.
+    It is at most `MAX_PSNR`, which identical images get: infinity would be the mean of any set that
+    holds one.
     """
     mse = _masked_mean(jnp.square(a - b), mask)
     return jnp.minimum(10 * jnp.log10(data_range**2 / mse), MAX_PSNR)
 
 
 def mae(a: jax.Array, b: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean absolute error over `mask`, in units of the images; `[B]`."""
+    """Returns the mean absolute error over `mask`, in units of the images; `[B]`."""
     return _masked_mean(jnp.abs(a - b), mask)
 
 
 def nmse(prediction: jax.Array, truth: jax.Array, mask: jax.Array) -> jax.Array:
-    """`||prediction - truth||^2 / ||truth||^2` over `mask` of images whose air is 0; `[B]`.
+    """Returns `||prediction - truth||^2 / ||truth||^2` over `mask`; air must be 0; `[B]`.
 
     NaN where the truth is 0 all over `mask`.
     """
@@ -105,9 +106,9 @@ def nmse(prediction: jax.Array, truth: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def intensity_error(prediction: jax.Array, truth: jax.Array, head: jax.Array) -> jax.Array:
-    """`(mean(prediction) - mean(truth)) / mean(truth)` over the head, of images whose air is 0.
+    """Returns `(mean(prediction) - mean(truth)) / mean(truth)` over the head mask; air must be 0.
 
-    Signed: -0.2 is a prediction that is 20 % too dark. `[B]`; NaN where there is no head.
+    It is signed: -0.2 is a prediction that is 20 % too dark. `[B]`; NaN where there is no head.
     """
     wanted = _masked_sum(truth, head)
     return _ratio(_masked_sum(prediction, head) - wanted, wanted)
@@ -122,7 +123,7 @@ def scores(
     *,
     protocols: tuple[str, ...] = ("fixed",),
 ) -> dict[str, dict[str, jax.Array]]:
-    """SSIM, PSNR, MAE and NMSE of each image under each protocol; see the module.
+    """Returns SSIM, PSNR, MAE and NMSE of each image under each protocol; see the module.
 
     MAE is in units of the normalised images, under `slice_max` of the images' maxima.
 
@@ -130,7 +131,7 @@ def scores(
       prediction: `[B, H, W, 1]` in [-1, 1].
       truth: the same.
       mask: bool `[B, H, W, 1]`, the images' own pixels.
-      head: bool `[B, H, W, 1]`, see `pipeline.head_mask`; `foreground` needs it.
+      head: bool `[B, H, W, 1]`, the head mask; the protocol `foreground` needs it.
       protocols: some of `PROTOCOLS`.
 
     Returns:
@@ -161,8 +162,8 @@ def scores(
     return found
 
 
-def summary(values: Sequence[float] | np.ndarray) -> dict[str, float | int]:
-    """`{"mean", "sd", "n"}` of one value for each subject; sd is the sample's, 0 for one.
+def mean_and_sd(values: Sequence[float] | np.ndarray) -> dict[str, float | int]:
+    """Returns `{"mean", "sd", "n"}` of one value for each subject; sd is the sample's, 0 for one.
 
     NaN (a score that is not defined) is left out; of nothing, mean and sd are NaN and n is 0.
     """
@@ -195,7 +196,7 @@ class LossAverages:
 
 
 def _window(images: jax.Array) -> jax.Array:
-    """Gaussian-weighted means of every 11x11 neighbourhood that lies in the image."""
+    """Returns the Gaussian-weighted mean of every 11x11 neighbourhood that lies in the image."""
     offsets = jnp.arange(-_RADIUS, _RADIUS + 1, dtype=jnp.float32)
     weights = jnp.exp(-0.5 * (offsets / _SIGMA) ** 2)
     weights = weights / weights.sum()
@@ -221,10 +222,10 @@ def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _ratio(a: jax.Array, b: jax.Array) -> jax.Array:
-    """`a / b`, NaN where b is 0."""
+    """Returns `a / b`, NaN where b is 0."""
     return a / jnp.where(b == 0, jnp.nan, b)
 
 
 def _largest(images: jax.Array, mask: jax.Array) -> jax.Array:
-    """The largest value inside the mask of images whose air is 0, `[B, 1, 1, 1]`."""
+    """Returns the largest value inside the mask; air must be 0; `[B, 1, 1, 1]`."""
     return jnp.max(images, axis=(1, 2, 3), keepdims=True, where=mask, initial=0)

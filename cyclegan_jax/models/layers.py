@@ -1,10 +1,17 @@
-"""The layers of both networks: what a network is made of, not how a convolution is computed."""
+"""The layers that the networks are made of. How a convolution is computed is in `ops`.
+
+All of them start with weights from N(0, 0.02). Parameters are float32 whatever `dtype` the
+activations have. Pass `dtype` to every layer: without it a layer of float32 parameters returns
+float32.
+"""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
+from cyclegan_jax import InputError
+from cyclegan_jax.config import CHOICES, nearest_multiples
 from cyclegan_jax.ops.convolution import conv, conv_transpose
 
 WEIGHT_INIT = nn.initializers.normal(0.02)  # Zhu et al. 2017, appendix 7.1
@@ -130,7 +137,42 @@ class Norm(nn.Module):
 
 
 def normalises(kind: str, shape: tuple[int, ...]) -> bool:
-    """Whether `Norm(kind)` acts on maps of `shape` `[B, H, W, C]`."""
-    if kind not in ("instance", "none"):
-        raise ValueError(f"norm must be 'instance' or 'none', not {kind!r}")
+    """Returns whether `Norm(kind)` changes maps of `shape` `[B, H, W, C]`."""
+    if kind not in CHOICES["generator.norm"]:
+        raise ValueError(f"norm must be one of {CHOICES['generator.norm']}, not {kind!r}")
     return kind == "instance" and shape[1] * shape[2] > 1
+
+
+class ConvBlock(nn.Module):
+    """Convolution, then the norm (if any), then leaky ReLU 0.2."""
+
+    features: int
+    kernel_size: int
+    stride: int
+    norm: str
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps `[B, H, W, C]` to `[B, ceil(H / stride), ceil(W / stride), features]`."""
+        strided = (x.shape[0], *(-(-side // self.stride) for side in x.shape[1:3]), x.shape[3])
+        x = Conv(
+            self.features,
+            self.kernel_size,
+            self.stride,
+            # a norm has a bias of its own
+            use_bias=not normalises(self.norm, strided),
+            dtype=self.dtype,
+        )(x)
+        return nn.leaky_relu(Norm(self.norm, self.dtype)(x), 0.2)
+
+
+def check_size(size: tuple[int, int], multiple: int) -> None:
+    """Raises `InputError` with the nearest good sizes unless both sides divide by `multiple`."""
+    for side in size:
+        if side <= 0 or side % multiple:
+            raise InputError(
+                f"image size {size[0]}x{size[1]}: each side must be a multiple of {multiple} "
+                f"(2 to the number of stride-2 layers); the nearest to {side}: "
+                + nearest_multiples(side, multiple)
+            )

@@ -1,9 +1,4 @@
-"""The U-Net generator and the patch discriminator, as pure Flax modules.
-
-Every size is a plain constructor argument; presets live in `configs/`. Both networks map
-`[B, H, W, 1]` images in [-1, 1]; weights start at N(0, 0.02) and stay float32 whatever `dtype` the
-activations have.
-"""
+"""The U-Net generator, from one contrast to the other, with an optional per-pixel perceptron."""
 
 import functools
 from collections.abc import Sequence
@@ -13,46 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax.typing import Dtype
 
-from cyclegan_jax import InputError
-from cyclegan_jax.models.layers import Conv, ConvTranspose, Norm, normalises
-
-
-def check_size(size: tuple[int, int], multiple: int) -> None:
-    """Raises `InputError` naming the nearest good sizes unless both sides divide by `multiple`."""
-    for side in size:
-        if side <= 0 or side % multiple:
-            below, above = side // multiple * multiple, (side // multiple + 1) * multiple
-            near = f"{below} or {above}" if below else f"{above}"
-            raise InputError(
-                f"image size {size[0]}x{size[1]}: each side must be a multiple of {multiple} "
-                f"(2 to the number of stride-2 layers); the nearest to {side}: {near}"
-            )
-
-
-class _Down(nn.Module):
-    """Convolution, norm (optional), leaky ReLU 0.2."""
-
-    features: int
-    kernel_size: int
-    stride: int
-    norm: str
-    dtype: Dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = Conv(
-            self.features,
-            self.kernel_size,
-            self.stride,
-            # a norm has a bias of its own
-            use_bias=not normalises(self.norm, _strided(x.shape, self.stride)),
-            dtype=self.dtype,
-        )(x)
-        return nn.leaky_relu(Norm(self.norm, self.dtype)(x), 0.2)
-
-
-def _strided(shape: tuple[int, ...], stride: int) -> tuple[int, ...]:
-    return (shape[0], -(-shape[1] // stride), -(-shape[2] // stride), shape[3])
+from cyclegan_jax.config import CHOICES
+from cyclegan_jax.models.layers import Conv, ConvBlock, ConvTranspose, Norm, check_size
 
 
 class _Upsample(nn.Module):
@@ -81,7 +38,7 @@ class _Upsample(nn.Module):
             x = x.reshape(b, h, w, 2, 2, self.features).transpose(0, 1, 3, 2, 4, 5)
             return x.reshape(b, 2 * h, 2 * w, self.features)
         raise ValueError(
-            f"upsampling must be 'transpose', 'resize' or 'pixel_shuffle', not {self.mode!r}"
+            f"upsampling must be one of {CHOICES['generator.upsampling']}, not {self.mode!r}"
         )
 
 
@@ -129,7 +86,7 @@ class UNetGenerator(nn.Module):
         skips = []
         for level, width in enumerate(self.features):
             norm = self.norm if level else "none"
-            x = _Down(width, self.kernel_size, 2, norm, self.dtype, name=f"down_{level}")(x)
+            x = ConvBlock(width, self.kernel_size, 2, norm, self.dtype, name=f"down_{level}")(x)
             skips.append(x)
         for level in range(len(self.features) - 1, 0, -1):
             x = self._up(x, self.features[level - 1], f"up_{level}")
@@ -137,7 +94,7 @@ class UNetGenerator(nn.Module):
         if self.head:
             bands = Norm(self.norm, self.dtype, name="bands_norm")(_bands(image))
             x = jnp.concatenate([self._up(x, self.head // 4, "up_0"), bands], axis=-1)
-            x = _Down(self.head, 1, 1, self.norm, self.dtype, name="head")(x)
+            x = ConvBlock(self.head, 1, 1, self.norm, self.dtype, name="head")(x)
             out = Conv(1, 1, dtype=self.dtype, name="out")(x)
         else:
             out = self._upsample(1, use_bias=True, name="out")(x)
@@ -160,34 +117,3 @@ def _bands(image: jax.Array) -> jax.Array:
         nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False) for side in (9, 3)
     )
     return jnp.concatenate([coarse, middle - coarse, image - middle], axis=-1)
-
-
-class PatchDiscriminator(nn.Module):
-    """Convolutional discriminator of overlapping patches (Isola et al. 2017, section 3.2.2).
-
-    Attributes:
-      features: widths of the hidden convolutions.
-      strides: one for each entry of `features`; all 2 and six layers give the reference's
-        `(B, 4, 4, 1)` at 256x256; (2, 2, 2, 1) with kernel 4 is the 70x70 patch layout.
-      kernel_size: of every convolution.
-      norm: "instance" or "none"; the first layer never has one.
-      dtype: of activations and matrix work.
-    """
-
-    features: Sequence[int]
-    strides: Sequence[int]
-    kernel_size: int = 4
-    norm: str = "instance"
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps `[B, H, W, 1]` in [-1, 1] to raw float32 logits `[B, h, w, 1]`, one per patch."""
-        if len(self.features) != len(self.strides):
-            raise ValueError(f"{len(self.features)} features but {len(self.strides)} strides")
-        x = x.astype(self.dtype)
-        for level, (width, stride) in enumerate(zip(self.features, self.strides, strict=True)):
-            norm = self.norm if level else "none"
-            x = _Down(width, self.kernel_size, stride, norm, self.dtype, name=f"down_{level}")(x)
-        out = Conv(1, self.kernel_size, dtype=self.dtype, name="out")(x)
-        return out.astype(jnp.float32)

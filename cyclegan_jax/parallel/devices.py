@@ -1,4 +1,4 @@
-"""Compiles steps and places arrays on devices; the only module that calls `pmap` or sharded `jit`.
+"""Compiles steps and places arrays for data parallelism, by `pmap` or by sharded `jit`.
 
 Both modes keep one replicated state and split each batch over the devices of all processes along
 its first axis, so their numbers and their checkpoints are the same as one device's.
@@ -14,25 +14,22 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
-from cyclegan_jax.config import Config
-from cyclegan_jax.state import Hyperparameters, Recipe, TrainState, create_state
-from cyclegan_jax.step import Batch, Metrics, sample_step, train_step, translate_step
+from cyclegan_jax.config import Config, nearest_multiples
+from cyclegan_jax.losses import Metrics
+from cyclegan_jax.optimizer import Hyperparameters
+from cyclegan_jax.state import Recipe, TrainState, create_state
+from cyclegan_jax.step import Batch, sample_step, train_step, translate_step
 from cyclegan_jax.system import runtime
 
 AXIS = "data"
-
-# One CPU device computes where it is called. A thread of its own frees a step's temporary arrays
-# a little late, when the next step may have allocated its own; docs/performance.md has the figures.
-# JAX reads this once, before it first looks for devices, and from no environment variable.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Metrics]]
 
 
 class CompiledStep:
-    """A `TrainStep` that gives memory back before it compiles, and again before it runs at first.
+    """A `TrainStep` that gives memory back before it compiles, and again before it first runs.
 
-    Else a process keeps what making the state and compiling took for as long as it trains.
+    Otherwise a process keeps the memory that making the state and compiling took while it trains.
     """
 
     def __init__(self, function: Any):
@@ -41,7 +38,7 @@ class CompiledStep:
         self._is_compiled = False
 
     def compile(self, *arguments: Any) -> Any:
-        """What JAX's `lower(...).compile()` returns; calls with such arguments find it done."""
+        """Returns what JAX's `lower(...).compile()` returns. Later calls find the step compiled."""
         runtime.release_memory()
         compiled = self._function.lower(*arguments).compile()
         runtime.release_memory()
@@ -49,17 +46,17 @@ class CompiledStep:
         return compiled
 
     def __call__(self, *arguments: Any) -> Any:
-        """The function's result."""
+        """Returns the function's result."""
         if not self._is_compiled:
             self.compile(*arguments)
         return self._function(*arguments)
 
 
 class Parallel:
-    """Data parallelism over `devices`, by default all of all processes, in one of two modes.
+    """Data parallelism over `devices` in one of two modes. Default: all devices of all processes.
 
     "pmap": `jax.pmap` with explicit averaging of gradients. "jit": `jax.jit` with shardings, where
-    XLA inserts the same averaging. Of several processes each makes the same calls.
+    XLA inserts the same averaging. If there are several processes, each makes the same calls.
     """
 
     def __init__(self, mode: str, devices: Sequence[Any] | None = None):
@@ -75,31 +72,21 @@ class Parallel:
         """Raises `InputError` unless every device gets the same number of images."""
         count = len(self.devices)
         if batch_size % count:
-            below, above = batch_size // count * count, (batch_size // count + 1) * count
-            near = f"{below} or {above}" if below else f"{above}"
             raise InputError(
                 f"config.batch_size = {batch_size} cannot be split over {count} devices; "
-                f"use a multiple of {count}, for example {near}"
+                f"use a multiple of {count}, for example {nearest_multiples(batch_size, count)}"
             )
 
     @property
     def share(self) -> tuple[int, int]:
-        """(i, n): this process's devices take the i-th of n equal parts of each batch."""
+        """(i, n) if this process's devices take the i-th of n equal parts of each batch."""
         processes = sorted({device.process_index for device in self.devices})
         return processes.index(jax.process_index()), len(processes)
 
-    def stack(self, trees: Sequence[Any]) -> Any:
-        """The one tree; `Trials` joins several."""
-        (tree,) = trees
-        return tree
-
-    def unstack(self, tree: Any) -> list[Any]:
-        """Undoes `stack`."""
-        return [tree]
-
     def place_state(self, state: Any) -> Any:
-        """Replicates a pytree. Do this before the first step: `pmap` compiles for a placement.
+        """Replicates a pytree over the devices.
 
+        Do this before the first step: `pmap` compiles anew when the placement of an input changes.
         Every process gives the same values; nothing compares them.
         """
         if jax.process_count() == 1:
@@ -114,7 +101,7 @@ class Parallel:
         return jax.make_array_from_callback(host.shape, self._replicated, lambda index: host[index])
 
     def place_batch(self, batch: dict[str, np.ndarray]) -> Batch:
-        """Splits a batch over the devices, as `compile_train_step` takes it.
+        """Splits a batch over the devices, as the step of `compile_train_step` takes it.
 
         Args:
           batch: host arrays `[B / processes, ...]`: this process's share.
@@ -125,16 +112,16 @@ class Parallel:
         return {k: jax.make_array_from_process_local_data(self._split, v) for k, v in batch.items()}
 
     def compile_create_state(self, config: Config, recipe: Recipe) -> Callable[[int], TrainState]:
-        """`create_state` of a seed, placed.
+        """Returns `create_state` as a function of the seed, whose result is placed.
 
-        Compiled, so that it costs one compilation and not one for each layer, and so that no two
-        leaves share a buffer (a step that donates its state needs that).
+        It is compiled, so that it costs one compilation and not one for each layer, and so that no
+        two leaves share a buffer (a step that donates its state needs that).
         """
         create = functools.partial(create_state, config, recipe)
         return jax.jit(create, out_shardings=self._replicated)
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
-        """`train_step` over all devices; the state passed in is donated."""
+        """Returns `train_step` over all devices. The state passed in is donated."""
         step = functools.partial(train_step, recipe=recipe)
         if self.mode == "pmap":
             mapped = CompiledStep(
@@ -158,7 +145,10 @@ class Parallel:
         )
 
     def _of_all_processes(self, step: TrainStep) -> TrainStep:
-        """`pmap` answers with this process's replicas; seen as parts of all, they can be saved."""
+        """Makes the results of `pmap`, replicas of this process, parts of global arrays.
+
+        So they can be saved.
+        """
 
         def run(*arguments: Any) -> Any:
             return multihost_utils.host_local_array_to_global_array(
@@ -168,16 +158,19 @@ class Parallel:
         return run
 
     def compile_sample_step(self, recipe: Recipe) -> Callable[[Any, Any], Any]:
-        """`sample_step` on host batches of any size, padded to a multiple of the devices.
+        """Returns `sample_step` for host batches of any size, padded to a multiple of the devices.
 
-        Every process gives the whole batch and gets the whole result; so in the next.
+        Every process gives the whole batch and gets the whole result.
         """
         return self._on_host(functools.partial(sample_step, recipe=recipe), None)
 
     def compile_translate_step(
         self, generator: Any, batch_size: int
     ) -> Callable[[Any, np.ndarray], np.ndarray]:
-        """`translate_step` on any number of host images, `batch_size` at a time."""
+        """Returns `translate_step` for any number of host images, `batch_size` at a time.
+
+        Every process gives all images and gets the whole result.
+        """
         return self._on_host(functools.partial(translate_step, generator), batch_size)
 
     def _on_host(self, step: Callable[[Any, Any], Any], batch_size: int | None) -> Any:
@@ -188,7 +181,7 @@ class Parallel:
         )
 
         def run(params: Any, images: Any) -> Any:
-            """Equal chunks, the last one padded, so that one program serves them all."""
+            """Runs equal chunks, the last one padded, so that one program serves them all."""
             count = len(jax.tree.leaves(images)[0])
             size = min(batch_size or count, count)
             size += -size % len(self.devices)
@@ -201,43 +194,11 @@ class Parallel:
         return run
 
     def _divide(self, images: Any) -> Any:
-        """Splits what every process has; each takes its part."""
+        """Splits arrays that every process has whole; each takes its part."""
         return jax.tree.map(
             lambda a: jax.make_array_from_callback(a.shape, self._split, lambda index: a[index]),
             images,
         )
-
-
-class Trials:
-    """Independent runs in one program, each on a device of its own, without communication.
-
-    Has what a training loop needs of `Parallel`; trees carry the runs on a first axis.
-    """
-
-    def __init__(self, devices: Sequence[Any]):
-        self.devices = list(devices)
-        mesh = Mesh(np.array(self.devices), ("trial",))
-        self._split = NamedSharding(mesh, PartitionSpec("trial"))
-
-    def stack(self, trees: Sequence[Any]) -> Any:
-        """One tree of host arrays `[trials, ...]`."""
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(list(trees)))
-
-    def unstack(self, tree: Any) -> list[Any]:
-        """The trials' trees, on the host."""
-        tree = jax.device_get(tree)
-        return [jax.tree.map(lambda a, i=i: a[i], tree) for i in range(len(self.devices))]
-
-    def place_state(self, state: Any) -> Any:
-        """Gives each device its trial."""
-        return jax.device_put(state, self._split)
-
-    place_batch = place_state
-
-    def compile_train_step(self, recipe: Recipe) -> TrainStep:
-        """`train_step` of every trial at once; the states passed in are donated."""
-        step = functools.partial(train_step, recipe=recipe)
-        return CompiledStep(jax.pmap(step, devices=self.devices, donate_argnums=0))
 
 
 def _padded(images: np.ndarray, size: int) -> np.ndarray:

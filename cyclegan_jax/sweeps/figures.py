@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cyclegan_jax.evaluation.scoring import DIRECTIONS
+from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.sweeps.results import Setting, digits, mean_sd
 
 _PANELS = ((None, "mean of both"), (DIRECTIONS[0], "T1→T2"), (DIRECTIONS[1], "T2→T1"))

@@ -1,4 +1,4 @@
-"""Trains the trials of a sweep, each in a numbered folder of its own, and remembers how they ended.
+"""Trains the trials of a sweep, each in a numbered folder of its own, and records how they ended.
 
 <workdir>/sweep.json           the base config and the trials
 <workdir>/trials/003/          a run like any other
@@ -18,14 +18,15 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.data import from_config
 from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import TrainState
 from cyclegan_jax.sweeps.grammar import Sweep
+from cyclegan_jax.sweeps.lockstep import train_in_step
 from cyclegan_jax.system.files import write_whole, writing_workdir
 from cyclegan_jax.system.workdir import locked
 from cyclegan_jax.training.compiled import Programs
+from cyclegan_jax.training.nonfinite import DivergedError
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
-from cyclegan_jax.training.train import loop
+from cyclegan_jax.training.train import train_loop
 
 SWEEP = "sweep.json"
 DONE, FAILED = "done", "failed"
@@ -33,12 +34,12 @@ _END = "end.json"
 
 
 def trial_folder(workdir: Path, index: int) -> Path:
-    """Where trial `index` lives."""
+    """Returns the folder of trial `index`."""
     return workdir / "trials" / f"{index:03d}"
 
 
 def ending(workdir: Path, index: int) -> tuple[str, str] | None:
-    """(`DONE` or `FAILED`, message) of a trial, or None if it has not ended."""
+    """Returns (`DONE` or `FAILED`, message) of a trial, or None if it has not ended."""
     try:
         end = json.loads((trial_folder(workdir, index) / _END).read_text())
     except FileNotFoundError:
@@ -47,32 +48,38 @@ def ending(workdir: Path, index: int) -> tuple[str, str] | None:
 
 
 def listing(sweep: Sweep) -> str:
-    """A line for each trial."""
+    """Returns a text that lists the trials, one on each line."""
     lines = [f"  {i}: {_shown(sweep, i)}" for i in sweep.indices]
     return "\n".join([f"{len(lines)} trials", *lines])
 
 
-def check(sweep: Sweep, only: int | None, together: int) -> list[str]:
-    """Looks at everything that could stop a trial, before the first one trains.
+def check(sweep: Sweep, only: int | None, at_once: int) -> list[str]:
+    """Checks everything that could stop a trial, before the first one trains.
+
+    Args:
+      sweep: whose trials are to be trained.
+      only: the number of the one trial to train, or None for all.
+      at_once: number of trials that train at once, each on a device of its own.
 
     Returns:
       A digest of each trial's data set, for `claim`.
 
     Raises:
-      InputError: a trial number there is not, more trials at once than devices, a batch that the
-        devices cannot share, unusable data, or data without validation pairs to rank the trials by.
+      InputError: there is no such trial, there are fewer devices than trials at once, the devices
+        cannot share a batch evenly, the data are bad, or they have no validation pairs to rank the
+        trials by.
     """
     if only is not None and only not in sweep.indices:
         raise InputError(f"--trial={only}: there are trials 0 to {len(sweep.trials) - 1}")
     devices = jax.local_device_count()
-    if together > devices:
+    if at_once > devices:
         raise InputError(
-            f"--parallel_trials={together}: there are {devices} local device(s), and a trial needs "
+            f"--parallel_trials={at_once}: there are {devices} local device(s), and a trial needs "
             "one of its own"
         )
     digests, checked = [], set()
     for config in sweep.configs:
-        if together == 1:
+        if at_once == 1:
             Parallel(config.parallel).check_batch_size(config.batch_size)
         dataset = from_config.open_data(config)
         if from_config.monitoring_split(dataset) != "val":
@@ -93,12 +100,12 @@ def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = Tr
 
     Args:
       sweep: to be trained there.
-      workdir: made if need be.
+      workdir: is made if need be.
       digests: of the trials' data, as `check` returns them.
-      new: whether a folder that holds no sweep is made one; otherwise nothing is written.
+      new: whether a folder that holds no sweep becomes this one's; if not, nothing is written.
 
     Raises:
-      InputError: it holds another sweep or a run, or cannot be written.
+      InputError: the folder holds another sweep or a run, or it cannot be written.
     """
     path = workdir / SWEEP
     declared = {"config": sweep.base.to_dict(), "trials": sweep.trials, "data": list(digests)}
@@ -118,50 +125,51 @@ def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = Tr
             write_whole(path, text)
 
 
-def run(sweep: Sweep, workdir: Path, only: int | None = None, together: int = 1) -> bool:
-    """Trains every trial that has not ended, or goes on where a stopped launch left it.
+def train_trials(sweep: Sweep, workdir: Path, only: int | None = None, at_once: int = 1) -> bool:
+    """Trains every trial that has not ended; one that was stopped resumes.
 
-    A trial whose loss is not finite is recorded as failed, and the rest go on.
+    A trial with a loss or a gradient that is not finite is recorded as failed. The rest continue.
 
     Args:
       sweep: that `check` has passed and `claim` has claimed `workdir` for.
       workdir: of the sweep.
-      only: the one trial to train; default: all.
-      together: trials that train at once, each on a device of its own.
+      only: the number of the one trial to train; None trains all.
+      at_once: number of trials that train at once, each on a device of its own.
 
     Returns:
       Whether all of them have ended; False after SIGINT or SIGTERM, which save first.
 
     Raises:
-      InputError: as `train.train` does, but for a loss that is not finite.
+      InputError: as `train.train` does, but for a loss or gradient that is not finite.
     """
     wanted = sweep.indices if only is None else [only]
     left = [i for i in wanted if ending(workdir, i) is None]
-    shape, programs = "", None
+    key, programs = "", None
     with Interruption() as interruption:
-        for group in _groups(sweep, workdir, left, together):
+        for group in _groups(sweep, workdir, left, at_once):
             if interruption.requested:
                 return False
             for i in group:
                 print(f"trial {i} of {len(sweep.trials)}: {_shown(sweep, i)}", flush=True)
             config = sweep.configs[group[0]]
-            if programs is None or config_lib.shape(config) != shape:
-                shape, programs = config_lib.shape(config), None
+            if programs is None or config_lib.compilation_key(config) != key:
+                key, programs = config_lib.compilation_key(config), None
                 jax.clear_caches()  # hundreds of kept programs are more than a process can map
-                programs = Programs(config, jax.local_devices()[:1] if together > 1 else None)
-            if not _train(sweep, workdir, group, programs, interruption):
+                programs = Programs(config, jax.local_devices()[:1] if at_once > 1 else None)
+            if not _train_group(sweep, workdir, group, programs, interruption):
                 return False
     return True
 
 
-def _train(
+def _train_group(
     sweep: Sweep,
     workdir: Path,
     group: Sequence[int],
     programs: Programs,
     interruption: Interruption,
 ) -> bool:
-    """Trains the trials of a group together; whether they ended."""
+    """Trains the trials of a group at once, and returns whether they have ended."""
+    failures: dict[int, str] = {}
     with contextlib.ExitStack() as stack:
         runs = [
             stack.enter_context(
@@ -171,43 +179,52 @@ def _train(
         ]
         steps = runs[0].config.steps
         # on the host, where they take no room from the first device's trial
-        states: list[TrainState] = [jax.device_get(run.resume()) for run in runs]
+        states = [jax.device_get(run.resume()) for run in runs]
         step = int(states[0].step)
         for run, state in zip(runs, states, strict=True):
             run.catch_up(state)
-        if step < steps:
-            if step:
-                print(f"resuming from step {step}", flush=True)
-            devices, train_step = programs.parallel, programs.train_step
-            if len(runs) > 1:
-                devices, train_step = programs.together(len(runs))
-            numbers = dict(zip(map(id, runs), group, strict=True))
 
-            def failed(run: Run) -> None:
-                print(f"{run.label}{run.failure}", flush=True)
-                _write_end(workdir, numbers[id(run)], FAILED, str(run.failure))
+        def failed(run: Run, error: DivergedError) -> None:
+            index = group[runs.index(run)]
+            failures[index] = str(error)
+            print(f"{run.label}{error}", flush=True)
+            _write_end(workdir, index, FAILED, str(error))
 
-            step = loop(runs, states, devices, train_step, interruption, failed)
-    going = [i for i, run in zip(group, runs, strict=True) if run.failure is None]
+        if 0 < step < steps:
+            print(f"resuming from step {step}", flush=True)
+        if step < steps and len(runs) > 1:
+            trials, train_step = programs.parallel_trials(len(runs))
+            step = train_in_step(runs, states, trials, train_step, interruption, failed)
+        elif step < steps:
+            try:
+                step = train_loop(runs[0], states[0], programs, interruption)
+            except DivergedError as error:
+                failed(runs[0], error)
+    trained = [i for i in group if i not in failures]
     if step == steps:
-        for index in going:
+        for index in trained:
             _write_end(workdir, index, DONE, "")
-    return step == steps or not going
+    return step == steps or not trained
 
 
-def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], together: int) -> Iterator[list[int]]:
-    """Trials to train at once: of one shape, saved at one step, at most `together`, in order."""
+def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], at_once: int) -> Iterator[list[int]]:
+    """Yields the trials to train at once, at most `at_once`, in order.
+
+    Those of a group share a compilation key and the step that they resume from.
+    """
     alike: dict[tuple[str, int], list[int]] = {}
     for index in left:
         saved = _newest_step(trial_folder(workdir, index))
-        alike.setdefault((config_lib.shape(sweep.configs[index]), saved), []).append(index)
+        alike.setdefault((config_lib.compilation_key(sweep.configs[index]), saved), []).append(
+            index
+        )
     for members in alike.values():
-        for start in range(0, len(members), together):
-            yield members[start : start + together]
+        for start in range(0, len(members), at_once):
+            yield members[start : start + at_once]
 
 
 def _newest_step(folder: Path) -> int:
-    """Of an intact checkpoint, so that trials of one step can start together."""
+    """Returns the step of the newest intact checkpoint, or 0."""
     if not saved_steps(folder):
         return 0
     with locked(folder), Checkpoints(folder, keep=1) as checkpoints:

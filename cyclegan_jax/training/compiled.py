@@ -1,4 +1,4 @@
-"""What a run compiles. Runs of one shape share it, so that a sweep compiles once."""
+"""What a run compiles. Runs with one `config.compilation_key` share it: a sweep compiles once."""
 
 import functools
 from collections.abc import Sequence
@@ -8,23 +8,24 @@ import jax
 
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.config import Config
-from cyclegan_jax.evaluation.scoring import compile_translators
-from cyclegan_jax.parallel.devices import Parallel, TrainStep, Trials
+from cyclegan_jax.inference import CompiledGenerators
+from cyclegan_jax.parallel.devices import Parallel, TrainStep
+from cyclegan_jax.parallel.trials import Trials
 from cyclegan_jax.state import build_recipe
 
 
 class Programs:
-    """Initialisation, step, samples and translation of every config of one `config.shape`."""
+    """The compiled initialisation, training step, samples and translation of a config."""
 
     def __init__(self, config: Config, devices: Sequence[Any] | None = None):
         """Compiles nothing yet.
 
         Args:
-          config: validated here.
+          config: is validated here.
           devices: to train on; default: all local ones.
 
         Raises:
-          InputError: bad config, or a batch that the devices cannot share.
+          InputError: the config is bad, or the devices cannot share a batch evenly.
         """
         config_lib.validate(config)
         self.parallel = Parallel(config.parallel, devices)
@@ -33,10 +34,10 @@ class Programs:
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
         self.train_step = self.parallel.compile_train_step(self.recipe)
         self.sample_step = self.parallel.compile_sample_step(self.recipe)
-        self.translators = compile_translators(self.recipe, self.parallel)
+        self.generators = CompiledGenerators(self.recipe.modules, self.parallel)
 
     @functools.cache  # noqa: B019 - lives as long as the process
-    def together(self, trials: int) -> tuple[Trials, TrainStep]:
-        """Devices and step of several trials in one program, one on each of the first devices."""
-        devices = Trials(jax.local_devices()[:trials])
-        return devices, devices.compile_train_step(self.recipe)
+    def parallel_trials(self, count: int) -> tuple[Trials, TrainStep]:
+        """Returns the devices and the step of `count` trials, one on each of the first devices."""
+        trials = Trials(jax.local_devices()[:count])
+        return trials, trials.compile_train_step(self.recipe)

@@ -1,9 +1,9 @@
-"""One run: what is written to its workdir while a state trains, and what is read back."""
+"""One run: what it writes to its workdir while a state trains, and what it reads back."""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +17,42 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
+from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
 from cyclegan_jax.evaluation.metrics import LossAverages
 from cyclegan_jax.evaluation.scoring import (
-    DIRECTIONS,
     PROTOCOL,
     Evaluator,
-    Summary,
-    mean_score,
+    MeanScores,
+    mean_of_directions,
     scalar_name,
 )
 from cyclegan_jax.evaluation.tables import protocol_table
+from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
-from cyclegan_jax.state import Hyperparameters, TrainState
+from cyclegan_jax.state import TrainState
 from cyclegan_jax.system.files import writing_workdir
 from cyclegan_jax.system.workdir import claim, locked, open_same_data, provenance
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import Symptoms
 from cyclegan_jax.training.metric_log import Writer, is_logged
-from cyclegan_jax.training.nonfinite import DivergedError, Divergence
+from cyclegan_jax.training.nonfinite import Divergence
 
 SAMPLES = "samples"
 _SAMPLE_ROWS = 4
 _MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
+_T1, _T2 = CONTRASTS["x"], CONTRASTS["y"]
 _SAMPLE_COLUMNS = {
-    "real_x": "T1 (x)",
-    "fake_y": "T2 = G(x)",
-    "cycled_x": "T1 = F(G(x))",
-    "same_x": "T1 = F(x)",
-    "real_y": "T2 (y)",
-    "fake_x": "T1 = F(y)",
-    "cycled_y": "T2 = G(F(y))",
-    "same_y": "T2 = G(y)",
+    "real_x": f"{_T1} (x)",
+    "fake_y": f"{_T2} = G(x)",
+    "cycled_x": f"{_T1} = F(G(x))",
+    "same_x": f"{_T1} = F(x)",
+    "real_y": f"{_T2} (y)",
+    "fake_x": f"{_T1} = F(y)",
+    "cycled_y": f"{_T2} = G(F(y))",
+    "same_y": f"{_T2} = G(y)",
 }
-
-
-def due(step: int, every: int, is_last: bool) -> bool:
-    """Whether what happens `every` steps happens after step number `step` (from 1)."""
-    return is_last or step % every == 0
 
 
 class Run:
@@ -71,19 +68,19 @@ class Run:
         """Opens the data and claims the workdir.
 
         Args:
-          config: of the shape that `programs` is for.
-          workdir: made if need be.
-          programs: whose devices restore, evaluate and sample.
-          label: before each line that is printed.
+          config: one that shares its compilation key with the config of `programs`.
+          workdir: is made if need be.
+          programs: their devices restore, evaluate and sample.
+          label: is printed before each line.
 
         Raises:
-          InputError: bad data or workdir.
+          InputError: the data or the workdir is bad.
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
         self.dataset = open_same_data(config)
-        self.failure: DivergedError | None = None
         self.loss = float("nan")  # the generators' total, as logged last
+        self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()
         self._skipped = 0  # steps since the last log
         self._symptoms = Symptoms(config.loss.adversarial, config.steps)
@@ -107,10 +104,10 @@ class Run:
         self._stack.close()
 
     def resume(self) -> TrainState:
-        """The state to go on from, that of the newest intact checkpoint, or a new one.
+        """Returns the state of the newest intact checkpoint, or a new one.
 
         Raises:
-          InputError: all checkpoints are damaged, or of another model or other data.
+          InputError: all checkpoints are damaged, or they are of another model or other data.
         """
         create, seed = self._programs.create_state, self.config.seed
         saved = multihost.primary_first(self._checkpoints.newest)
@@ -129,12 +126,11 @@ class Run:
         return saved.state(jax.eval_shape(create, seed))
 
     def catch_up(self, state: TrainState) -> None:
-        """Scores a restored state whose evaluation a stop or a kill after the save has left out."""
+        """Scores a restored state if the run was stopped or killed before it could be scored."""
         step = int(state.step)
         is_missing = (
             step > 0
-            and due(step, self.config.eval_every, step == self.config.steps)
-            and from_config.monitoring_split(self.dataset) is not None
+            and "evaluate" in self.due(step)
             and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], "ssim"))
         )
         if not multihost.agree(int(is_missing)):
@@ -142,24 +138,24 @@ class Run:
         self._open()
         if self._evaluator is not None:
             placed = self._programs.parallel.place_state(state)
-            summarised = self._evaluator.summary(placed.generators)
-            self._checkpoints.rate(step, mean_score(summarised, "ssim"))
+            scored = self._evaluator.mean_scores(placed.generators)
+            self._checkpoints.rate(step, mean_of_directions(scored, "ssim"))
             with writing_workdir(self.workdir):
-                self._log_scores(summarised, step)
+                self._log_scores(scored, step)
 
     @property
     def hyper(self) -> Hyperparameters:
-        """The arguments of its steps."""
+        """The loss weights and learning rates, which its steps take as arguments."""
         return Hyperparameters.of(self.config)
 
     def begin(self, step: int) -> Iterator[dict[str, np.ndarray]]:
-        """Opens what training writes to; returns the batches from `step` on."""
+        """Opens the files that training writes to, and returns the batches from `step` on."""
         batches = self._open()
         self._rate_from = (step, time.perf_counter())
         return pipeline.batches(batches, step, self.config.data.workers)
 
     def _open(self) -> grain.MapDataset:
-        """The writer, the pairs that are scored and the samples; returns the training batches."""
+        """Opens the writer, the scored pairs and the samples; returns the training batches."""
         if self._batches is not None:
             return self._batches
         c = self.config
@@ -167,82 +163,88 @@ class Run:
             self._writer = Writer(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.train_batches(c, self.dataset, self._programs.parallel.share)
-        split = from_config.monitoring_split(self.dataset)
-        if split is None:
-            # no pairs: training images serve, in all processes the primary's
+        if self._split is None:
+            # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
             first: Any = from_config.train_batches(c, self.dataset, (0, processes))[0]
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
             self._print("no pairs to score; `best` is the newest checkpoint")
         else:
-            pairs = from_config.paired_images(c, self.dataset, split, _MOST_PAIRS)
-            self._print(f"{len(pairs.names)} {split} pairs are scored during training")
-            self._evaluator = Evaluator(self._programs.translators, pairs)
+            pairs = from_config.paired_images(c, self.dataset, self._split, _MOST_PAIRS)
+            self._print(f"{len(pairs.names)} {self._split} pairs are scored during training")
+            self._evaluator = Evaluator(self._programs.generators, pairs)
             chosen = pipeline.spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return self._batches
 
-    def is_due(self, step: int, is_last: bool) -> bool:
-        """Whether `on_due` has work after `step`."""
-        return due(step, self.config.log_every, is_last) or self.needs_state(step, is_last)
+    def due(self, step: int, *, is_interrupted: bool = False) -> set[str]:
+        """Returns what happens after a step: some of "log", "sample", "evaluate", "save", "end".
 
-    def needs_state(self, step: int, is_last: bool) -> bool:
-        """Whether that work is more than logging losses."""
+        An interrupted process may be killed soon, so that it only saves and logs before it ends.
+        """
         c = self.config
-        return any(due(step, n, is_last) for n in (c.sample_every, c.eval_every, c.save_every))
+        is_last = step == c.steps
+        if is_interrupted and not is_last:
+            return {"log", "save", "end"}
+        every = {
+            "log": c.log_every,
+            "sample": c.sample_every,
+            "evaluate": c.eval_every,
+            "save": c.save_every,
+        }
+        due = {work for work, steps in every.items() if is_last or step % steps == 0}
+        if self._split is None:
+            due.discard("evaluate")
+        if "evaluate" in due:
+            due.add("save")  # with its score
+        return due | {"end"} if is_last else due
 
-    def on_due(self, state: TrainState | None, step: int, is_last: bool, hurry: bool) -> None:
-        """Saves before it writes anything else, so that a full disk costs no step.
+    def do(self, due: set[str], step: int, state: TrainState | None) -> None:
+        """Does what is due after a step. It saves first, so that a full disk costs no step.
 
-        In a `hurry`, before the process is killed, it only saves and logs losses. The state may be
-        None where `needs_state` is false.
+        Args:
+          due: as the method `due` returns it.
+          step: the number of steps done.
+          state: after the step; None serves where nothing but "log" and "end" is due.
 
         Raises:
           InputError: the workdir cannot be written.
         """
         with writing_workdir(self.workdir):
-            self._on_due(state, step, is_last, hurry)
-
-    def _on_due(self, state: TrainState | None, step: int, is_last: bool, hurry: bool) -> None:
-        c = self.config
-        if state is None:
-            self._log(step)
-            return
-        summarised = None
-        if self._evaluator is not None and not hurry and due(step, c.eval_every, is_last):
-            summarised = self._evaluator.summary(state.generators)
-        if hurry or summarised is not None or due(step, c.save_every, is_last):
-            score = None if summarised is None else mean_score(summarised, "ssim")
-            devices = self._programs.parallel.devices
-            meta = provenance(c, self.dataset, devices)
-            self._checkpoints.save(state, meta, score)
-        if hurry or due(step, c.log_every, is_last):
-            self._log(step)
-        if hurry:
-            return
-        if summarised is not None:
-            self._log_scores(summarised, step)
-        if due(step, c.sample_every, is_last):
-            self._sample(state, step)
+            scored = None
+            if state is not None and self._evaluator is not None and "evaluate" in due:
+                scored = self._evaluator.mean_scores(state.generators)
+            if state is not None and "save" in due:
+                score = None if scored is None else mean_of_directions(scored, "ssim")
+                devices = self._programs.parallel.devices
+                self._checkpoints.save(state, provenance(self.config, self.dataset, devices), score)
+            if "log" in due:
+                self._log(step)
+            if scored is not None:
+                self._log_scores(scored, step)
+            if state is not None and "sample" in due:
+                self._sample(state, step)
         self._rate_from = (step, time.perf_counter())  # the rate is that of training alone
 
-    def add(self, step: int, terms: dict[str, Any], batch: dict[str, np.ndarray]) -> None:
-        """Counts the loss terms of `step`, which saw `batch`, unless it was skipped.
+    def count(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
+        """Counts the metrics of a step, unless the step was skipped.
+
+        Args:
+          step: the step's number.
+          metrics: its metrics, on the host or on the devices.
+          batch: the batch that it saw.
 
         Raises:
-          DivergedError: one of them is not finite.
+          DivergedError: a metric is not finite.
         """
-        try:
-            if self._divergence.is_finite(step, terms, batch):
-                self._averages.add(terms)
-            else:
-                self._skipped += 1
-        except DivergedError as error:
-            self.failure = error
-            raise
+        metrics = jax.device_get(metrics)
+        if self._divergence.is_finite(step, metrics, batch):
+            self._averages.add(metrics)
+        else:
+            self._skipped += 1
 
     def wait(self) -> None:
-        """Returns when all saves are on disk."""
+        """Waits until all saves are on disk."""
         self._checkpoints.wait()
 
     def _kept(self) -> int | None:
@@ -264,14 +266,14 @@ class Run:
             self._scalars(step, {"skipped_steps": self._skipped})
         self._skipped = 0
 
-    def _log_scores(self, summarised: Summary, step: int) -> None:
+    def _log_scores(self, scored: MeanScores, step: int) -> None:
         values = {
             scalar_name(direction, metric): value["mean"]
-            for direction, metrics in summarised.items()
+            for direction, metrics in scored.items()
             for metric, value in metrics.items()
         }
         self._scalars(step, values)
-        table = protocol_table(PROTOCOL, summarised)
+        table = protocol_table(PROTOCOL, scored)
         self._print(f"step {step}: {as_text(table)}")
 
     def _sample(self, state: TrainState, step: int) -> None:

@@ -1,8 +1,7 @@
-"""The training loop, of one run or of several together."""
+"""Trains one config in a workdir: opens the run, resumes it, and loops over its steps."""
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,31 @@ from tqdm import tqdm
 
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.parallel import multihost
-from cyclegan_jax.parallel.devices import Parallel, TrainStep, Trials
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.training.compiled import Programs
-from cyclegan_jax.training.nonfinite import DivergedError
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
 
 
 def train(config: config_lib.Config, workdir: Path) -> bool:
-    """Trains, or goes on where the run in `workdir` stopped; see `run.Run` for its files.
+    """Trains, or resumes the run in `workdir`. `run.Run` lists the files that it writes.
 
     Args:
       config: as a file in `configs/` returns it.
-      workdir: made if need be.
+      workdir: is made if need be.
 
     Returns:
-      Whether all steps are done; False after SIGINT or SIGTERM, which save first.
+      Whether all steps are done. It is False after SIGINT or SIGTERM; the step is saved then.
 
     Raises:
-      InputError: bad config, data or workdir, a save that failed, or a loss that is not finite.
+      InputError: the config, the data or the workdir is bad, a save failed, or a loss or gradient
+        is not finite.
     """
     programs = Programs(config)
     with Run(config, workdir, programs) as run:
         print(run.dataset.summary(), flush=True)
-        print(
-            f"identity weight {config.loss.identity_ratio:g} lambda = "
-            f"{config_lib.identity_weight(config):g}",
-            flush=True,
-        )
+        weight = config_lib.loss_weights(config)["identity"]
+        print(f"identity weight {config.loss.identity_ratio:g} lambda = {weight:g}", flush=True)
         state = run.resume()
         step = int(state.step)
         print(_overview(state), flush=True)
@@ -51,91 +46,58 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
             print(f"{workdir} is trained: {config.steps} steps are done")
         else:
             with Interruption() as interruption:
-                devices, train_step = programs.parallel, programs.train_step
-                step = loop([run], [state], devices, train_step, interruption, lambda run: None)
-        if run.failure is not None:
-            raise run.failure
+                step = train_loop(run, state, programs, interruption)
     if step < config.steps:
-        print(f"stopped after step {step} of {config.steps}, saved; go on with the same command:")
+        print(f"stopped after step {step} of {config.steps}, saved; to resume, launch it again:")
         print("  " + shlex.join(sys.orig_argv))
-        return False  # at once, without a report: who asked to stop may not wait
-    from cyclegan_jax.report import page  # late: matplotlib and scipy would delay every start
-
-    page.finish(workdir, step)
-    return True
+    return step == config.steps
 
 
-def loop(
-    runs: Sequence[Run],
-    states: Sequence[TrainState],
-    devices: Parallel | Trials,
-    train_step: TrainStep,
-    interruption: Interruption,
-    failed: Callable[[Run], None],
-) -> int:
-    """Trains runs of one shape in step until their last step or an interruption.
+def train_loop(run: Run, state: TrainState, programs: Programs, interruption: Interruption) -> int:
+    """Trains a run until its last step, or until an interruption.
 
     Args:
-      runs: one with `Parallel`, one for each device with `Trials`.
-      states: of the runs, all at the same step.
-      devices: that the states and batches are placed on.
-      train_step: compiled for `devices`.
-      interruption: looked at once a step.
-      failed: called with a run whose loss is not finite (`run.failure`); it is left out from then
-        on.
+      run: that the state belongs to.
+      state: to start from, on the host or on the devices.
+      programs: of the run's config.
+      interruption: is asked once after each step.
 
     Returns:
-      The number of steps done: all of them, or fewer after an interruption or when all runs failed.
+      The number of steps done.
+
+    Raises:
+      InputError: the workdir cannot be written, or (a `DivergedError`) a loss or gradient is not
+        finite.
     """
-    step, steps = int(states[0].step), runs[0].config.steps
-    state = devices.place_state(devices.stack(states))
-    hyper = devices.place_state(devices.stack([run.hyper for run in runs]))
-    going = dict(enumerate(runs))
-    pending: tuple[int, Any, Any] | None = None
-
-    def read() -> None:
-        nonlocal pending
-        if pending is not None:
-            number, terms, seen = pending
-            terms, pending = devices.unstack(jax.device_get(terms)), None
-            for i, run in list(going.items()):
-                try:
-                    run.add(number, terms[i], seen[i])
-                except DivergedError:
-                    del going[i]
-                    failed(run)
-
-    with _progress(step, steps) as progress:
-        for batches in zip(*(run.begin(step) for run in runs), strict=True):
-            batch = devices.place_batch(devices.stack(batches))
-            state, terms = train_step(state, batch, hyper)
+    parallel, train_step = programs.parallel, programs.train_step
+    step = int(state.step)
+    state, hyper = parallel.place_state(state), parallel.place_state(run.hyper)
+    pending: tuple[int, Any, Any] | None = None  # the newest step, its metrics and its batch
+    with progress_bar(step, run.config.steps) as bar:
+        for batch in run.begin(step):
+            state, metrics = train_step(state, parallel.place_batch(batch), hyper)
             step += 1
             # An accelerator works on this step while the previous one's numbers are read.
-            read()
-            pending = (step, terms, batches)
-            is_last = step == steps
-            # Read once: a signal that comes while this step is written stops the next one,
-            # and so never leaves the loop unsaved.
-            stop = interruption.after(step) and not is_last
-            if stop or any(run.is_due(step, is_last) for run in going.values()):
-                read()
-                needed = stop or any(run.needs_state(step, is_last) for run in going.values())
-                shown = devices.unstack(state) if needed else [None] * len(runs)
-                for i, run in going.items():
-                    if stop or run.is_due(step, is_last):
-                        run.on_due(shown[i], step, is_last, stop)
-                for run in list(going.values())[:1]:
-                    progress.set_postfix_str(f"generators' loss {run.loss:.3f}", refresh=False)
-            progress.update()
-            if is_last or stop or not going:
+            if pending is not None:
+                run.count(*pending)
+            pending = (step, metrics, batch)
+            # Asked once: a signal that comes while this step is written stops the next one, and so
+            # never leaves the loop unsaved.
+            due = run.due(step, is_interrupted=interruption.after(step))
+            if due:
+                run.count(*pending)
+                pending = None
+                run.do(due, step, state)
+                bar.set_postfix_str(f"generators' loss {run.loss:.3f}", refresh=False)
+            bar.update()
+            if "end" in due:
                 break
-    for run in going.values():
-        run.wait()
+    run.wait()
     return step
 
 
-def _progress(start: int, steps: int) -> Any:
-    # In a log file a line every half minute; on a terminal the usual bar.
+def progress_bar(start: int, steps: int) -> Any:
+    """Returns a tqdm bar over the steps: on a terminal a bar, in a file a line each half minute."""
     return tqdm(
         initial=start,
         total=steps,
@@ -148,6 +110,7 @@ def _progress(start: int, steps: int) -> Any:
 
 
 def _overview(state: TrainState) -> str:
+    """Returns the layers of one network of each kind, and how many parameters each network has."""
     lines = []
     for name in ("generator_g", "discriminator_x"):
         params = getattr(state.params, name)
@@ -156,8 +119,8 @@ def _overview(state: TrainState) -> str:
             parameter_overview.get_parameter_overview(params, include_stats=False),
         ]
     count = {
-        name: int(parameter_overview.count_parameters(getattr(state.params, name)))
-        for name in ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
+        name: int(parameter_overview.count_parameters(params))
+        for name, params in vars(state.params).items()
     }
     devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
     if jax.process_count() > 1:

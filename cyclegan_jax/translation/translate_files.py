@@ -8,13 +8,12 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
 from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.preparation.folders import subject_of
+from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.translator import Translator, load_translator
 
-_SUFFIX = {"t1_to_t2": "_T2", "t2_to_t1": "_T1"}
 
-
-def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, Path]]:
+def plan(inputs: Sequence[Path], out: Path, direction: Direction) -> list[tuple[Path, Path]]:
     """Every scan to read and the file to write for it, folders expanded.
 
     The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
@@ -33,7 +32,7 @@ def plan(inputs: Sequence[Path], out: Path, direction: str) -> list[tuple[Path, 
         suffix = ".png" if suffix.lower() in (".jpg", ".jpeg") else suffix
         suffix = ".nii.gz" if path.is_dir() else suffix
         named = Path(os.path.abspath(path))  # a folder may be given as "."
-        pairs.append((path, out / f"{subject_of(named)}{_SUFFIX[direction]}{suffix}"))
+        pairs.append((path, out / f"{subject_of(named)}{_suffix(direction)}{suffix}"))
     writers: dict[Path, Path] = {}
     for source, target in pairs:
         if out.resolve() in (source.resolve(), source.resolve().parent):
@@ -86,19 +85,20 @@ def translate_file(
     translated = translator.volume(volume.data, range_)
     nifti.write_volume(target, translated, volume, translator.descrip)
     stem = readers.stem(target)
-    made, given = translator.direction.split("_to_")[::-1]
+    way = translator.direction
+    given, made = CONTRASTS[way.source], CONTRASTS[way.target]
     save_preview(
         _preview(target),
         [
             intensity.normalise(volume.data, range_),
             intensity.normalise(translated, translator.target_range),
         ],
-        [f"{given.upper()}: {source.name}", f"{made.upper()} from it: {stem}"],
+        [f"{given}: {source.name}", f"{made} from it: {stem}"],
         volume.spacing,
     )
     if cycle_error:
         error = translator.cycle_error(volume.data, range_, translated)
-        subject = stem.removesuffix(_SUFFIX[translator.direction])
+        subject = stem.removesuffix(_suffix(translator.direction))
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         nifti.write_volume(path, error, volume, translator.descrip)
     return translator.pixel_note(volume.spacing)
@@ -106,7 +106,7 @@ def translate_file(
 
 def translate(
     workdir: Path,
-    direction: str,
+    direction: Direction,
     inputs: Sequence[Path],
     out: Path,
     checkpoint: str = "best",
@@ -148,6 +148,10 @@ def translate(
             what = error if isinstance(error, InputError) else f"{source}: {error!r}"
             print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
     return failed
+
+
+def _suffix(direction: Direction) -> str:
+    return f"_{CONTRASTS[direction.target]}"
 
 
 def _preview(target: Path) -> Path:

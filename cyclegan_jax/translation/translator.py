@@ -1,25 +1,21 @@
-"""One direction of a checkpoint: images and volumes of any size through its generator and back."""
+"""Translates images and volumes of any size in one direction, and back, with a checkpoint."""
 
 import dataclasses
-import functools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cyclegan_jax import InputError, __version__
-from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity
 from cyclegan_jax.data.batches import AIR, fit, unfit
 from cyclegan_jax.data.formats import nifti
 from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.evaluation.scoring import DIRECTIONS, compile_translators, load_generators
-from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import build_recipe
+from cyclegan_jax.domains import Direction
+from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
 
-_DESCRIP_BYTES = 79  # of NIfTI's header field
+_DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,24 +23,23 @@ class Translator:
     """One direction of one checkpoint.
 
     Attributes:
-      model: what the run is called, the name of its workdir.
-      direction: "t1_to_t2" or "t2_to_t1".
+      model: the name of the run's workdir.
+      direction: in which it translates.
       step: of the checkpoint.
-      generate: `[N, H, W, 1]` to `[N, H, W, 1]`, both in [-1, 1], at sizes the network takes.
-      generate_back: the same for the other direction.
-      multiple: height and width must divide by it.
-      image_size: the networks were trained at.
-      mode: of `pipeline.fit`, as in training.
+      generate: translates `[N, H, W, 1]` to `[N, H, W, 1]`, both in [-1, 1], in a given direction,
+        at sizes that the network takes.
+      multiple: height and width must be multiples of it.
+      image_size: height and width that the networks were trained at.
+      mode: "pad" or "resize", as in training; see `fit`.
       axis: along which volumes are sliced.
       source: stored type and intensity range of the training images of the source domain.
       target: the same of the target domain.
     """
 
     model: str
-    direction: str
+    direction: Direction
     step: int
-    generate: Callable[[np.ndarray], np.ndarray]
-    generate_back: Callable[[np.ndarray], np.ndarray]
+    generate: Callable[[Direction, np.ndarray], np.ndarray]
     multiple: int
     image_size: int
     mode: str
@@ -54,16 +49,23 @@ class Translator:
 
     @property
     def descrip(self) -> str:
-        """What made a file, for its header; a long model name is cut."""
+        """The text in a file's header that says what made it; a long model name is cut."""
         room = f"cyclegan_jax {__version__} {{}} {self.direction} step {self.step}"
         name = self.model.encode()[: _DESCRIP_BYTES - len(room.format(""))]
         return room.format(name.decode(errors="ignore"))
 
     def slices(self, images: np.ndarray, *, back: bool = False) -> np.ndarray:
-        """Translates `[N, H, W]` in [-1, 1] of any size to the same shape, or `back` again.
+        """Translates slices of any size, or with `back` translates in the opposite direction.
+
+        Args:
+          images: `[N, H, W]` in [-1, 1].
+          back: whether the opposite direction is meant.
+
+        Returns:
+          The translations, of the same shape and range.
 
         Raises:
-          InputError: the generator's output is not finite.
+          InputError: a translated value is not finite.
         """
         size = (images.shape[1], images.shape[2])
         if self.mode == "resize":
@@ -72,17 +74,12 @@ class Translator:
             height, width = (max(self.image_size, n + -n % self.multiple) for n in size)
             frame = (height, width)
         framed = np.stack([fit(image, frame, self.mode)[0] for image in images])
-        generate = self.generate_back if back else self.generate
-        translated = generate(framed[..., None])[..., 0]
-        if not np.isfinite(translated).all():
-            raise InputError(
-                f"checkpoint {self.step} of {self.model} translates to values that are not finite; "
-                "choose another --checkpoint"
-            )
+        direction = self.direction.back if back else self.direction
+        translated = self.generate(direction, framed[..., None])[..., 0]
         return np.stack([unfit(image, size, self.mode) for image in translated])
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
-        """Translates a uint8 or uint16 image `[H, W]`; the same type and shape come back."""
+        """Translates a uint8 or uint16 image `[H, W]` to the same type and shape."""
         normalised = intensity.normalise(pixels, _image_range(pixels, self.source))
         out = _image_range(pixels, self.target)
         limits = intensity.full_range(pixels.dtype)
@@ -90,11 +87,11 @@ class Translator:
         return np.clip(values.round(), *limits).astype(pixels.dtype)
 
     def volume(self, data: np.ndarray, range_: IntensityRange) -> np.ndarray:
-        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice; slices of air alone stay air.
+        """Translates a volume `[X, Y, Z]` in RAS+ slice by slice; slices of air stay air.
 
         Args:
           data: the whole volume.
-          range_: what it is normalised by; see `intensity.volume_range`.
+          range_: the intensities that become -1 and 1; see `intensity.volume_range`.
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
@@ -112,7 +109,7 @@ class Translator:
         return translated
 
     def pixel_note(self, spacing: tuple[float, float, float]) -> str:
-        """What to say where a volume's pixels have another size than those of training, or ""."""
+        """Returns a note where a volume's pixels have another size than in training, else ""."""
         trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
         if trained is None or self.mode == "resize":
             return ""
@@ -124,22 +121,22 @@ class Translator:
 
     @property
     def target_range(self) -> IntensityRange:
-        """What -1 and 1 stand for in translated volumes."""
+        """The intensities that -1 and 1 stand for in translated volumes."""
         return IntensityRange(*self.target["range"])
 
     def cycle_error(
         self, data: np.ndarray, range_: IntensityRange, translated: np.ndarray
     ) -> np.ndarray:
-        """Where translating back does not return the source: |F(G(x)) - x|, or |G(F(y)) - y|.
+        """Returns |F(G(x)) - x| or |G(F(y)) - y|: where translating back does not give the source.
 
-        It is NOT a calibrated uncertainty. A generator can hide in its output what the other needs
-        to restore the source (Chu et al., arXiv:1712.02950), so a CycleGAN can have a small error
-        where its translation is wrong.
+        This is NOT a calibrated uncertainty. A generator can hide in its output what the other one
+        needs to restore the source (Chu et al., arXiv:1712.02950), so a CycleGAN can have a small
+        error where its translation is wrong.
 
         Args:
           data: the source volume `[X, Y, Z]` in RAS+.
-          range_: what it is normalised by.
-          translated: what `volume` made of it.
+          range_: the intensities that become -1 and 1.
+          translated: the translation that `volume` made of it.
 
         Returns:
           float32 of the same shape, in normalised units: 0 to 2, where 2 is the whole range.
@@ -150,39 +147,26 @@ class Translator:
         return np.abs(nifti.from_slices(cycled, self.axis) - source)
 
 
-def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> Translator:
+def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best") -> Translator:
     """Restores the generators of a run, for one direction and back.
 
     Raises:
-      InputError: no such direction or checkpoint.
+      InputError: there is no such checkpoint.
     """
-    if direction not in DIRECTIONS:
-        raise InputError(f"--direction={direction!r}: must be one of {', '.join(DIRECTIONS)}")
-    with Checkpoints(workdir) as checkpoints:
-        saved = checkpoints.choose(checkpoint)
-    config = saved.config
-    parallel = Parallel(config.parallel)
-    generators = load_generators(saved, config, parallel)
-    recipe = build_recipe(config)
-    g, f = compile_translators(recipe, parallel)
-    forth = functools.partial(g, generators.generator_g)
-    back = functools.partial(f, generators.generator_f)
-    source, target = "x", "y"
-    if direction == "t2_to_t1":
-        forth, back, source, target = back, forth, target, source
-    domains = saved.meta["data"]["domains"]
+    saved = read_generators(workdir, checkpoint)
+    generators = TrainedGenerators(saved, model_name(workdir))
+    facts = saved.meta["data"]
     return Translator(
-        model=Path(os.path.abspath(workdir)).name,
+        model=generators.name,
         direction=direction,
         step=saved.step,
-        generate=forth,
-        generate_back=back,
-        multiple=recipe.modules.generator_g.size_multiple,
-        image_size=config.image_size,
-        mode=config.data.fit,
-        axis=saved.meta["data"]["axis"],
-        source=domains[source],
-        target=domains[target],
+        generate=generators.translate,
+        multiple=generators.size_multiple,
+        image_size=generators.config.image_size,
+        mode=generators.config.data.fit,
+        axis=facts["axis"],
+        source=facts["domains"][direction.source],
+        target=facts["domains"][direction.target],
     )
 
 

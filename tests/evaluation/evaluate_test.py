@@ -16,6 +16,7 @@ from cyclegan_jax.evaluation import evaluate, unpaired
 from cyclegan_jax.evaluation.evaluate import score_tables
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import Evaluator
+from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.training.compiled import Programs
 
@@ -133,7 +134,7 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
     assert "slice_max" not in capsys.readouterr().out
     pairs = from_config.paired_images(config, from_config.open_data(config), "val")
-    during = Evaluator(programs.translators, pairs).summary(state.generators)
+    during = Evaluator(programs.generators, pairs).mean_scores(state.generators)
     for direction, metrics in during.items():
         assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]
         for metric, entry in metrics.items():
@@ -191,9 +192,10 @@ def test_the_sample_is_bounded_and_spread(monkeypatch):
 
 
 def test_generators_that_are_not_finite_are_refused(workdir, monkeypatch):
-    broken = lambda *_: (lambda _, images: images * np.nan,) * 2  # noqa: E731
-    monkeypatch.setattr(evaluate, "compile_translators", broken)
-    with pytest.raises(InputError, match="checkpoint 0 translates t1_to_t2 to values that are not"):
+    broken = lambda self, generators, direction, images: images * np.nan  # noqa: E731
+    monkeypatch.setattr(CompiledGenerators, "translate", broken)
+    name = f"checkpoint 0 of {workdir.name} translates t1_to_t2 to values that are not finite"
+    with pytest.raises(InputError, match=name):
         evaluate.evaluate(workdir, "latest")
 
 

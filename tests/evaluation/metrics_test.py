@@ -9,7 +9,14 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from cyclegan_jax.evaluation.metrics import MAX_PSNR, PROTOCOLS, LossAverages, scores, ssim, summary
+from cyclegan_jax.evaluation.metrics import (
+    MAX_PSNR,
+    PROTOCOLS,
+    LossAverages,
+    mean_and_sd,
+    scores,
+    ssim,
+)
 
 
 def pair(height=40, width=33):
@@ -170,10 +177,10 @@ def test_psnr_and_mae_of_a_constant_offset():
 
 
 def test_summary_uses_the_sample_deviation_and_leaves_out_what_is_not_defined():
-    assert summary([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5), "n": 2}
-    assert summary([1.0, float("nan"), 3.0]) == summary([1.0, 3.0])
-    assert summary([4.0]) == {"mean": 4.0, "sd": 0.0, "n": 1}
-    nothing = summary([float("nan")])
+    assert mean_and_sd([1.0, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5), "n": 2}
+    assert mean_and_sd([1.0, float("nan"), 3.0]) == mean_and_sd([1.0, 3.0])
+    assert mean_and_sd([4.0]) == {"mean": 4.0, "sd": 0.0, "n": 1}
+    nothing = mean_and_sd([float("nan")])
     assert nothing["n"] == 0
     assert np.isnan(nothing["mean"])
 

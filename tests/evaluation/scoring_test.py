@@ -6,7 +6,13 @@ import pytest
 from cyclegan_jax.data.batches import Pairs
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
-from cyclegan_jax.evaluation.scoring import by_subject, floors, score_images, score_pairs, summarise
+from cyclegan_jax.evaluation.scoring import (
+    average_over_subjects,
+    by_subject,
+    score_images,
+    score_pairs,
+    untranslated,
+)
 
 
 @pytest.fixture
@@ -54,7 +60,7 @@ def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
 
 
 def test_directions_are_compared_with_their_own_truth(pairs):
-    images = {"t1_to_t2": pairs.y, "t2_to_t1": pairs.y} | floors(pairs)
+    images = {"t1_to_t2": pairs.y, "t2_to_t1": pairs.y} | untranslated(pairs)
     scored = score_pairs(pairs, images, pairs.head, PROTOCOLS)
     for directions in scored.values():
         np.testing.assert_allclose(directions["t1_to_t2"]["mae"], 0, atol=1e-7)
@@ -67,7 +73,7 @@ def test_directions_are_compared_with_their_own_truth(pairs):
 
 def test_slices_of_one_subject_count_once():
     values = {"d": {"ssim": np.array([0.0, 1.0, 0.9])}}
-    result = summarise(values, ["a#001", "a#002", "b#001"])
+    result = average_over_subjects(values, ["a#001", "a#002", "b#001"])
     assert result["d"]["ssim"]["n"] == 2
     assert result["d"]["ssim"]["mean"] == pytest.approx((0.5 + 0.9) / 2)
     assert result["d"]["ssim"]["left_out"] == 0
@@ -78,5 +84,5 @@ def test_slices_without_a_score_are_left_out_and_counted():
     names = ["a#001", "a#002", "b#001", "c#001"]
     values = np.array([0.2, nan, 0.4, nan])
     assert by_subject(values, names) == {"a": 0.2, "b": 0.4, "c": pytest.approx(nan, nan_ok=True)}
-    result = summarise({"d": {"ssim": values}}, names)["d"]["ssim"]
+    result = average_over_subjects({"d": {"ssim": values}}, names)["d"]["ssim"]
     assert (result["mean"], result["n"], result["left_out"]) == (pytest.approx(0.3), 2, 2)

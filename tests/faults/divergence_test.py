@@ -13,9 +13,10 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.report import page
-from cyclegan_jax.state import Hyperparameters, build_recipe, create_state
+from cyclegan_jax.state import build_recipe, create_state
 from cyclegan_jax.step import train_step
 from cyclegan_jax.sweeps import runner
 from cyclegan_jax.sweeps.grammar import expand
@@ -109,7 +110,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
     step, state = on_host(devices, config, breakable_recipe(config))
     state, metrics = step(state, batch)
     assert nonfinite(metrics) == ""
-    assert state.history["x"].count == 8
+    assert state.pools["x"].count == 8
 
     for domain, image, value in itertools.product("xy", range(8), NOT_FINITE):
         bad = with_value(batch, domain, image, value)
@@ -132,7 +133,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
         skipped, _ = step(state, bad)
         assert_same(step(skipped, mirrored), step(state.replace(step=np.int32(2)), mirrored))
     assert not np.array_equal(
-        step(state, mirrored)[0].history["x"].images, step(skipped, mirrored)[0].history["x"].images
+        step(state, mirrored)[0].pools["x"].images, step(skipped, mirrored)[0].pools["x"].images
     )  # the randomness moved on with the step
     after, _ = step(skipped, mirrored)
     assert all(
@@ -283,7 +284,7 @@ def test_a_save_that_fails_does_not_hide_the_divergence(config, tmp_path, monkey
 def test_in_a_sweep_each_trial_skips_for_itself(config, tmp_path, monkeypatch, capsys):
     sweep = expand(config, {"loss.cycle_weight": (5.0, 10.0)})
     poison(monkeypatch, lambda c, step: c.loss.cycle_weight == 10 and step == 2)
-    assert runner.run(sweep, tmp_path, together=2)
+    assert runner.train_trials(sweep, tmp_path, at_once=2)
     folders = [runner.trial_folder(tmp_path, index) for index in sweep.indices]
     logged = [[line.get("skipped_steps", 0) for line in read_metrics(f)] for f in folders]
     assert [sum(skipped) for skipped in logged] == [0, 1]

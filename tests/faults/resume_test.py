@@ -40,14 +40,14 @@ def with_options(config, options):
 
 def interrupt_at(patch, step):
     """Sends this process a signal while the metrics of `step` are read."""
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, number, *args):
         if number == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return original(self, number, *args)
 
-    patch.setattr(run_lib.Run, "add", add)
+    patch.setattr(run_lib.Run, "count", add)
 
 
 def assert_same_end(one, other):
@@ -153,7 +153,7 @@ def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsy
     config.eval_every = 200
     monkeypatch.setattr(from_config, "_KEPT_BYTES", 0)  # read anew at every step
     assert train.train(config, tmp_path / "whole")
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, number, *args):
         if number == 4 and not away.exists():
@@ -164,7 +164,7 @@ def test_data_that_vanishes(config, tmp_path, monkeypatch, workers, fails, capsy
         return original(self, number, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_lib.Run, "add", add)
+        patch.setattr(run_lib.Run, "count", add)
         with fails(data, "cannot read the prepared images", "see that they are there"):
             train.train(config, tmp_path / "parts")
     with fails(data, "no prepared data set"):

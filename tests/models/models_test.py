@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
-from cyclegan_jax.models.unet import PatchDiscriminator, UNetGenerator, check_size
+from cyclegan_jax.models.layers import check_size
+from cyclegan_jax.models.patchgan import PatchDiscriminator
+from cyclegan_jax.models.unet import UNetGenerator
 
 
 def init(module, shape):

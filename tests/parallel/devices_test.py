@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel import devices
 from cyclegan_jax.parallel.devices import Parallel
-from cyclegan_jax.state import Hyperparameters, build_recipe
+from cyclegan_jax.state import build_recipe
 
 
 def run(config, batch, mode, devices, steps=3):
@@ -37,8 +38,8 @@ def test_eight_devices_equal_one(full, batch, mode):
     state, metrics = run(full, batch, mode, 8)
     for name, value in expected_metrics.items():
         assert metrics[name] == pytest.approx(value, rel=1e-5), name
-    assert (state.history["x"].count, state.step) == (10, 3)
-    np.testing.assert_allclose(state.history["x"].images, expected.history["x"].images, atol=1e-5)
+    assert (state.pools["x"].count, state.step) == (10, 3)
+    np.testing.assert_allclose(state.pools["x"].images, expected.pools["x"].images, atol=1e-5)
     for ours, theirs in zip(
         jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True
     ):

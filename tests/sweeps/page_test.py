@@ -109,11 +109,11 @@ def test_the_answer_for_any_kind_of_sweep(config, tmp_path, declared, monkeypatc
 def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys):
     sweep = expand(config, {WEIGHT: (5.0, 10.0), "seed": (0, 1)})
     runner.claim(sweep, tmp_path, DIGESTS)
-    runner.run(sweep, tmp_path, only=0)
+    runner.train_trials(sweep, tmp_path, only=0)
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     assert "4 trials: 1 done, 3 unfinished" in capsys.readouterr().out
     assert not list(tmp_path.rglob("scores.json"))  # the choice is not made yet
-    runner.run(sweep, tmp_path)
+    runner.train_trials(sweep, tmp_path)
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     best = results.ranked(results.read(sweep, tmp_path), "ssim")[0]
     scored = {path.parents[3].name for path in tmp_path.rglob("scores.json")}

@@ -42,13 +42,13 @@ def assert_close(a, b, tolerance):
 
 def poison(monkeypatch, where):
     """Makes the loss of the runs for which `where(config, step)` holds not finite."""
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, step, terms, batch):
         bad = where(self.config, step)
         original(self, step, {k: np.nan if bad else v for k, v in terms.items()}, batch)
 
-    monkeypatch.setattr(run_lib.Run, "add", add)
+    monkeypatch.setattr(run_lib.Run, "count", add)
 
 
 def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
     declared += [{rate: 1e-3} for rate in rates]
     sweep = expand(config, declared)
     runner.claim(sweep, tmp_path / "sweep", DIGESTS)
-    assert runner.run(sweep, tmp_path / "sweep")
+    assert runner.train_trials(sweep, tmp_path / "sweep")
     assert sorted(traces) == ["create_state", "train_step"]
     for i in sweep.indices:
         folder = runner.trial_folder(tmp_path / "sweep", i)
@@ -86,7 +86,7 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
     ("key", "values", "field", "expected"),
     [
         ("loss.adversarial", ("bce", "lsgan"), "adversarial", ["bce", "lsgan"]),
-        (RATIO, (0.5, 0.0), "identity", [True, False]),
+        (RATIO, (0.5, 0.0), "terms", [("cycle", "identity"), ("cycle",)]),
     ],
 )
 def test_another_shape_is_another_compilation(
@@ -96,11 +96,11 @@ def test_another_shape_is_another_compilation(
     original = devices.train_step
 
     def traced(*args, recipe, **kwargs):
-        kinds.append(getattr(recipe, field))
+        kinds.append(getattr(recipe.objective, field))
         return original(*args, recipe=recipe, **kwargs)
 
     monkeypatch.setattr(devices, "train_step", traced)
-    assert runner.run(expand(config, {key: values}), tmp_path)
+    assert runner.train_trials(expand(config, {key: values}), tmp_path)
     assert kinds == expected
 
 
@@ -111,8 +111,8 @@ def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
     config.optimizer.generator_learning_rate = config.optimizer.discriminator_learning_rate = 1e-5
     config.log_every = config.eval_every = 20
     sweep = expand(config, [{WEIGHT: 5.0}, {WEIGHT: 20.0}, {"seed": 1}])
-    assert runner.run(sweep, tmp_path / "turn")
-    assert runner.run(sweep, tmp_path / "once", together=3)
+    assert runner.train_trials(sweep, tmp_path / "turn")
+    assert runner.train_trials(sweep, tmp_path / "once", at_once=3)
     finals = []
     for i in sweep.indices:
         turn, once = (runner.trial_folder(tmp_path / n, i) for n in ("turn", "once"))
@@ -126,13 +126,13 @@ def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
             assert_close(finals[0].opt_state, other.opt_state, 1e-4)
 
 
-@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("at_once", [1, 2])
 def test_a_failed_trial_is_recorded_and_the_rest_go_on(
-    config, tmp_path, monkeypatch, capsys, together
+    config, tmp_path, monkeypatch, capsys, at_once
 ):
     poison(monkeypatch, lambda c, step: c.loss.cycle_weight == 5 and step == 1)
     sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0)})
-    assert runner.run(sweep, tmp_path, together=together)
+    assert runner.train_trials(sweep, tmp_path, at_once=at_once)
     ends = [runner.ending(tmp_path, i) or ("", "") for i in sweep.indices]
     assert [status for status, _ in ends] == [runner.FAILED, runner.DONE, runner.DONE]
     assert "step 1: loss" in ends[0][1]
@@ -143,14 +143,14 @@ def test_a_failed_trial_is_recorded_and_the_rest_go_on(
     assert "Failed trials" in (tmp_path / "sweep.html").read_text()
 
 
-@pytest.mark.parametrize("together", [1, 2])
-def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch, capsys, together):
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch, capsys, at_once):
     config.steps = 4
     config.optimizer.generator_learning_rate = config.optimizer.discriminator_learning_rate = 1e-5
     sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0)})
-    assert runner.run(sweep, tmp_path / "whole")
+    assert runner.train_trials(sweep, tmp_path / "whole")
     last = sweep.configs[1].loss.cycle_weight
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == last and step == 1:
@@ -158,21 +158,21 @@ def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch, cap
         original(self, step, terms, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_lib.Run, "add", add)
-        assert not runner.run(sweep, tmp_path / "parts", together=together)
+        patch.setattr(run_lib.Run, "count", add)
+        assert not runner.train_trials(sweep, tmp_path / "parts", at_once=at_once)
     ended = [runner.ending(tmp_path / "parts", i) is not None for i in sweep.indices]
-    assert ended == ([True, False, False] if together == 1 else [False] * 3)
+    assert ended == ([True, False, False] if at_once == 1 else [False] * 3)
     capsys.readouterr()
-    assert runner.run(sweep, tmp_path / "parts", together=together)
+    assert runner.train_trials(sweep, tmp_path / "parts", at_once=at_once)
     out = capsys.readouterr().out
     assert "resuming from step" in out
-    assert ("trial 0 of 3" in out) == (together > 1)
+    assert ("trial 0 of 3" in out) == (at_once > 1)
     for i in sweep.indices:
         whole, parts = (runner.trial_folder(tmp_path / n, i) for n in ("whole", "parts"))
-        tolerance = 0 if together == 1 else 1e-4
+        tolerance = 0 if at_once == 1 else 1e-4
         assert_close(*(final_state(sweep.configs[i], f) for f in (whole, parts)), tolerance)
         assert runner.ending(tmp_path / "parts", i) == (runner.DONE, "")
-    assert runner.run(sweep, tmp_path / "parts")  # nothing is left to do
+    assert runner.train_trials(sweep, tmp_path / "parts")  # nothing is left to do
     assert capsys.readouterr().out == ""
 
 
@@ -182,7 +182,7 @@ def test_trials_that_saved_different_steps_go_on_each_from_its_own(
     config.steps, config.save_every = 4, 2
     sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0)})
     killed = RuntimeError("as if the process died")
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == 10 and step == 3:
@@ -190,14 +190,14 @@ def test_trials_that_saved_different_steps_go_on_each_from_its_own(
         original(self, step, terms, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_lib.Run, "add", add)
+        patch.setattr(run_lib.Run, "count", add)
         with pytest.raises(RuntimeError):
-            runner.run(sweep, tmp_path, together=2)
+            runner.train_trials(sweep, tmp_path, at_once=2)
     capsys.readouterr()
     for folder in (runner.trial_folder(tmp_path, i) for i in (0, 1)):
         assert [p.name for p in (folder / "checkpoints").glob("[0-9]")] == ["2"]
-    runner.run(sweep, tmp_path, only=0)
-    assert runner.run(sweep, tmp_path, together=2)
+    runner.train_trials(sweep, tmp_path, only=0)
+    assert runner.train_trials(sweep, tmp_path, at_once=2)
     assert capsys.readouterr().out.count("resuming from step 2") == 2
     assert all(runner.ending(tmp_path, i) == (runner.DONE, "") for i in sweep.indices)
 
@@ -206,7 +206,7 @@ def test_a_failure_is_recorded_at_once(config, tmp_path, monkeypatch):
     config.steps = 4
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     seen = []
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, step, terms, batch):
         if self.config.loss.cycle_weight == 10 and step == 3:
@@ -214,25 +214,25 @@ def test_a_failure_is_recorded_at_once(config, tmp_path, monkeypatch):
         bad = self.config.loss.cycle_weight == 5
         original(self, step, {k: np.nan if bad else v for k, v in terms.items()}, batch)
 
-    monkeypatch.setattr(run_lib.Run, "add", add)
-    assert runner.run(sweep, tmp_path, together=2)
+    monkeypatch.setattr(run_lib.Run, "count", add)
+    assert runner.train_trials(sweep, tmp_path, at_once=2)
     assert seen[0][0] == runner.FAILED
 
 
 def test_scores_lost_after_the_last_save_are_made_again(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
-    assert runner.run(sweep, tmp_path)
+    assert runner.train_trials(sweep, tmp_path)
     before = results.read(sweep, tmp_path)[0].score("ssim")
     folder = runner.trial_folder(tmp_path, 0)
     (folder / "end.json").unlink()
     (folder / "metrics.jsonl").write_text("")
-    assert runner.run(sweep, tmp_path)
+    assert runner.train_trials(sweep, tmp_path)
     assert results.read(sweep, tmp_path)[0].score("ssim") == pytest.approx(before, rel=1e-6)
 
 
 def test_one_trial_alone(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
-    assert runner.run(sweep, tmp_path, only=1)
+    assert runner.train_trials(sweep, tmp_path, only=1)
     assert [runner.ending(tmp_path, i) is not None for i in sweep.indices] == [False, True]
 
 

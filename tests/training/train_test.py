@@ -20,6 +20,7 @@ from cyclegan_jax.state import build_recipe
 from cyclegan_jax.system.workdir import locked
 from cyclegan_jax.training import failure_modes, train
 from cyclegan_jax.training import run as run_lib
+from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.metric_log import read_metrics
 
 
@@ -36,19 +37,20 @@ def final_state(config, workdir):
 
 def interrupt_at(monkeypatch, step, signal_number=signal.SIGTERM):
     """Sends this process a signal while the metrics of `step` are read."""
-    original = run_lib.Run.add
+    original = run_lib.Run.count
 
     def add(self, number, terms, batch):
         if number == step:
             os.kill(os.getpid(), signal_number)
         original(self, number, terms, batch)
 
-    monkeypatch.setattr(run_lib.Run, "add", add)
+    monkeypatch.setattr(run_lib.Run, "count", add)
 
 
 def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     workdir = tmp_path / "run"
     assert train.train(config, workdir)
+    page.finish(workdir, config.steps)
     names = {p.name for p in workdir.iterdir() if not p.name.startswith(".")}
     files = {"config.json", "metrics.jsonl", "report.html"}
     assert names == files | {"checkpoints", "eval", "samples", "tensorboard"}
@@ -80,7 +82,7 @@ def test_stopped_and_resumed_equals_one_go_bit_for_bit(
         interrupt_at(patch, 2, number)
         assert not train.train(config, tmp_path / "parts")
     out = capsys.readouterr().out
-    assert "stopped after step 3 of 6, saved; go on with the same command" in out
+    assert "stopped after step 3 of 6, saved; to resume, launch it again" in out
     assert signal.getsignal(number) == handler
     assert train.train(config, tmp_path / "parts")
     assert "resuming from step 3" in capsys.readouterr().out
@@ -114,11 +116,13 @@ def test_a_run_that_is_killed_after_its_last_save_gets_scores_and_report(
     assert "eval/" not in metrics.read_text()
     with monkeypatch.context() as patch:
         patch.setattr(page, "evaluate", killed)
+        assert train.train(config, run)
         with pytest.raises(KeyboardInterrupt):
-            train.train(config, run)
+            page.finish(run, config.steps)
     assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
     assert not (run / "report.html").exists()
     assert train.train(config, run)
+    page.finish(run, config.steps)
     assert (run / "report.html").exists()
     assert (run / "eval" / "4").exists()
     assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
@@ -184,9 +188,16 @@ def test_the_logged_rate_is_that_since_the_last_log(config, tmp_path, monkeypatc
     assert min(rates[1:]) > 0.1
 
 
-def test_due_counts_the_last_step_once():
-    assert [s for s in range(1, 8) if run_lib.due(s, 3, s == 7)] == [3, 6, 7]
-    assert [s for s in range(1, 7) if run_lib.due(s, 3, s == 6)] == [3, 6]
+def test_what_is_due_after_a_step(config, tmp_path):
+    config.log_every, config.sample_every, config.eval_every, config.save_every = 1, 2, 3, 100
+    config.steps = 7
+    with run_lib.Run(config, tmp_path / "run", Programs(config)) as run:
+        assert run.due(1) == {"log"}
+        assert run.due(2) == {"log", "sample"}
+        assert run.due(3) == {"log", "evaluate", "save"}  # a score goes with its checkpoint
+        assert run.due(3, is_interrupted=True) == {"log", "save", "end"}
+        everything = {"log", "sample", "evaluate", "save", "end"}
+        assert run.due(7) == run.due(7, is_interrupted=True) == everything
 
 
 def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError, __version__
+from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity
-from cyclegan_jax.translation.translator import load_translator
+from cyclegan_jax.domains import DIRECTIONS
 
 UINT8 = {"dtype": "uint8", "range": [0.0, 255.0]}
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
@@ -144,7 +144,7 @@ def test_volume_after_training_on_images_is_in_their_range(translator, head):
     assert result.max() == pytest.approx(4000)
 
 
-@pytest.mark.parametrize("direction", ["t1_to_t2", "t2_to_t1"])
+@pytest.mark.parametrize("direction", DIRECTIONS)
 def test_cycle_error_compares_the_way_back_with_the_source(direction, translator, head):
     data = head(9, 20, 14)
     range_ = intensity.volume_range(data)
@@ -158,12 +158,6 @@ def test_cycle_error_compares_the_way_back_with_the_source(direction, translator
     expected = 0.5 * np.abs(intensity.normalise(data, range_))
     expected[:, :, [0, 1, -1]] = 0  # slices of air
     np.testing.assert_allclose(error, expected, atol=1e-5, rtol=0)
-
-
-def test_values_that_are_not_finite_are_refused(translator, head):
-    data = head(9, 20, 14)
-    with pytest.raises(InputError, match="checkpoint 7 of run translates to values that are not"):
-        translator(lambda images: images * np.nan).volume(data, intensity.volume_range(data))
 
 
 # ---------------------------------------------------------------- errors and notes
@@ -182,8 +176,3 @@ def test_descrip_names_what_made_the_file(translator):
     long = translator(model="é" * 60).descrip
     assert long.endswith("é t1_to_t2 step 7")
     assert 78 <= len(long.encode()) <= 79
-
-
-def test_unknown_direction_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"--direction='x': must be one of t1_to_t2, t2_to_t1"):
-        load_translator(tmp_path, "x")

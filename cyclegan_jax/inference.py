@@ -1,0 +1,101 @@
+"""Trained generators: loaded from a checkpoint, compiled, and used in either direction."""
+
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints, Saved
+from cyclegan_jax.config import Config
+from cyclegan_jax.domains import DIRECTIONS, Direction
+from cyclegan_jax.models.networks import Networks, init_params
+from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.state import build_recipe
+
+_BATCH = 8  # images translated at once
+
+
+class CompiledGenerators:
+    """G and F, compiled for any parameters of theirs; also those of a state that still trains."""
+
+    def __init__(self, modules: Networks, parallel: Parallel):
+        """Compiles nothing yet.
+
+        Args:
+          modules: the networks.
+          parallel: where they run.
+        """
+        self._steps = {
+            direction: parallel.compile_translate_step(
+                getattr(modules, direction.generator), _BATCH
+            )
+            for direction in DIRECTIONS
+        }
+
+    def translate(
+        self, generators: Networks, direction: Direction, images: np.ndarray
+    ) -> np.ndarray:
+        """Returns the translations of host images, both `[N, H, W, 1]` in [-1, 1].
+
+        Args:
+          generators: parameters, on the devices; discriminators are not used.
+          direction: decides which of the two generators translates.
+          images: any number, of a size that the generator takes.
+        """
+        params = getattr(generators, direction.generator)
+        return self._steps[direction](params, images)
+
+
+class TrainedGenerators:
+    """Both generators of a checkpoint; averaged ones if the run evaluates those."""
+
+    def __init__(self, saved: Saved, name: str, config: Config | None = None):
+        """Places the parameters on all devices. Nothing is compiled yet.
+
+        Args:
+          saved: the checkpoint, read with its generators.
+          name: of the model, for messages.
+          config: of the run, where it is at hand already.
+
+        Raises:
+          InputError: the checkpoint is of another model than its config.
+        """
+        self.name, self.step = name, saved.step
+        self.config = saved.config if config is None else config
+        parallel = Parallel(self.config.parallel)
+        modules = build_recipe(self.config).modules
+        shapes = jax.eval_shape(lambda: init_params(self.config, modules, self.config.seed))
+        self._params = parallel.place_state(saved.generators(shapes))
+        self._compiled = CompiledGenerators(modules, parallel)
+        self.size_multiple: int = modules.generator_g.size_multiple
+
+    def translate(self, direction: Direction, images: np.ndarray) -> np.ndarray:
+        """Returns the translations of host images, both `[N, H, W, 1]` in [-1, 1].
+
+        Raises:
+          InputError: a translated value is not finite.
+        """
+        translated = self._compiled.translate(self._params, direction, images)
+        if not np.isfinite(translated).all():
+            raise InputError(
+                f"checkpoint {self.step} of {self.name} translates {direction} to values that are "
+                "not finite; choose another --checkpoint"
+            )
+        return translated
+
+
+def read_generators(workdir: Path, checkpoint: str) -> Saved:
+    """Reads the generators of a run's checkpoint: "best", "latest" or a step.
+
+    Raises:
+      InputError: there is no such checkpoint, or it is damaged.
+    """
+    with Checkpoints(workdir) as checkpoints:
+        return checkpoints.choose(checkpoint)
+
+
+def model_name(workdir: Path) -> str:
+    """Returns what a run's model is called: the name of its workdir."""
+    return Path(os.path.abspath(workdir)).name

@@ -1,0 +1,92 @@
+"""Adam for each network, the schedule of its rate, and the numbers that a step is given."""
+
+import flax.struct
+import jax
+import numpy as np
+import optax
+
+from cyclegan_jax.config import Config, loss_weights
+from cyclegan_jax.models.networks import Networks
+
+
+class Hyperparameters(flax.struct.PyTreeNode):
+    """Numbers that a compiled step takes as arguments, so that another value compiles nothing.
+
+    Attributes:
+      loss_weights: the absolute weight of each kind of term, by the names of `losses`.
+      generator_learning_rate: of both generators, at the first step.
+      discriminator_learning_rate: of both discriminators, at the first step.
+    """
+
+    loss_weights: dict[str, jax.Array]
+    generator_learning_rate: jax.Array
+    discriminator_learning_rate: jax.Array
+
+    @classmethod
+    def of(cls, config: Config) -> "Hyperparameters":
+        """Returns those of a validated config, as float32 scalars."""
+        weights = {kind: _scalar(weight) for kind, weight in loss_weights(config).items()}
+        return cls(
+            loss_weights=weights,
+            generator_learning_rate=_scalar(config.optimizer.generator_learning_rate),
+            discriminator_learning_rate=_scalar(config.optimizer.discriminator_learning_rate),
+        )
+
+    @property
+    def learning_rates(self) -> Networks:
+        """The rate of each network at the first step."""
+        g, d = self.generator_learning_rate, self.discriminator_learning_rate
+        return Networks(generator_g=g, generator_f=g, discriminator_x=d, discriminator_y=d)
+
+
+def build_optimizers(config: Config) -> Networks:
+    """Returns Adam for each network, at a rate that falls from 1; `Hyperparameters` scales it."""
+    o = config.optimizer
+    rate = learning_rate(config.steps, o.decay_from)
+    adam = optax.adam(rate, b1=_compilable_b1(o.b1), b2=o.b2)
+    return Networks(adam, adam, adam, adam)
+
+
+def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
+    """Returns a schedule: 1 for the fraction `decay_from` of `steps`, then linear to 0 at `steps`.
+
+    Zhu et al. 2017, section 4, has it constant for one half and falling for the other.
+    """
+    start = round(decay_from * steps)
+    if start >= steps:
+        return optax.constant_schedule(1.0)
+    return optax.linear_schedule(1.0, 0.0, steps - start, transition_begin=start)
+
+
+def update_networks(
+    optimizers: Networks, gradients: Networks, states: Networks, params: Networks, rates: Networks
+) -> tuple[Networks, Networks]:
+    """Returns the parameters and the optimizer states after one step of each network's optimizer.
+
+    Args:
+      optimizers: of `build_optimizers`.
+      gradients: of the parameters.
+      states: of the optimizers.
+      params: that are updated.
+      rates: a scalar for each network, that scales its update.
+    """
+
+    def update(optimizer, gradient, state, params, rate):
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, optax.tree.scale(rate, updates)), state
+
+    updated = optimizers.map(update, gradients, states, params, rates)
+    return updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
+
+
+def _compilable_b1(b1: float) -> float:
+    """Returns `b1`, or for 1/2 the next larger float32.
+
+    Of b1 m + (1 - b1) g with equal weights XLA makes b1 (m + g). It then computes that twice, and
+    from a copy of m. A difference in the last place prevents this (docs/performance.md).
+    """
+    return float(np.nextafter(np.float32(0.5), np.float32(1))) if b1 == 0.5 else b1
+
+
+def _scalar(value: float) -> jax.Array:
+    return np.float32(value)  # pyright: ignore[reportReturnType]  # a host scalar serves as well
