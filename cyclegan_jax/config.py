@@ -69,8 +69,8 @@ _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 # A run may be resumed with these changed: they do not enter the numbers of a finite step.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
-# Options that the saved configs of earlier versions lack, with what those versions did.
-_ADDED = {"generator.type": "unet"}
+# Options that the saved configs of earlier versions lack. Their default does what those did.
+_ADDED = ("generator.type",)
 
 
 def base_config() -> Config:
@@ -289,6 +289,11 @@ def check_known(keys: Iterable[str]) -> None:
             raise InputError(f"config has no key {key!r}{hint}")
 
 
+def _with_added(flat: dict[str, Any]) -> dict[str, Any]:
+    defaults = flatten(base_config())
+    return {key: defaults[key] for key in _ADDED} | flat
+
+
 def _check_keys(flat: dict[str, Any]) -> None:
     check_known(flat)
     known = flatten(base_config())
@@ -310,7 +315,7 @@ def to_json(config: Config) -> str:
 def from_json(text: str) -> Config:
     """Reads the output of `to_json` back. The config is locked and validated.
 
-    An option that the saved config's version did not have gets the value that means the same.
+    An option that the saved config's version did not have gets its default, see `_ADDED`.
 
     Raises:
       InputError: the text is not JSON, or has a key or value this version does not know.
@@ -318,10 +323,8 @@ def from_json(text: str) -> Config:
     config = base_config()
     try:
         saved = ConfigDict(json.loads(text))
-        present = flatten(saved)
-        _check_keys(_ADDED | present)
+        _check_keys(_with_added(flatten(saved)))
         config.update(saved)
-        config.update_from_flattened_dict({k: v for k, v in _ADDED.items() if k not in present})
     except InputError:
         raise
     except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
@@ -332,7 +335,7 @@ def from_json(text: str) -> Config:
 
 def differences(old: Config, new: Config) -> list[str]:
     """Returns a line `key: old -> new` for every value that changes a resumed run's numbers."""
-    a, b = _ADDED | flatten(old), _ADDED | flatten(new)
+    a, b = _with_added(flatten(old)), _with_added(flatten(new))
     return [
         f"{key}: {a.get(key)!r} -> {b.get(key)!r}"
         for key in sorted(a.keys() | b.keys())
