@@ -13,11 +13,12 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto --dist=worksteal
 
 faults: .venv/installed-dev
 	$(BIN)/pytest -n auto --dist=worksteal --full \
-	  tests/faults tests/checkpoint_test.py tests/train_test.py tests/workdir_test.py
+	  tests/faults tests/checkpoints tests/training/train_test.py tests/system/workdir_test.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff format .
