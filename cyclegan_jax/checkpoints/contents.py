@@ -1,19 +1,24 @@
 """What a checkpoint holds: a state taken apart into named items, and put together again."""
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints import integrity
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.state import Networks, TrainState
 
 _GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 class Saved(NamedTuple):
@@ -102,3 +107,27 @@ def _only_generators(generators: Mapping[str, Any]) -> Networks:
 def inference_item(meta: Mapping[str, Any]) -> str:
     """The item whose generators evaluate and translate: the averaged ones if there are any."""
     return "ema" if meta["config"]["ema_decay"] else "generators"
+
+
+def provenance(
+    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
+) -> dict[str, Any]:
+    """Returns what a checkpoint says of its making: versions, hardware, config and data.
+
+    Args:
+      config: of the run.
+      dataset: that the run trains on.
+      devices: that it trains on.
+    """
+    versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
+    return {
+        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind}, "
+        f"on a {platform.machine()} machine with {os.cpu_count()} cores",
+        "config": config.to_dict(),
+        "data": {
+            "digest": dataset.digest,
+            "domains": dataset.manifest["domains"],
+            "axis": dataset.manifest["source"].get("axis", "axial"),
+        },
+    }

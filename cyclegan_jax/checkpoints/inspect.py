@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan_jax.checkpoints.manager import DAMAGED_FOLDER, FOLDER, Checkpoints, DamagedError, Part
+from cyclegan_jax.checkpoints.manager import Checkpoints, DamagedError, Part
 from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.system.files import written_beside
+from cyclegan_jax.system.workdir import Workdir
 
 _MIB = 2**20  # bytes
 
@@ -29,11 +30,12 @@ def table(workdir: Path, part: Part) -> tuple[Table, int]:
     Raises:
       InputError: the workdir has no checkpoints.
     """
+    paths = Workdir(workdir)
     rows, damaged = [], []
     with Checkpoints(workdir) as checkpoints:
         best = checkpoints.best()
         for step in checkpoints.steps():
-            folder = workdir / FOLDER / str(step)
+            folder = paths.checkpoint(step)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.stat().st_mtime))
             score, state = "", "intact" if part == "all" else "not verified"
@@ -44,10 +46,10 @@ def table(workdir: Path, part: Part) -> tuple[Table, int]:
                 damaged.append(str(error))
                 state = "damaged"
             rows.append([str(step), score, f"{size / _MIB:.1f}", saved, state])
-    aside = sorted(path.name for path in (workdir / DAMAGED_FOLDER).glob("*"))
-    set_aside = [f"set aside in {workdir / DAMAGED_FOLDER}: {', '.join(aside)}"] if aside else []
+    aside = sorted(path.name for path in paths.damaged_checkpoints.glob("*"))
+    set_aside = [f"set aside in {paths.damaged_checkpoints}: {', '.join(aside)}"] if aside else []
     header = ["step", "score", "MiB", "saved", "state"]
-    title = str(workdir / FOLDER)
+    title = str(paths.checkpoints)
     return Table(title, "; ".join([*damaged, *set_aside]), header, rows), len(damaged)
 
 

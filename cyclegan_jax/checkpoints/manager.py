@@ -26,9 +26,8 @@ from cyclegan_jax.checkpoints.retention import LatestAndBest, best, rank
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import Workdir
 
-FOLDER = "checkpoints"
-DAMAGED_FOLDER = "damaged_checkpoints"
 _META_FILE = "metadata"  # of orbax's handler for JSON
 # They say nothing about a file: who sees one must not take the file for damaged.
 _NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
@@ -52,9 +51,12 @@ class Checkpoints:
         Raises:
           InputError: opened read-only, and there is no checkpoint.
         """
-        self._folder = (workdir / FOLDER).absolute()
+        self._workdir = Workdir(workdir.absolute())
+        self._folder = self._workdir.checkpoints
         if keep is None and not self._folder.is_dir():
-            raise InputError(f"{workdir} has no {FOLDER}/; train first, or name another --workdir")
+            raise InputError(
+                f"{workdir} has no {self._folder.name}/; train first, or use another --workdir"
+            )
         self._keep = keep
         self._manager: ocp.CheckpointManager | None = None
         self._scores = {step: self._score(step) for step in self.steps()}
@@ -73,7 +75,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints, intact or damaged, ascending."""
-        return saved_steps(self._folder.parent)
+        return saved_steps(self._workdir.path)
 
     def best(self) -> int | None:
         """The step with the best score, or None: no pairs, or none evaluated yet."""
@@ -190,7 +192,7 @@ class Checkpoints:
         self._scores[step] = score
         if multihost.is_primary():
             facts = json.dumps(integrity.sealed({**self.meta(step), "score": score}))
-            path = self._folder / str(step) / "meta" / _META_FILE
+            path = self._workdir.checkpoint(step) / "meta" / _META_FILE
             self._writing(lambda: write_whole(path, facts))
 
     def wait(self) -> None:
@@ -249,26 +251,26 @@ class Checkpoints:
 
     def _reading(self, step: int, item: str, read: Callable[[Any], Any]) -> Any:
         try:
-            return read(self._folder / str(step) / item)
+            return read(self._workdir.checkpoint(step) / item)
         except Exception as error:  # whatever a damaged file makes of orbax
             # It drops its other reads unawaited, and asyncio would log each of them.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             why = _first_line(error)
             words = (os.strerror(getattr(errno, name)) for name in _NOT_THE_FILE)
             if isinstance(error, MemoryError) or any(word in why for word in words):
-                path = self._folder / str(step) / item
+                path = self._workdir.checkpoint(step) / item
                 raise InputError(f"{path} cannot be read ({why}); mend that, try again") from error
             raise self._damaged(step, item, why) from error
 
     def _damaged(self, step: int, item: str, why: str) -> DamagedError:
-        return DamagedError(f"{self._folder / str(step)} is damaged ({item}: {why})")
+        return DamagedError(f"{self._workdir.checkpoint(step)} is damaged ({item}: {why})")
 
     def _set_aside(self, step: int) -> Path:
-        folder = self._folder.parent / DAMAGED_FOLDER
+        folder = self._workdir.damaged_checkpoints
         names = (str(step), *(f"{step}_{i}" for i in range(2, 1000)))
         aside = next(folder / name for name in names if not (folder / name).exists())
         folder.mkdir(exist_ok=True)
-        (self._folder / str(step)).rename(aside)
+        self._workdir.checkpoint(step).rename(aside)
         self._scores.pop(step, None)
         return aside
 
@@ -277,7 +279,7 @@ class Checkpoints:
             write()
         except (OSError, ValueError, RuntimeError) as error:
             why = _first_line(error)
-            mend = "make room or mend the permissions"
+            mend = "make room or fix the permissions"
             if "timed out" in why:
                 mend = "the disk has stalled, or the clock was set: mend that"
             raise InputError(
@@ -288,7 +290,7 @@ class Checkpoints:
 
 def saved_steps(workdir: Path) -> list[int]:
     """Steps of the checkpoints in a workdir, ascending; one that is being written is not there."""
-    folder = workdir / FOLDER
+    folder = Workdir(workdir).checkpoints
     names: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
     return sorted(int(path.name) for path in names if path.name.isdecimal())
 

@@ -38,10 +38,10 @@ from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import build_recipe
-from cyclegan_jax.system.files import write_whole, writing_workdir
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
 
 ALL = "all"
-EVALUATIONS = "eval"  # folder in a workdir
 CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
 _EXTREMES = 4
@@ -111,7 +111,7 @@ def evaluate(
         outcome = _score_pairs(config, dataset, split, translate)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
-    folder = workdir / EVALUATIONS / str(step) / own
+    folder = Workdir(workdir).evaluation(step, own)
     if multihost.is_primary():
         with writing_workdir(workdir):
             _write(folder, scores, outcome)
@@ -261,7 +261,7 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     for name, picture in outcome.pictures.items():
         save_grid(folder / name, *picture)
     text = json.dumps(scores, indent=1, allow_nan=False)
-    write_whole(folder / "scores.json", text)
+    write_whole(folder / SCORES, text)
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:

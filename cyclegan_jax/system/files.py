@@ -47,18 +47,6 @@ def written_beside(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
             beside.unlink()
 
 
-@contextlib.contextmanager
-def writing_workdir(workdir: Path) -> Iterator[None]:
-    """Turns an `OSError` into an `InputError` that names the flag and the mend."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"--workdir={workdir} cannot be written ({error.strerror}); make room or mend the "
-            "permissions and launch again, or name another"
-        ) from error
-
-
 def checksum(path: Path) -> str:
     """SHA-256 of a file; of a folder, that of its visible files' digests, sorted, one per line."""
     if path.is_dir():

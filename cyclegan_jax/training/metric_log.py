@@ -14,21 +14,21 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-METRICS = "metrics.jsonl"
+from cyclegan_jax.system.workdir import Workdir
 
 
 class Writer:
     """Appends scalars to `<workdir>/metrics.jsonl` and, with pictures, to TensorBoard events."""
 
     def __init__(self, workdir: Path):
-        path = workdir / METRICS
+        path, board = Workdir(workdir).metrics, Workdir(workdir).tensorboard
         torn = path.exists() and not path.read_bytes().endswith(b"\n")  # by a kill in mid-line
         self._lines = path.open("a", buffering=1)  # a line is on disk at once
         if torn and path.stat().st_size:
             self._lines.write("\n")
-        (workdir / "tensorboard").mkdir(exist_ok=True)
+        board.mkdir(exist_ok=True)
         # not SummaryWriter: its thread would die of a full disk and leave this one waiting for it
-        self._board = EventsWriter(str(workdir / "tensorboard" / f"{uuid.uuid4().hex[:8]}.events"))
+        self._board = EventsWriter(str(board / f"{uuid.uuid4().hex[:8]}.events"))
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes one line `{"step", "time", name: value, ...}`; time is Unix seconds."""
@@ -57,7 +57,7 @@ class Writer:
 def read_metrics(workdir: Path) -> list[dict[str, float]]:
     """The lines of `metrics.jsonl`; of a step that was run twice, the later."""
     lines = []
-    for line in (workdir / METRICS).read_text().splitlines():
+    for line in Workdir(workdir).metrics.read_text().splitlines():
         with contextlib.suppress(json.JSONDecodeError):  # torn by a kill in mid-line
             lines.append(json.loads(line))
     return list({(line["step"], frozenset(line)): line for line in lines}.values())
@@ -65,5 +65,5 @@ def read_metrics(workdir: Path) -> list[dict[str, float]]:
 
 def is_logged(workdir: Path, step: int, name: str) -> bool:
     """Whether there is a value `name` of `step`."""
-    lines = read_metrics(workdir) if (workdir / METRICS).exists() else []
+    lines = read_metrics(workdir) if Workdir(workdir).metrics.exists() else []
     return any(line["step"] == step and name in line for line in lines)

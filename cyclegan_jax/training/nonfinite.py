@@ -15,12 +15,11 @@ import jax
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.step import GRADIENT
 from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import Workdir
 
-FOLDER = "nonfinite"
 MOST_SKIPPED_IN_A_ROW = 10  # a rare bad batch is one or two; more, and no batch will do
 _MOST_TOLD = 3  # skipped steps that are printed and whose batches are kept, in a launch
 _COLUMNS = 8  # images in a row of the PNG
@@ -82,8 +81,7 @@ class Divergence:
 
     def _keep(self, step: int, batch: Mapping[str, np.ndarray]) -> str:
         """Writes the batch, and says where; a full disk must not hide why the run stops."""
-        share = "" if multihost.is_primary() else f"_process{jax.process_index()}"
-        path = self._workdir / FOLDER / f"step_{step:07d}{share}.npz"
+        path = Workdir(self._workdir).nonfinite_batch(step, jax.process_index())
         try:
             path.parent.mkdir(exist_ok=True)
             save_batch(path, step, batch)

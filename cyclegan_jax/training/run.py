@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
@@ -31,14 +32,13 @@ from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import Hyperparameters, TrainState
-from cyclegan_jax.system.files import writing_workdir
-from cyclegan_jax.system.workdir import claim, locked, open_same_data, provenance
+from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import Symptoms
 from cyclegan_jax.training.metric_log import Writer, is_logged
 from cyclegan_jax.training.nonfinite import DivergedError, Divergence
+from cyclegan_jax.training.same_data import open_same_data
 
-SAMPLES = "samples"
 _SAMPLE_ROWS = 4
 _MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
 _SAMPLE_COLUMNS = {
@@ -98,7 +98,7 @@ class Run:
     def _claim(self) -> None:
         if multihost.is_primary():  # locked before anything in it is written
             self._stack.enter_context(locked(self.workdir))
-        claim(self.config, self.workdir)
+        claim_workdir(self.config, self.workdir, writes=multihost.is_primary())
 
     def __enter__(self) -> "Run":
         return self
@@ -281,11 +281,11 @@ class Run:
             self._print(line)
         if self._writer is None:
             return
-        path = self.workdir / SAMPLES / f"step_{step:07d}.png"
+        path = Workdir(self.workdir).sample(step)
         path.parent.mkdir(exist_ok=True)
         rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
         save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
-        self._writer.picture(step, SAMPLES, path)
+        self._writer.picture(step, "samples", path)
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:
         if self._writer is not None:

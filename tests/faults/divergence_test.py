@@ -19,10 +19,11 @@ from cyclegan_jax.state import Hyperparameters, build_recipe, create_state
 from cyclegan_jax.step import train_step
 from cyclegan_jax.sweeps import runner
 from cyclegan_jax.sweeps.grammar import expand
+from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training import train
 from cyclegan_jax.training.metric_log import read_metrics
-from cyclegan_jax.training.nonfinite import FOLDER, MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
+from cyclegan_jax.training.nonfinite import MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 STEPS = MOST_SKIPPED_IN_A_ROW + 6
@@ -195,11 +196,11 @@ def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
         assert "\n" not in message
         words = ["step 5: loss adversarial_g", "cycle_x", "gradient of discriminator_x"]
         words += ["images of x", "--config.on_nonfinite=skip", "checkpoint of step 4 is kept"]
-        for word in (*words, str(run / FOLDER / "step_0000005.npz")):
+        for word in (*words, str(Workdir(run).nonfinite_batch(5, 0))):
             assert word in message
         assert saved_state(config, run).step == 4
         assert_finite(saved_state(config, run))
-        assert_the_batch_is_kept(run / FOLDER / "step_0000005.npz")
+        assert_the_batch_is_kept(Workdir(run).nonfinite_batch(5, 0))
         shutil.copytree(run, tmp_path / "mended")
         # The fault is still there, and the run may now skip it.
         config.on_nonfinite = "skip"
@@ -244,7 +245,7 @@ def test_a_run_gives_up_after_the_bound_with_its_last_good_state_saved(
     assert str(stopped.value).startswith(f"step {last}: loss adversarial_g")
     assert f"{MOST_SKIPPED_IN_A_ROW} steps in a row were skipped" in str(stopped.value)
     assert "on_nonfinite" not in str(stopped.value)
-    files = sorted(path.name for path in (tmp_path / FOLDER).glob("*.npz"))
+    files = sorted(path.name for path in Workdir(tmp_path).nonfinite.glob("*.npz"))
     assert files == [f"step_{step:07d}.npz" for step in (2, 4, 6, last)]
     assert capsys.readouterr().out.count("its update is left out") == 3
     state = saved_state(config, tmp_path)
@@ -264,7 +265,7 @@ def updates(state):
 
 def test_a_batch_that_cannot_be_written_does_not_hide_the_divergence(config, tmp_path, monkeypatch):
     config.on_nonfinite = "stop"
-    (tmp_path / FOLDER).write_text("in the way")
+    Workdir(tmp_path).nonfinite.write_text("in the way")
     poison(monkeypatch, lambda c, step: step == 1)
     with pytest.raises(DivergedError, match=r"step 1: loss .* could not be written: File exists"):
         train.train(config, tmp_path)
@@ -284,11 +285,11 @@ def test_in_a_sweep_each_trial_skips_for_itself(config, tmp_path, monkeypatch, c
     sweep = expand(config, {"loss.cycle_weight": (5.0, 10.0)})
     poison(monkeypatch, lambda c, step: c.loss.cycle_weight == 10 and step == 2)
     assert runner.run(sweep, tmp_path, together=2)
-    folders = [runner.trial_folder(tmp_path, index) for index in sweep.indices]
+    folders = [Workdir(tmp_path).trial(index) for index in sweep.indices]
     logged = [[line.get("skipped_steps", 0) for line in read_metrics(f)] for f in folders]
     assert [sum(skipped) for skipped in logged] == [0, 1]
     assert [updates(saved_state(config, f)) for f in folders] == [{STEPS}, {STEPS - 1}]
-    assert [(folder / FOLDER).exists() for folder in folders] == [False, True]
+    assert [Workdir(folder).nonfinite.exists() for folder in folders] == [False, True]
     assert "trial 1: step 2: loss adversarial_g" in capsys.readouterr().out
     assert [runner.ending(tmp_path, index) for index in sweep.indices] == [(runner.DONE, "")] * 2
 

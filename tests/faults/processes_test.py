@@ -15,9 +15,10 @@ from cyclegan_jax import InputError, config
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.config import load_file
 from cyclegan_jax.parallel import multihost
+from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training import train
 from cyclegan_jax.training.compiled import Programs
-from cyclegan_jax.training.metric_log import METRICS, read_metrics
+from cyclegan_jax.training.metric_log import read_metrics
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
 
@@ -106,7 +107,7 @@ class Processes:
             time.sleep(0.05)
 
     def _logged(self, step):
-        there = (self.workdir / METRICS).exists()
+        there = Workdir(self.workdir).metrics.exists()
         return there and any(line["step"] >= step for line in read_metrics(self.workdir))
 
     def codes(self):

@@ -5,13 +5,14 @@ import json
 import numpy as np
 
 from cyclegan_jax.render.image_grid import save_grid
-from cyclegan_jax.training.metric_log import METRICS, Writer, read_metrics
+from cyclegan_jax.system.workdir import Workdir
+from cyclegan_jax.training.metric_log import Writer, read_metrics
 
 
 def test_scalars_are_on_disk_at_once_and_appended(tmp_path):
     writer = Writer(tmp_path)
     writer.scalars(5, {"loss/cycle_x": 0.25})
-    line = json.loads((tmp_path / METRICS).read_text())
+    line = json.loads(Workdir(tmp_path).metrics.read_text())
     assert (line["step"], line["loss/cycle_x"]) == (5, 0.25)
     writer.close()
     again = Writer(tmp_path)
