@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
@@ -13,6 +13,13 @@ import optax
 from cyclegan_jax.config import Config, has_identity, identity_weight
 from cyclegan_jax.image_pool import ImageHistory
 from cyclegan_jax.models.unet import PatchDiscriminator, UNetGenerator
+
+_T = TypeVar("_T")
+
+
+def generators_to_use(trained: _T, averaged: _T | None) -> _T:
+    """Returns what to score and to translate with: the averaged generators, if there are any."""
+    return trained if averaged is None else averaged
 
 
 class Networks(flax.struct.PyTreeNode):
@@ -50,8 +57,8 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def generators(self) -> Networks:
-        """The generators to judge and to use: the averaged ones if there are."""
-        return self.params if self.ema is None else self.ema
+        """The generators to score and to translate with; their discriminators may be None."""
+        return generators_to_use(self.params, self.ema)
 
 
 @dataclasses.dataclass(frozen=True)
