@@ -18,7 +18,6 @@ from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
-from cyclegan_jax.evaluation.metrics import LossAverages
 from cyclegan_jax.evaluation.scoring import (
     DIRECTIONS,
     PROTOCOL,
@@ -35,7 +34,7 @@ from cyclegan_jax.state import Hyperparameters, TrainState
 from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import Symptoms
-from cyclegan_jax.training.metric_log import Writer, is_logged
+from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
 from cyclegan_jax.training.nonfinite import DivergedError, Divergence
 from cyclegan_jax.training.same_data import open_same_data
 
@@ -87,7 +86,7 @@ class Run:
         self._averages = LossAverages()
         self._skipped = 0  # steps since the last log
         self._symptoms = Symptoms(config.loss.adversarial, config.steps)
-        self._writer: Writer | None = None  # of the primary process, when it trains
+        self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
         self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
@@ -164,7 +163,7 @@ class Run:
             return self._batches
         c = self.config
         if multihost.is_primary():
-            self._writer = Writer(self.workdir)
+            self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.train_batches(c, self.dataset, self._programs.parallel.share)
         split = from_config.monitoring_split(self.dataset)

@@ -9,7 +9,7 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from cyclegan_jax.evaluation.metrics import MAX_PSNR, PROTOCOLS, LossAverages, scores, ssim, summary
+from cyclegan_jax.evaluation.metrics import MAX_PSNR, PROTOCOLS, scores, ssim, summary
 
 
 def pair(height=40, width=33):
@@ -176,12 +176,3 @@ def test_summary_uses_the_sample_deviation_and_leaves_out_what_is_not_defined():
     nothing = summary([float("nan")])
     assert nothing["n"] == 0
     assert np.isnan(nothing["mean"])
-
-
-def test_loss_averages_weigh_every_step_alike_and_start_anew():
-    averages = LossAverages()
-    for value in (1.0, 2.0, 6.0):
-        averages.add({"cycle": np.float32(value)})
-    assert averages.result() == {"cycle": 3.0}
-    averages.add({"cycle": np.float32(5.0)})
-    assert averages.result() == {"cycle": 5.0}
