@@ -33,9 +33,9 @@ from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import Hyperparameters, TrainState
 from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
 from cyclegan_jax.training.compiled import Programs
-from cyclegan_jax.training.failure_modes import Symptoms
+from cyclegan_jax.training.failure_modes import FailureModes
 from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
-from cyclegan_jax.training.nonfinite import DivergedError, Divergence
+from cyclegan_jax.training.nonfinite import DivergedError, FiniteCheck
 from cyclegan_jax.training.same_data import open_same_data
 
 _SAMPLE_ROWS = 4
@@ -85,14 +85,14 @@ class Run:
         self.loss = float("nan")  # the generators' total, as logged last
         self._averages = LossAverages()
         self._skipped = 0  # steps since the last log
-        self._symptoms = Symptoms(config.loss.adversarial, config.steps)
+        self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
         self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
         multihost.primary_first(self._claim)
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
-        self._divergence = Divergence(config.on_nonfinite, workdir, self._kept, self._print)
+        self._finite_check = FiniteCheck(config.on_nonfinite, workdir, self._kept, self._print)
 
     def _claim(self) -> None:
         if multihost.is_primary():  # locked before anything in it is written
@@ -232,7 +232,7 @@ class Run:
           DivergedError: one of them is not finite.
         """
         try:
-            if self._divergence.is_finite(step, terms, batch):
+            if self._finite_check.is_finite(step, terms, batch):
                 self._averages.add(terms)
             else:
                 self._skipped += 1
@@ -252,7 +252,7 @@ class Run:
         (since, then), now = self._rate_from, time.perf_counter()
         self._rate_from = (step, now)
         terms = self._averages.result()
-        for line in self._symptoms.in_losses(step, terms):
+        for line in self._failure_modes.in_losses(step, terms):
             self._print(line)
         losses = {f"loss/{name}": value for name, value in terms.items()}
         # Without losses where all steps were skipped.
@@ -276,7 +276,7 @@ class Run:
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
         paired = self._evaluator is not None
-        for line in self._symptoms.in_pictures(step, pictures, paired=paired):
+        for line in self._failure_modes.in_pictures(step, pictures, paired=paired):
             self._print(line)
         if self._writer is None:
             return

@@ -1,4 +1,4 @@
-"""Numbers that are not finite, injected everywhere: the run stops at the step, or leaves it out."""
+"""Numbers that are not finite, injected everywhere: the run stops at the step, or skips it."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training import train
 from cyclegan_jax.training.metric_log import read_metrics
-from cyclegan_jax.training.nonfinite import MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
+from cyclegan_jax.training.nonfinite import MOST_SKIPPED_IN_A_ROW, DivergedError, describe_nonfinite
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 STEPS = MOST_SKIPPED_IN_A_ROW + 6
@@ -109,7 +109,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
     assert len(devices.devices) == 8
     step, state = on_host(devices, config, breakable_recipe(config))
     state, metrics = step(state, batch)
-    assert nonfinite(metrics) == ""
+    assert describe_nonfinite(metrics) == ""
     assert state.history["x"].count == 8
 
     for domain, image, value in itertools.product("xy", range(8), NOT_FINITE):
@@ -124,10 +124,10 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
     for network in NETWORKS:
         bad = broken(state, network)
         after, metrics = step(bad, batch)
-        assert nonfinite(metrics) == f"gradient of {network}"
+        assert describe_nonfinite(metrics) == f"gradient of {network}"
         assert_same(after, bad.replace(step=np.int32(2)))
 
-    # Training goes on as if the steps that were skipped had had no update.
+    # Training continues as if the skipped steps had never been.
     mirrored = {domain: images[:, :, ::-1] for domain, images in batch.items()}
     for bad in (with_value(batch, "y", 3, np.nan), with_value(batch, "x", 0, np.inf)):
         skipped, _ = step(state, bad)
@@ -182,7 +182,7 @@ def assert_finite(state):
 
 
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
-def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
+def test_a_run_stops_keeps_its_checkpoint_and_resumes(
     config, tmp_path, monkeypatch, capsys, mode, full
 ):
     if mode == "jit" and not full:
@@ -201,7 +201,7 @@ def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
         assert saved_state(config, run).step == 4
         assert_finite(saved_state(config, run))
         assert_the_batch_is_kept(Workdir(run).nonfinite_batch(5, 0))
-        shutil.copytree(run, tmp_path / "mended")
+        shutil.copytree(run, tmp_path / "fixed")
         # The fault is still there, and the run may now skip it.
         config.on_nonfinite = "skip"
         assert train.train(config, run)
@@ -218,11 +218,11 @@ def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
     assert [line["step"] for line in losses] == [4, 8, 12, 16]
     assert all(np.isfinite(value) for line in losses for value in line.values())
 
-    # Once the fault is mended, the run that stopped ends as if there had been none.
+    # Once the fault is fixed, the run that stopped ends as if there had been none.
     config.on_nonfinite = "stop"
-    assert train.train(config, tmp_path / "mended")
+    assert train.train(config, tmp_path / "fixed")
     assert train.train(config, tmp_path / "whole")
-    assert_same(saved_state(config, tmp_path / "mended"), saved_state(config, tmp_path / "whole"))
+    assert_same(saved_state(config, tmp_path / "fixed"), saved_state(config, tmp_path / "whole"))
 
 
 def assert_the_batch_is_kept(path):
@@ -294,9 +294,9 @@ def test_in_a_sweep_each_trial_skips_for_itself(config, tmp_path, monkeypatch, c
     assert [runner.ending(tmp_path, index) for index in sweep.indices] == [(runner.DONE, "")] * 2
 
 
-def test_terms_and_networks_are_told_apart():
+def test_terms_and_networks_are_named():
     terms = dict.fromkeys(("cycle_x", "cycle_y", "gradient_generator_f"), np.float32(1))
-    assert nonfinite(terms) == ""
-    assert nonfinite(terms | {"cycle_y": np.float32(np.inf)}) == "loss cycle_y"
+    assert describe_nonfinite(terms) == ""
+    assert describe_nonfinite(terms | {"cycle_y": np.float32(np.inf)}) == "loss cycle_y"
     terms |= {"cycle_x": np.float32(np.nan), "gradient_generator_f": np.float32(np.nan)}
-    assert nonfinite(terms) == "loss cycle_x and gradient of generator_f"
+    assert describe_nonfinite(terms) == "loss cycle_x and gradient of generator_f"
