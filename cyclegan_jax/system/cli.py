@@ -13,13 +13,13 @@ from cyclegan_jax.system import runtime
 def run_script(main: Callable[[list[str]], int]) -> None:
     """Parses flags, calls `main` with the other arguments, and exits with its status.
 
-    `main` is called by `guarded`. A config file that cannot be used becomes one line, too. The log
-    lines of libraries are not shown: libraries raise what matters.
+    Its errors are printed as in `report_errors`, and an unusable config file becomes one line, too.
+    The log lines of libraries are not shown: libraries raise what matters.
     """
 
     def work(argv: list[str]) -> int:
         logging.set_verbosity(logging.FATAL)
-        status = guarded(lambda: main(argv[1:]))
+        status = report_errors(lambda: main(argv[1:]))
         if status:
             # No clean-up: it would wait for threads, and those of a failed save may never end.
             sys.stdout.flush()
@@ -38,7 +38,7 @@ def run_script(main: Callable[[list[str]], int]) -> None:
     app.run(work, flags_parser=parse_flags)
 
 
-def guarded(work: Callable[[], int]) -> int:
+def report_errors(work: Callable[[], int]) -> int:
     """Calls `work` and returns its status.
 
     An `InputError`, or a file that cannot be read or written, becomes one line on stderr and

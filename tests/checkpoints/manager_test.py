@@ -137,7 +137,7 @@ def test_damage_is_named(tmp_path, state, fails):
         checkpoints.read(1)
 
 
-def test_training_goes_on_from_the_newest_intact_checkpoint(tmp_path, state, capsys):
+def test_training_resumes_from_the_newest_intact_checkpoint(tmp_path, state, capsys):
     save(tmp_path, state, {1: 0.5, 2: None, 3: 0.9}, keep=3)
     damage(tmp_path, 2)
     damage(tmp_path, 3, "meta")
