@@ -21,7 +21,7 @@ _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
-class Saved(NamedTuple):
+class Checkpoint(NamedTuple):
     """A checkpoint that was read and compared with its digests.
 
     `meta` holds the facts saved with it. `items` holds the host arrays of the items that were read,

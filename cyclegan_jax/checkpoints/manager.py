@@ -22,7 +22,7 @@ import orbax.checkpoint as ocp
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints import integrity
-from cyclegan_jax.checkpoints.contents import Saved, inference_item, items_of
+from cyclegan_jax.checkpoints.contents import Checkpoint, inference_item, items_of
 from cyclegan_jax.checkpoints.retention import LatestAndBest, best_first
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.state import TrainState
@@ -85,7 +85,7 @@ class Checkpoints:
         """Returns the step with the best score, or None if no checkpoint has a score."""
         return next(iter(best_first(self._scores)), None)
 
-    def newest(self) -> Saved | None:
+    def newest(self) -> Checkpoint | None:
         """Reads the whole newest intact checkpoint, to resume from; None if there are none at all.
 
         Newer damaged ones are moved to `Workdir.damaged_checkpoints`, with a warning each, because
@@ -116,7 +116,7 @@ class Checkpoints:
             advice = "process 0 could read it; fix the shared file system"
         raise DamagedError("; ".join([*map(str, damaged.values()), advice]))
 
-    def choose(self, choice: str, part: Part = "generators") -> Saved:
+    def choose(self, choice: str, part: Part = "generators") -> Checkpoint:
         """Reads the checkpoint that `choice` names.
 
         If the best or the latest one is damaged, the next in the same order is read instead, with a
@@ -138,20 +138,20 @@ class Checkpoints:
                 _warn(f"{error}; using another instead")
         return self.read(candidates[-1], part)
 
-    def read(self, step: int, part: Part = "all") -> Saved:
+    def read(self, step: int, part: Part = "all") -> Checkpoint:
         """Reads the checkpoint of `step` and compares it with its digests.
 
         Args:
           step: of the checkpoint.
-          part: "meta" reads the facts alone, "generators" also what `Saved.generators` needs, "all"
-            every item.
+          part: "meta" reads the facts alone, "generators" also what `Checkpoint.generators` needs,
+            "all" every item.
 
         Raises:
           DamagedError: it cannot be read, or is not as it was saved.
         """
         meta = self.meta(step)
         names = {"meta": (), "generators": (inference_item(meta),), "all": meta["digests"]}[part]
-        return Saved(step, meta, {name: self._read_item(step, meta, name) for name in names})
+        return Checkpoint(step, meta, {name: self._read_item(step, meta, name) for name in names})
 
     def meta(self, step: int) -> dict[str, Any]:
         """Reads the facts saved with the checkpoint of `step`. Raises `DamagedError`."""

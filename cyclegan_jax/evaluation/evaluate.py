@@ -12,7 +12,7 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.checkpoints.contents import Saved
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.batches import Pairs, spread
@@ -123,7 +123,7 @@ def evaluate(
     return folder
 
 
-def _translate(saved: Saved, config: config_lib.Config) -> TranslateTo:
+def _translate(saved: Checkpoint, config: config_lib.Config) -> TranslateTo:
     parallel = Parallel(config.parallel)
     generators = load_generators(saved, config, parallel)
     g, f = compile_translators(build_recipe(config), parallel)

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclegan_jax.checkpoints.contents import Saved
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.data.batches import Pairs, subject_of_slice
 from cyclegan_jax.evaluation.metrics import METRICS, scores, summary
 from cyclegan_jax.parallel.devices import Parallel
@@ -29,7 +29,7 @@ def scalar_name(direction: str, metric: str) -> str:
     return f"eval/{direction}/{metric}"
 
 
-def load_generators(saved: Saved, config: Any, parallel: Parallel) -> Networks:
+def load_generators(saved: Checkpoint, config: Any, parallel: Parallel) -> Networks:
     """The generators of a checkpoint, on the devices; averaged if the run averaged."""
     shapes = jax.eval_shape(lambda: init_params(config, build_modules(config), config.seed))
     return parallel.place_state(saved.generators(shapes))
