@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.checkpoints.manager import Checkpoints, Saved
+from cyclegan_jax.checkpoints.contents import Checkpoint
+from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import Config
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.models.networks import Networks, init_params
@@ -51,7 +52,7 @@ class CompiledGenerators:
 class TrainedGenerators:
     """Both generators of a checkpoint; averaged ones if the run evaluates those."""
 
-    def __init__(self, saved: Saved, name: str, config: Config | None = None):
+    def __init__(self, saved: Checkpoint, name: str, config: Config | None = None):
         """Places the parameters on all devices. Nothing is compiled yet.
 
         Args:
@@ -86,7 +87,7 @@ class TrainedGenerators:
         return translated
 
 
-def read_generators(workdir: Path, checkpoint: str) -> Saved:
+def read_generators(workdir: Path, checkpoint: str) -> Checkpoint:
     """Reads the generators of a run's checkpoint: "best", "latest" or a step.
 
     Raises:

@@ -1,6 +1,7 @@
 """What changes during training (`TrainState`), and what a step is compiled for (`Recipe`)."""
 
 import dataclasses
+from typing import TypeVar
 
 import flax.struct
 import jax
@@ -12,6 +13,16 @@ from cyclegan_jax.image_pool import ImagePool
 from cyclegan_jax.losses import Objective, build_objective
 from cyclegan_jax.models.networks import Networks, build_modules, init_params
 from cyclegan_jax.optimizer import build_optimizers
+
+T = TypeVar("T")
+
+
+def generators_to_use(trained: T, averaged: T | None) -> T:
+    """Returns what evaluates and translates: the averaged generators if there are any.
+
+    This is the only place that chooses between them.
+    """
+    return trained if averaged is None else averaged
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -36,16 +47,8 @@ class TrainState(flax.struct.PyTreeNode):
 
     @property
     def generators(self) -> Networks:
-        """The generators that are evaluated and used: averaged ones where `evaluates_average`."""
-        return self.params if self.ema is None else self.ema
-
-
-def evaluates_average(ema_decay: float) -> bool:
-    """Returns whether a run with `config.ema_decay` evaluates averaged generators, not plain ones.
-
-    Where they are, they also translate. This is the only place that decides it.
-    """
-    return ema_decay > 0
+        """The generators to score and to translate with; their discriminators may be None."""
+        return generators_to_use(self.params, self.ema)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +99,6 @@ def create_state(config: Config, recipe: Recipe, seed: int | jax.Array) -> Train
         seed=jnp.asarray(seed, jnp.int32),
         params=params,
         opt_state=recipe.optimizers.map(lambda o, p: o.init(p), params),
-        ema=params.only_generators() if evaluates_average(config.ema_decay) else None,
+        ema=params.only_generators() if config.ema_decay else None,
         pools=pools,
     )

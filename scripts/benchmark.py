@@ -86,4 +86,4 @@ def _text(result: dict[str, Any], indent: str = "") -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_script(main)

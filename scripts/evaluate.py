@@ -41,4 +41,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_script(main)

@@ -14,6 +14,7 @@ from ml_collections import config_flags
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.system import cli
+from cyclegan_jax.system.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "File that defines get_config() and sweep()."
@@ -53,7 +54,7 @@ def main(arguments: list[str]) -> int:
     workdir = Path(_WORKDIR.value)
     print(runner.listing(sweep), flush=True)
     digests = runner.check(sweep, _TRIAL.value, _AT_ONCE.value)
-    if _COLLECT.value and not (workdir / runner.SWEEP).exists():
+    if _COLLECT.value and not Workdir(workdir).sweep.exists():
         raise InputError(f"{workdir} holds no sweep to collect")
     runner.claim(sweep, workdir, digests, new=not _DRY_RUN.value)
     if _DRY_RUN.value:
@@ -68,4 +69,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_script(main)

@@ -47,11 +47,11 @@ def main(arguments: list[str]) -> int:
 
     joining = (_COORDINATOR.value, _PROCESS_ID.value, _PROCESSES.value)
     if _DISTRIBUTED.value:
-        return multihost.run(lambda: cli.guarded(work), *joining)
+        return multihost.join_and_run(lambda: cli.report_errors(work), *joining)
     if any(value is not None for value in joining):
         raise InputError("--coordinator, --process_id and --processes need --distributed")
     return work()
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run_script(main)

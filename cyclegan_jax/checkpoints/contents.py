@@ -1,24 +1,33 @@
-"""What a checkpoint holds: a state taken apart into named items, and put together again."""
+"""The contents of a checkpoint: a state divided into named items, and a state made from them."""
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from cyclegan_jax import InputError
+from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints import integrity
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.models.networks import Networks
-from cyclegan_jax.state import TrainState, evaluates_average
+from cyclegan_jax.state import TrainState, generators_to_use
 
 _GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
-class Saved(NamedTuple):
-    """A checkpoint as read, proved by its digests: host arrays of some items, by their paths."""
+class Checkpoint(NamedTuple):
+    """A checkpoint that was read and compared with its digests.
+
+    `meta` holds the facts saved with it. `items` holds the host arrays of the items that were read,
+    `{item: {path: array}}`.
+    """
 
     step: int
     meta: dict[str, Any]
@@ -26,14 +35,14 @@ class Saved(NamedTuple):
 
     @property
     def config(self) -> config_lib.Config:
-        """Of the run. Raises `InputError` for what is no config of this version."""
+        """The config of the run. Raises `InputError` if this version cannot read it."""
         return config_lib.from_json(json.dumps(self.meta["config"]))
 
     def state(self, like: TrainState) -> TrainState:
-        """The whole state, on the host.
+        """Returns the whole state, on the host.
 
         Args:
-          like: of the same model and options; shapes suffice.
+          like: a state of the same model and options; its shapes suffice.
 
         Raises:
           InputError: the checkpoint is of another model.
@@ -50,10 +59,10 @@ class Saved(NamedTuple):
         )
 
     def generators(self, like: Networks) -> Networks:
-        """The generators, averaged if the run averaged; discriminators are None.
+        """Returns the generators to score and to translate with; the discriminators are None.
 
         Args:
-          like: parameters, or their shapes, of the same model.
+          like: parameters of the same model, or their shapes.
 
         Raises:
           InputError: the checkpoint is of another model.
@@ -61,22 +70,24 @@ class Saved(NamedTuple):
         return _only_generators(self._item(inference_item(self.meta), _pick(like, _GENERATORS)))
 
     def _item(self, name: str, like: Any) -> Any:
-        found, wanted = self.items.get(name, {}), integrity.flatten(like)
+        found, wanted = self.items.get(name, {}), integrity.leaves_by_path(like)
         for path in found.keys() | wanted.keys():
-            if path not in found or path not in wanted:
-                where = "lacks" if path in wanted else "has besides"
+            if path not in found:
+                difference = f"lacks {name}/{path}"
+            elif path not in wanted:
+                difference = f"also has {name}/{path}"
             elif (shape := found[path].shape) != wanted[path].shape:
-                where = f"has, with shape {shape} instead of {wanted[path].shape},"
+                difference = f"has {name}/{path} of shape {shape} instead of {wanted[path].shape}"
             else:
                 continue
             raise InputError(
-                f"the checkpoint of step {self.step} is of another model: it {where} {name}/{path}"
+                f"the checkpoint of step {self.step} is of another model: it {difference}"
             )
         return jax.tree.unflatten(jax.tree.structure(like), [found[path] for path in wanted])
 
 
 def items_of(state: TrainState) -> dict[str, Any]:
-    """The items that a checkpoint of `state` has, but for `meta`."""
+    """Returns the items of a checkpoint of `state`, without `meta`."""
     train = {
         "step": state.step,
         "seed": state.seed,
@@ -92,14 +103,38 @@ def items_of(state: TrainState) -> dict[str, Any]:
     return items if state.ema is None else items | {"ema": _pick(state.ema, _GENERATORS)}
 
 
+def inference_item(meta: Mapping[str, Any]) -> str:
+    """Returns the name of the item that holds the generators to score and to translate with."""
+    return generators_to_use("generators", "ema" if "ema" in meta["digests"] else None)
+
+
+def provenance(
+    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
+) -> dict[str, Any]:
+    """Returns the facts on how a checkpoint was made: versions, hardware, config and data.
+
+    Args:
+      config: of the run.
+      dataset: the data that the run trains on.
+      devices: the devices that it trains on.
+    """
+    versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
+    return {
+        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
+        "device": f"{len(devices)} x {devices[0].device_kind}, "
+        f"on a {platform.machine()} machine with {os.cpu_count()} cores",
+        "config": config.to_dict(),
+        "data": {
+            "digest": dataset.digest,
+            "domains": dataset.manifest["domains"],
+            "axis": dataset.manifest["source"].get("axis", "axial"),
+        },
+    }
+
+
 def _pick(networks: Networks, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(networks, name) for name in names}
 
 
 def _only_generators(generators: Mapping[str, Any]) -> Networks:
     return Networks(**generators, discriminator_x=None, discriminator_y=None)
-
-
-def inference_item(meta: Mapping[str, Any]) -> str:
-    """The item whose generators evaluate and translate: the averaged ones if there are any."""
-    return "ema" if evaluates_average(meta["config"]["ema_decay"]) else "generators"

@@ -1,4 +1,4 @@
-"""What a workdir's checkpoints are worth, and their parameters as a file that needs no JAX."""
+"""Lists and verifies the checkpoints of a workdir, and exports their parameters without JAX."""
 
 import json
 import time
@@ -7,33 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan_jax.checkpoints.manager import DAMAGED_FOLDER, FOLDER, Checkpoints, DamagedError, Part
+from cyclegan_jax.checkpoints.manager import Checkpoints, DamagedError, Part
 from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.system.files import written_beside
+from cyclegan_jax.system.workdir import Workdir
 
 _MIB = 2**20  # bytes
 
 
-def table(workdir: Path, part: Part) -> tuple[Table, int]:
-    """One row for each checkpoint: step, score, size, time of saving, state.
+def checkpoint_table(workdir: Path, part: Part) -> tuple[Table, int]:
+    """Returns a table with one row for each checkpoint: step, score, size, time of saving, state.
 
     Args:
       workdir: of the run.
-      part: what is read to tell the state: "meta" is quick, "all" compares every array with its
+      part: what is read to know the state: "meta" is quick, "all" compares every array with its
         digest.
 
     Returns:
-      The table, whose note says what is damaged and what training has set aside, and the number
-      of damaged checkpoints.
+      The table, and the number of damaged checkpoints. The table's note names them, and those that
+      training has moved away.
 
     Raises:
       InputError: the workdir has no checkpoints.
     """
+    paths = Workdir(workdir)
     rows, damaged = [], []
     with Checkpoints(workdir) as checkpoints:
         best = checkpoints.best()
         for step in checkpoints.steps():
-            folder = workdir / FOLDER / str(step)
+            folder = paths.checkpoint(step)
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.stat().st_mtime))
             score, state = "", "intact" if part == "all" else "not verified"
@@ -44,18 +46,18 @@ def table(workdir: Path, part: Part) -> tuple[Table, int]:
                 damaged.append(str(error))
                 state = "damaged"
             rows.append([str(step), score, f"{size / _MIB:.1f}", saved, state])
-    aside = sorted(path.name for path in (workdir / DAMAGED_FOLDER).glob("*"))
-    set_aside = [f"set aside in {workdir / DAMAGED_FOLDER}: {', '.join(aside)}"] if aside else []
+    names = sorted(path.name for path in paths.damaged_checkpoints.glob("*"))
+    moved = [f"moved to {paths.damaged_checkpoints}: {', '.join(names)}"] if names else []
     header = ["step", "score", "MiB", "saved", "state"]
-    title = str(workdir / FOLDER)
-    return Table(title, "; ".join([*damaged, *set_aside]), header, rows), len(damaged)
+    title = str(paths.checkpoints)
+    return Table(title, "; ".join([*damaged, *moved]), header, rows), len(damaged)
 
 
 def export_params(workdir: Path, checkpoint: str, out: Path) -> int:
     """Writes the parameters of all networks to an `.npz` file, for use without this package.
 
-    Its arrays have the names of the networks and layers, `generator_g/down_0/Conv_0/kernel`; the
-    averaged generators, if the run averaged, begin with `ema/`. Kernels are `[height, width, in,
+    The arrays are named by network and layer, such as `generator_g/down_0/Conv_0/kernel`. The names
+    of averaged generators, if the run averages, begin with `ema/`. Kernels are `[height, width, in,
     out]`. The array `meta` is the checkpoint's JSON: config, versions, intensity ranges, score.
 
     Args:
@@ -67,7 +69,7 @@ def export_params(workdir: Path, checkpoint: str, out: Path) -> int:
       The step of the checkpoint.
 
     Raises:
-      InputError: no such checkpoint, or `out` cannot be written.
+      InputError: there is no such checkpoint, or `out` cannot be written.
       DamagedError: the checkpoint is not as it was saved.
     """
     with Checkpoints(workdir) as checkpoints:

@@ -1,8 +1,9 @@
-"""Saving and restoring runs; only this module knows orbax.
+"""Saves and restores runs. Only this module knows orbax.
 
-A checkpoint has the items `generators`, `discriminators`, `ema` (averaged generators, if on),
-`train` (optimizer states, step, seed, history) and `meta` (JSON: config, data facts, score, and a
-digest of every array), so that inference reads the generators alone and damage is never silent.
+A checkpoint has the items `generators`, `discriminators`, `ema` (the averaged generators, if the
+run averages), `train` (optimizer states, step, seed, image pools) and `meta` (JSON: config, facts
+on the data, score, and a digest of every array). So inference reads the generators alone, and
+damage is always detected.
 """
 
 import errno
@@ -21,40 +22,45 @@ import orbax.checkpoint as ocp
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints import integrity
-from cyclegan_jax.checkpoints.contents import Saved, inference_item, items_of
-from cyclegan_jax.checkpoints.retention import LatestAndBest, best, rank
+from cyclegan_jax.checkpoints.contents import Checkpoint, inference_item, items_of
+from cyclegan_jax.checkpoints.retention import LatestAndBest, best_first
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import Workdir
 
-FOLDER = "checkpoints"
-DAMAGED_FOLDER = "damaged_checkpoints"
 _META_FILE = "metadata"  # of orbax's handler for JSON
-# They say nothing about a file: who sees one must not take the file for damaged.
+# These errors have other causes than the file, which must not be taken for damaged.
 _NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
 Part = Literal["meta", "generators", "all"]
 
 
 class DamagedError(InputError):
-    """A checkpoint that cannot be read or is not as it was saved."""
+    """A checkpoint cannot be read, or is not as it was saved."""
 
 
 class Checkpoints:
-    """The checkpoints of one workdir. Use as a context manager: leaving it awaits pending saves."""
+    """The checkpoints of one workdir.
+
+    It is a context manager, which waits for pending saves at its end.
+    """
 
     def __init__(self, workdir: Path, keep: int | None = None):
-        """Opens `<workdir>/checkpoints`.
+        """Opens the checkpoints of `workdir`.
 
         Args:
           workdir: of the run.
-          keep: number of newest checkpoints to keep besides the best; None opens read-only.
+          keep: the number of newest checkpoints to keep besides the best one; None opens read-only.
 
         Raises:
-          InputError: opened read-only, and there is no checkpoint.
+          InputError: opened read-only, and there is no folder of checkpoints.
         """
-        self._folder = (workdir / FOLDER).absolute()
+        self._workdir = Workdir(workdir.absolute())
+        self._folder = self._workdir.checkpoints
         if keep is None and not self._folder.is_dir():
-            raise InputError(f"{workdir} has no {FOLDER}/; train first, or name another --workdir")
+            raise InputError(
+                f"{workdir} has no {self._folder.name}/; train first, or use another --workdir"
+            )
         self._keep = keep
         self._manager: ocp.CheckpointManager | None = None
         self._scores = {step: self._score(step) for step in self.steps()}
@@ -72,22 +78,22 @@ class Checkpoints:
             self._writing(self._manager.close)
 
     def steps(self) -> list[int]:
-        """Steps of all checkpoints, intact or damaged, ascending."""
-        return saved_steps(self._folder.parent)
+        """Returns the steps of all checkpoints, intact or damaged, in ascending order."""
+        return saved_steps(self._workdir.path)
 
     def best(self) -> int | None:
-        """The step with the best score, or None: no pairs, or none evaluated yet."""
-        return best(self._scores)
+        """Returns the step with the best score, or None if no checkpoint has a score."""
+        return next(iter(best_first(self._scores)), None)
 
-    def newest(self) -> Saved | None:
-        """The newest intact checkpoint, whole, to go on training from; None: there is none at all.
+    def newest(self) -> Checkpoint | None:
+        """Reads the whole newest intact checkpoint, to resume from; None if there are none at all.
 
-        Damaged ones that are newer are set aside in `<workdir>/damaged_checkpoints`, with a
-        warning each, because their steps will be saved again.
+        Newer damaged ones are moved to `Workdir.damaged_checkpoints`, with a warning each, because
+        their steps will be saved again.
 
         Raises:
-          DamagedError: there are checkpoints, and all are damaged; nothing is set aside.
-          InputError: one cannot be read for a reason that is not the file's own.
+          DamagedError: there are checkpoints, and all are damaged; nothing is moved.
+          InputError: one cannot be read for another reason than its files.
         """
         damaged: dict[int, DamagedError] = {}
         for step in reversed(self.steps()):
@@ -96,32 +102,33 @@ class Checkpoints:
             except DamagedError as error:
                 damaged[step] = error
                 continue
-            if damaged and not multihost.is_primary():  # which has found them intact
+            if damaged and not multihost.is_primary():  # the primary found them intact
                 break
             for bad, error in damaged.items():
-                _warn(f"{error}; set aside as {self._set_aside(bad)}")
-            # in every process, also in those that find the others set aside already
+                _warn(f"{error}; moved to {self._set_aside(bad)}")
+            # in every process, also in those for which the primary has moved the damaged ones
             self._scores = {s: score for s, score in self._scores.items() if s <= step}
             return saved
         if not damaged:
             return None
-        mend = f"no checkpoint is intact: move {self._folder} away to train from the start"
+        advice = f"no checkpoint is intact; move {self._folder} away to train from the start"
         if not multihost.is_primary():
-            mend = "process 0 could read it: mend the shared file system"
-        raise DamagedError("; ".join([*map(str, damaged.values()), mend]))
+            advice = "process 0 could read it; fix the shared file system"
+        raise DamagedError("; ".join([*map(str, damaged.values()), advice]))
 
-    def choose(self, choice: str, part: Part = "generators") -> Saved:
-        """The checkpoint that `choice` names: "best" (by validation score), "latest" or a number.
+    def choose(self, choice: str, part: Part = "generators") -> Checkpoint:
+        """Reads the checkpoint that `choice` names.
 
-        Instead of a damaged best or latest one, the next in the same order, with a warning.
+        If the best or the latest one is damaged, the next in the same order is read instead, with a
+        warning. Without any score the newest counts as the best.
 
         Args:
-          choice: which.
-          part: what is read of it.
+          choice: "best" (by the validation score), "latest" or the number of a step.
+          part: what is read, see `read`.
 
         Raises:
-          InputError: there is no such checkpoint; the message lists those there are.
-          DamagedError: the one of that number is damaged, or all are.
+          InputError: there is no such checkpoint; the message lists those that exist.
+          DamagedError: the checkpoint of that step is damaged, or all are.
         """
         candidates = self._candidates(choice)
         for step in candidates[:-1]:
@@ -131,75 +138,78 @@ class Checkpoints:
                 _warn(f"{error}; using another instead")
         return self.read(candidates[-1], part)
 
-    def read(self, step: int, part: Part = "all") -> Saved:
+    def read(self, step: int, part: Part = "all") -> Checkpoint:
         """Reads the checkpoint of `step` and compares it with its digests.
 
         Args:
           step: of the checkpoint.
-          part: `meta` alone, or with what `Saved.generators` needs, or with all items.
+          part: "meta" reads the facts alone, "generators" also what `Checkpoint.generators` needs,
+            "all" every item.
 
         Raises:
           DamagedError: it cannot be read, or is not as it was saved.
         """
         meta = self.meta(step)
         names = {"meta": (), "generators": (inference_item(meta),), "all": meta["digests"]}[part]
-        return Saved(step, meta, {name: self._read_item(step, meta, name) for name in names})
+        return Checkpoint(step, meta, {name: self._read_item(step, meta, name) for name in names})
 
     def meta(self, step: int) -> dict[str, Any]:
-        """The facts saved with the checkpoint of `step`. Raises `DamagedError`."""
+        """Reads the facts saved with the checkpoint of `step`. Raises `DamagedError`."""
         handler = ocp.JsonCheckpointHandler(_META_FILE)
         meta: Any = self._reading(step, "meta", handler.restore)
-        if not integrity.is_sealed(meta):
+        if not integrity.has_right_digest(meta):
             raise self._damaged(step, "meta", "it is not as it was saved, or of an older version")
         return meta
 
     def save(self, state: TrainState, meta: Mapping[str, Any], score: float | None) -> None:
-        """Saves in the background; the state may be donated at once.
+        """Saves a state in the background; its arrays may be donated at once.
 
         Args:
           state: replicated or on one device.
           meta: JSON-serialisable facts.
-          score: by which the best checkpoint is chosen, higher is better; None if not evaluated.
+          score: chooses the best checkpoint, higher is better; None if it was not evaluated.
 
         Raises:
-          InputError: this or the previous save could not be written; older ones are intact.
+          InputError: this save or the one before could not be written; older ones are intact.
         """
         step = int(state.step)
-        if step in self._scores:  # interrupted at a step that was just saved
+        if step in self._scores:  # the run was interrupted at a step that was just saved
             return
         items = items_of(state)
-        arrays = {name: integrity.flatten(jax.device_get(tree)) for name, tree in items.items()}
+        arrays = {
+            name: integrity.leaves_by_path(jax.device_get(tree)) for name, tree in items.items()
+        }
         facts = {
             **meta,
             "step": step,
             "score": score,
-            "digests": {name: integrity.of_arrays(flat) for name, flat in arrays.items()},
+            "digests": {name: integrity.array_digests(flat) for name, flat in arrays.items()},
         }
         arguments: dict[str, Any] = {
-            "meta": ocp.args.JsonSave(integrity.sealed(facts)),  # pyright: ignore
+            "meta": ocp.args.JsonSave(integrity.with_digest(facts)),  # pyright: ignore
             **{name: ocp.args.PyTreeSave(tree) for name, tree in items.items()},  # pyright: ignore
         }
         self._scores[step] = score
         self._writing(lambda: self._saver().save(step, args=ocp.args.Composite(**arguments)))
 
     def rate(self, step: int, score: float) -> None:
-        """Gives the checkpoint of `step`, which a stop left without one, its score.
+        """Adds the score to the checkpoint of `step`, which was saved without one.
 
-        Raises `InputError` if it cannot be read or written.
+        Raises `InputError` if the checkpoint cannot be read or written.
         """
         self._scores[step] = score
         if multihost.is_primary():
-            facts = json.dumps(integrity.sealed({**self.meta(step), "score": score}))
-            path = self._folder / str(step) / "meta" / _META_FILE
+            facts = json.dumps(integrity.with_digest({**self.meta(step), "score": score}))
+            path = self._workdir.checkpoint(step) / "meta" / _META_FILE
             self._writing(lambda: write_whole(path, facts))
 
     def wait(self) -> None:
-        """Returns when all saves are on disk. Raises `InputError` as `save` does."""
+        """Waits until all saves are on disk. Raises `InputError` as `save` does."""
         if self._manager is not None:
             self._writing(self._manager.wait_until_finished)
 
     def _saver(self) -> ocp.CheckpointManager:
-        # made at the first save: it takes the folder for its own from then on
+        # Made at the first save, since orbax deletes files in the folder from then on.
         if self._manager is None:
             policy: Any = LatestAndBest(self._keep or 1, self._scores)
             options = ocp.CheckpointManagerOptions(
@@ -216,8 +226,9 @@ class Checkpoints:
         if choice == "latest":
             return steps[::-1]
         if choice == "best":
-            # without a score the newest is the best guess
-            return sorted(steps, key=lambda s: (rank(self._scores.get(s)), s), reverse=True)
+            ranked = best_first({step: self._scores.get(step) for step in steps})
+            # among those without a score the newest is the best guess
+            return [*ranked, *(step for step in reversed(steps) if step not in ranked)]
         if not choice.isdecimal() or int(choice) not in steps:
             raise InputError(
                 f"{self._folder} has no checkpoint {choice!r}; "
@@ -240,8 +251,8 @@ class Checkpoints:
             wanted = jax.tree.map(lambda _: as_numpy, saved.tree)
             return handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=wanted))  # pyright: ignore
 
-        arrays = integrity.flatten(self._reading(step, name, restore))
-        found, wanted = integrity.of_arrays(arrays), meta["digests"][name]
+        arrays = integrity.leaves_by_path(self._reading(step, name, restore))
+        found, wanted = integrity.array_digests(arrays), meta["digests"][name]
         wrong = sorted(p for p in found.keys() | wanted.keys() if found.get(p) != wanted.get(p))
         if wrong:
             raise self._damaged(step, name, f"{wrong[0]} is not as it was saved")
@@ -249,26 +260,28 @@ class Checkpoints:
 
     def _reading(self, step: int, item: str, read: Callable[[Any], Any]) -> Any:
         try:
-            return read(self._folder / str(step) / item)
-        except Exception as error:  # whatever a damaged file makes of orbax
-            # It drops its other reads unawaited, and asyncio would log each of them.
+            return read(self._workdir.checkpoint(step) / item)
+        except Exception as error:  # a damaged file makes orbax raise anything
+            # orbax drops its other reads unawaited, and asyncio would log each of them.
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             why = _first_line(error)
             words = (os.strerror(getattr(errno, name)) for name in _NOT_THE_FILE)
             if isinstance(error, MemoryError) or any(word in why for word in words):
-                path = self._folder / str(step) / item
-                raise InputError(f"{path} cannot be read ({why}); mend that, try again") from error
+                path = self._workdir.checkpoint(step) / item
+                raise InputError(
+                    f"{path} cannot be read ({why}); fix that and try again"
+                ) from error
             raise self._damaged(step, item, why) from error
 
     def _damaged(self, step: int, item: str, why: str) -> DamagedError:
-        return DamagedError(f"{self._folder / str(step)} is damaged ({item}: {why})")
+        return DamagedError(f"{self._workdir.checkpoint(step)} is damaged ({item}: {why})")
 
     def _set_aside(self, step: int) -> Path:
-        folder = self._folder.parent / DAMAGED_FOLDER
+        folder = self._workdir.damaged_checkpoints
         names = (str(step), *(f"{step}_{i}" for i in range(2, 1000)))
         aside = next(folder / name for name in names if not (folder / name).exists())
         folder.mkdir(exist_ok=True)
-        (self._folder / str(step)).rename(aside)
+        self._workdir.checkpoint(step).rename(aside)
         self._scores.pop(step, None)
         return aside
 
@@ -277,18 +290,18 @@ class Checkpoints:
             write()
         except (OSError, ValueError, RuntimeError) as error:
             why = _first_line(error)
-            mend = "make room or mend the permissions"
+            advice = "make room or fix the permissions"
             if "timed out" in why:
-                mend = "the disk has stalled, or the clock was set: mend that"
+                advice = "the disk has stalled, or the clock was changed: fix that"
             raise InputError(
-                f"a checkpoint could not be written to {self._folder} ({why}); {mend} and launch "
+                f"a checkpoint could not be written to {self._folder} ({why}); {advice} and launch "
                 "again: earlier checkpoints are intact"
             ) from error
 
 
 def saved_steps(workdir: Path) -> list[int]:
-    """Steps of the checkpoints in a workdir, ascending; one that is being written is not there."""
-    folder = workdir / FOLDER
+    """Returns the steps of the complete checkpoints in a workdir, in ascending order."""
+    folder = Workdir(workdir).checkpoints
     names: Iterable[Path] = folder.iterdir() if folder.is_dir() else ()
     return sorted(int(path.name) for path in names if path.name.isdecimal())
 

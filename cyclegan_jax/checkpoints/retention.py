@@ -1,34 +1,34 @@
-"""Which checkpoint is the best, and which are kept."""
+"""The rule which checkpoint is the best, and which checkpoints are kept."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-Scores = Mapping[int, float | None]  # by step; higher is better, None: not evaluated
+Scores = Mapping[int, float | None]  # by step; higher is better; None where it was not evaluated
 
 
-def best(scores: Scores) -> int | None:
-    """The step with the best score, the earliest of equals; None without a finite one."""
-    scored = [step for step in sorted(scores) if rank(scores[step]) > -np.inf]
-    return max(scored, key=lambda step: rank(scores[step]), default=None)
-
-
-def rank(score: float | None) -> float:
-    """A number to order scores by; what is no finite score comes last."""
-    return score if score is not None and np.isfinite(score) else -np.inf
+def best_first(scores: Scores) -> list[int]:
+    """Returns the steps that have a finite score, the best first; of equals the earliest first."""
+    finite = {s: score for s, score in scores.items() if score is not None and np.isfinite(score)}
+    return sorted(finite, key=lambda step: (-finite[step], step))
 
 
 class LatestAndBest:
-    """A preservation policy of orbax: the newest `keep` checkpoints, and that of the best score."""
+    """Keeps the newest checkpoints and the one with the best score; a preservation policy of orbax.
+
+    Not orbax's own `BestN`: it ranks by metrics that orbax saves in each checkpoint. Our scores are
+    in `meta`, under its digest, and may come after the save (`Checkpoints.rate`).
+    """
 
     def __init__(self, keep: int, scores: Scores):
-        """Looks at `scores` anew at every save."""
+        """Keeps `keep` newest checkpoints; `scores` are looked up anew at every save."""
         self._keep, self._scores = keep, scores
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
-        """As orbax defines it: for each of `checkpoints`, ascending, whether it stays."""
+        """Returns for each of `checkpoints`, in ascending order, whether it is kept."""
         del context
         steps = [info.step for info in checkpoints]
-        kept = {*steps[-self._keep :], best({s: self._scores.get(s) for s in steps})}
+        best = best_first({step: self._scores.get(step) for step in steps})[:1]
+        kept = {*steps[-self._keep :], *best}
         return [step in kept for step in steps]

@@ -27,7 +27,7 @@ from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest, read_ma
 from cyclegan_jax.data.preparation import notes
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source, in_order
 from cyclegan_jax.render.image_grid import save_grid
-from cyclegan_jax.system.files import checksum, of_json
+from cyclegan_jax.system.files import file_digest, json_digest
 
 CONTACT_SHEET = "contact_sheet.png"
 _RECORDS = Path("mri_slices", "1.0.0")  # name and version of the TFDS data set
@@ -74,7 +74,7 @@ class Dataset:
         }
         # other facts name the folders of the scans
         settings = source if source["kind"] == "phantom" else {}
-        return of_json([settings, self.manifest["domains"], made_of])
+        return json_digest([settings, self.manifest["domains"], made_of])
 
     def image_bytes(self, split: str) -> int:
         """At most how much memory the decoded images of `split` need."""
@@ -194,7 +194,7 @@ def _store(scan: Scan) -> _Stored:
     records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
     file = {}
     if scan.path is not None:
-        file = {"scan": scan.name, "file": str(scan.path), "sha256": checksum(scan.path)}
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": file_digest(scan.path)}
     sizes = {image.shape for image in read.images.values()}
     facts = dataclasses.replace(read, images={})
     return _Stored(scan.name, records, [*read.images], sizes, facts, file)

@@ -33,10 +33,11 @@ from cyclegan_jax.inference import TrainedGenerators, model_name, read_generator
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
-from cyclegan_jax.system.files import write_whole, writing_workdir
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
 
 ALL = "all"
-EVALUATIONS = "eval"  # folder in a workdir
+CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
 _EXTREMES = 4
 _PICTURES = ("grid.png", "best.png", "worst.png")
@@ -105,7 +106,7 @@ def evaluate(
         outcome = _score_pairs(config, dataset, split, translate)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
-    folder = workdir / EVALUATIONS / str(step) / own
+    folder = Workdir(workdir).evaluation(step, own)
     if multihost.is_primary():
         with writing_workdir(workdir):
             _write(folder, scores, outcome)
@@ -244,7 +245,7 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     for name, picture in outcome.pictures.items():
         save_grid(folder / name, *picture)
     text = json.dumps(scores, indent=1, allow_nan=False)
-    write_whole(folder / "scores.json", text)
+    write_whole(folder / SCORES, text)
 
 
 def _write_csv(path: Path, header: list[str], rows: list[list[Any]]) -> None:

@@ -18,13 +18,11 @@ head.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from clu import metrics as clu_metrics
 
 PROTOCOLS = ("fixed", "foreground", "slice_max", "gt_max")
 METRICS = ("ssim", "psnr", "mae", "nmse", "intensity_error")
@@ -173,26 +171,6 @@ def mean_and_sd(values: Sequence[float] | np.ndarray) -> dict[str, float | int]:
         return {"mean": float("nan"), "sd": float("nan"), "n": 0}
     sd = float(array.std(ddof=1)) if len(array) > 1 else 0.0
     return {"mean": float(array.mean()), "sd": sd, "n": len(array)}
-
-
-class LossAverages:
-    """Means of a step's loss terms since the last `result`, kept as clu (total, count) pairs."""
-
-    def __init__(self) -> None:
-        self._terms: dict[str, clu_metrics.Average] = {}
-
-    def add(self, terms: Mapping[str, Any]) -> None:
-        """Takes the scalars of one step."""
-        for name, value in terms.items():
-            average = clu_metrics.Average(total=value, count=np.int32(1))  # type: ignore[arg-type]
-            previous = self._terms.get(name)
-            self._terms[name] = average if previous is None else previous.merge(average)
-
-    def result(self) -> dict[str, float]:
-        """The means, by name; starts anew."""
-        means = {name: float(term.compute()) for name, term in self._terms.items()}
-        self._terms = {}
-        return means
 
 
 def _window(images: jax.Array) -> jax.Array:

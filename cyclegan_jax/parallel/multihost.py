@@ -1,8 +1,9 @@
-"""Many processes as one run: joining, agreeing and leaving. Alone, agreeing is the identity.
+"""Lets several processes train one run: they join, agree on values and leave in order.
 
-`jax.distributed` ties the processes together. Process 0 is its coordinator, and the one that
-writes and prints. A process whose heartbeats cease is taken for dead, whereupon jax ends all the
-others; without this they would wait for its part of a sum for ever.
+`jax.distributed` connects the processes. Process 0, the primary, is its coordinator, and the only
+one that writes and prints. If the heartbeats of a process stop, jax takes it for dead and ends all
+the others, which would otherwise wait for its part of a sum for ever. In a single process, agreeing
+returns the value itself.
 """
 
 import contextlib
@@ -24,38 +25,38 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-# A dead process is noticed after this; the coordinator's death at once.
+# A dead process is noticed after this time, a dead coordinator at once.
 HEARTBEAT_SECONDS = 30
-_JOIN_SECONDS = 300  # until all processes must have been launched
-_LAST_SECONDS = 2  # the coordinator's end ends the others, which may fail alike and say why
+_JOIN_SECONDS = 300  # within which all processes must be launched
+_LAST_SECONDS = 2  # the coordinator ends the others; meanwhile they may print why they fail
 _FLAGS = "--coordinator=host:port, --process_id and --processes"
-_LOST = ("gloo", "nccl", "coordination")  # in the messages of a sum that a peer has left
+_LOST = ("gloo", "nccl", "coordination")  # in the messages of a sum after another process ended
 
 
-def run(
+def join_and_run(
     work: Callable[[], int],
     coordinator: str | None = None,
     process_id: int | None = None,
     processes: int | None = None,
 ) -> int:
-    """Joins the other processes, does this one's work and leaves in order.
+    """Joins the other processes, calls `work` in this one, and leaves when all have finished.
 
-    Call it before anything touches a device. Without arguments what Slurm, MPI, Kubernetes or
-    Cloud TPU tell is used.
+    Call it before anything uses a device. Without arguments, jax takes the values from Slurm, MPI,
+    Kubernetes or Cloud TPU.
 
-    A process that fails ends at once, without waiting for the others, which cannot go on without
-    it: they are ended by jax. So does a process that loses a peer.
+    A process that fails ends at once. It does not wait for the others, which cannot continue
+    without it and are ended by jax. A process that loses another one ends at once, too.
 
     Args:
-      work: returns an exit status; prints the reason of one that is not 0.
+      work: returns an exit status; prints the reason if it is not 0.
       coordinator: `host:port` of process 0, where it will listen.
-      process_id: of this process, from 0.
-      processes: how many there are.
+      process_id: number of this process, from 0.
+      processes: number of processes.
 
     Returns:
-      The status 0; with another one the process has ended.
+      The status 0. With any other status the process ends here.
 
     Raises:
       InputError: only some of the arguments are given, they contradict each other, or the
@@ -74,7 +75,7 @@ def run(
         else:
             reason = str(error).split("\n")[0][:200]
             print(
-                f"error: another process has ended ({reason}); launch all again: the run goes on "
+                f"error: another process has ended ({reason}); launch all again: the run resumes "
                 "from its newest checkpoint",
                 file=sys.stderr,
             )
@@ -89,35 +90,36 @@ def run(
             time.sleep(_LAST_SECONDS)
         # no clean-up: it would wait for the others
         os._exit(status)
-    jax.distributed.shutdown()  # when all are here
+    jax.distributed.shutdown()  # waits for all
     return 0
 
 
 def is_primary() -> bool:
-    """Whether this process writes and prints."""
+    """Returns whether this process is the one that writes and prints."""
     return jax.process_index() == 0
 
 
 def agree(value: int) -> int:
-    """The primary's `value`, below 2**31. Every process must call it."""
+    """Returns the primary's `value`, below 2**31. Every process must call it."""
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
 def all_true(flag: bool) -> bool:
-    """Whether `flag` is true in every process. Every process must call it."""
+    """Returns whether `flag` is true in every process. Every process must call it."""
     return bool(np.all(multihost_utils.process_allgather(np.array(flag))))
 
 
 def same(value: str | int) -> bool:
-    """Whether all processes have an equal value. Every process must call it."""
+    """Returns whether all processes have an equal value. Every process must call it."""
     number = zlib.crc32(repr(value).encode()) // 2
     return all_true(number == agree(number))
 
 
-def primary_first(work: Callable[[], T]) -> T:
-    """`work` in the primary, and then in the others, which find what it has made.
+def primary_first(work: Callable[[], _T]) -> _T:
+    """Calls `work` in the primary, then in the other processes, which find what the primary made.
 
-    They also do it when it failed there, to fail alike and say why.
+    If it fails in the primary, the others call it all the same, so that they fail alike and print
+    why. Every process must call this function.
     """
     if not is_primary():
         all_true(True)
@@ -131,7 +133,7 @@ def primary_first(work: Callable[[], T]) -> T:
 def _join(coordinator: str | None, process_id: int | None, processes: int | None) -> None:
     given = [argument is not None for argument in (coordinator, process_id, processes)]
     if any(given) and not all(given):
-        raise InputError(f"give all of {_FLAGS}, or none of them to take what the cluster tells")
+        raise InputError(f"give all of {_FLAGS}, or none of them to use what the cluster provides")
     if coordinator is not None and process_id is not None and processes is not None:
         host, port = _host_and_port(coordinator)
         if not 0 <= process_id < processes:
@@ -139,7 +141,7 @@ def _join(coordinator: str | None, process_id: int | None, processes: int | None
                 f"--process_id={process_id} must be from 0 to one less than --processes={processes}"
             )
         if process_id:
-            _reach(host, port)  # jax would end the process without a word of ours
+            _reach(host, port)  # jax would end the process before we can print why
     try:
         jax.distributed.initialize(
             coordinator,
@@ -152,15 +154,15 @@ def _join(coordinator: str | None, process_id: int | None, processes: int | None
         reason = str(error).split("\n")[0]
         raise InputError(f"the processes cannot be joined ({reason}); give {_FLAGS}") from error
     _meet()
-    # jax aborts the process when it loses another; Python's stacks would bury its message
+    # jax aborts the process when it loses another; Python's stacks would hide its message
     faulthandler.disable()
 
 
 def _meet() -> None:
     """Connects all devices while the processes are together.
 
-    gloo gives up on a process that comes 30 s later to the first sum, as one may that compiles
-    longer.
+    gloo fails if a process comes more than 30 s later than another to the first sum, which may
+    happen if it compiles longer.
     """
     devices = jax.devices()
     split = NamedSharding(Mesh(np.array(devices), ("all",)), PartitionSpec("all"))

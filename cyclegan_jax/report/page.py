@@ -15,19 +15,17 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import open_dataset
-from cyclegan_jax.evaluation.evaluate import EVALUATIONS, evaluate
+from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.scoring import PROTOCOL
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
 from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.report import curves
-from cyclegan_jax.system.files import write_whole, writing_workdir
-from cyclegan_jax.system.workdir import CONFIG
-from cyclegan_jax.training.metric_log import METRICS, read_metrics
-from cyclegan_jax.training.run import SAMPLES
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
+from cyclegan_jax.training.metric_log import read_metrics
 
-HTML = "report.html"
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
 _PICTURES = {
     "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
@@ -56,13 +54,14 @@ def write(workdir: Path) -> Path:
     Raises:
       InputError: `workdir` holds no run, or cannot be written.
     """
+    paths = Workdir(workdir)
     try:
-        config = json.loads((workdir / CONFIG).read_text())
+        config = json.loads(paths.config.read_text())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{workdir / CONFIG} cannot be read ({error}); give the --workdir of a run"
+            f"{paths.config} cannot be read ({error}); give the --workdir of a run"
         ) from error
-    lines = read_metrics(workdir) if (workdir / METRICS).exists() else []
+    lines = read_metrics(workdir) if paths.metrics.exists() else []
     sections: dict[str, Callable[[], Sequence[str]]] = {
         "State": lambda: _state(config, lines),
         "Evaluation": lambda: _evaluation(workdir),
@@ -82,8 +81,8 @@ def write(workdir: Path) -> Path:
             # what an older version wrote, or someone edited, must not hide the rest
             body.append(html.paragraph(f"Cannot be shown: {error or type(error).__name__}"))
     with writing_workdir(workdir):
-        write_whole(workdir / HTML, html.page(f"Run {workdir.absolute().name}", body))
-    return workdir / HTML
+        write_whole(paths.report, html.page(f"Run {workdir.absolute().name}", body))
+    return paths.report
 
 
 def finish(workdir: Path, step: int) -> None:
@@ -96,7 +95,8 @@ def finish(workdir: Path, step: int) -> None:
       workdir: of the run.
       step: its last.
     """
-    is_done = (workdir / HTML).exists() and (workdir / EVALUATIONS / str(step)).exists()
+    paths = Workdir(workdir)
+    is_done = paths.report.exists() and paths.evaluation(step).exists()
     if multihost.agree(int(is_done)):
         return
     try:
@@ -142,7 +142,8 @@ def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[str]
 
 def _evaluation(workdir: Path) -> list[str]:
     command = html.code(_command(workdir))
-    scored = sorted(workdir.glob("eval/**/scores.json"), key=lambda path: path.stat().st_mtime)
+    found = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
+    scored = sorted(found, key=lambda path: path.stat().st_mtime)
     if not scored:
         return [html.paragraph("No checkpoint is scored yet. To score one:"), command]
     folder = scored[-1].parent
@@ -179,13 +180,13 @@ def _command(workdir: Path) -> str:
 
 
 def _samples(workdir: Path) -> list[str]:
-    newest = max((workdir / SAMPLES).glob("step_*.png"), default=None)
+    newest = Workdir(workdir).newest_sample()
     if newest is None:
         return [html.paragraph("No samples are written yet (config.sample_every).")]
-    step = int(newest.stem.removeprefix("step_"))
+    step, path = newest
     title = f"Samples at step {step}"
     caption = f"{title}. G: T1→T2, F: T2→T1; F(x) and G(y) should change nothing."
-    return [_embedded(newest, title, caption)]
+    return [_embedded(path, title, caption)]
 
 
 def _curves(drawings: Sequence[str], what: str, note: str) -> list[str]:

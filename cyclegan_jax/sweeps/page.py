@@ -15,13 +15,10 @@ from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.results import Result, Setting
-from cyclegan_jax.sweeps.runner import DONE, trial_folder
+from cyclegan_jax.sweeps.runner import DONE
 from cyclegan_jax.system.files import write_whole
-from cyclegan_jax.training.run import SAMPLES
+from cyclegan_jax.system.workdir import SCORES, Workdir
 
-CSV = "sweep.csv"
-HTML = "sweep.html"
-TEST = "test.json"
 _HEADER = ("SSIM T1→T2", "SSIM T2→T1", "PSNR T1→T2", "PSNR T2→T1")
 _COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
 
@@ -39,8 +36,9 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
       metric: "ssim", "psnr" or "mae"; see `results.check_metric`.
       config_flags: `--config=…` and its overrides, for the command that trains the best setting.
     """
+    paths = Workdir(workdir)
     found = results.read(sweep, workdir)
-    results.write_csv(found, workdir / CSV)
+    results.write_csv(found, paths.sweep_table)
     settings = results.ranked(found, metric)
     done = [r for r in found if r.status == DONE]
     states = {s: sum(r.status == s for r in found) for s in dict.fromkeys(r.status for r in found)}
@@ -48,8 +46,8 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     print(summary)
     if not done:
         body = [html.paragraph(f"{summary}."), *_failures(found)]
-        write_whole(workdir / HTML, html.page(f"Sweep {workdir.name}", body))
-        print(f"nothing to rank yet; {workdir / CSV} and {workdir / HTML} list the trials")
+        write_whole(paths.sweep_page, html.page(f"Sweep {workdir.name}", body))
+        print(f"nothing to rank yet; {paths.sweep_table} and {paths.sweep_page} list the trials")
         return
     command = _command(sweep, settings[0], config_flags)
     tests = [html.paragraph("Test pairs are scored when all trials have ended.")]
@@ -80,8 +78,8 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
         html.heading("Samples"),
         *_samples(workdir, settings),
     ]
-    write_whole(workdir / HTML, html.page(f"Sweep {workdir.name}", body))
-    print(f"written to {workdir / CSV} and {workdir / HTML}")
+    write_whole(paths.sweep_page, html.page(f"Sweep {workdir.name}", body))
+    print(f"written to {paths.sweep_table} and {paths.sweep_page}")
 
 
 def _command(sweep: Sweep, setting: Setting, config_flags: Sequence[str]) -> str:
@@ -102,7 +100,7 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
       `{"metric", "setting", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`, what is in
       `<workdir>/test.json` and may come from an earlier choice; no trials without test pairs.
     """
-    path = workdir / TEST
+    path = Workdir(workdir).test_scores
     if path.exists():
         return json.loads(path.read_text())
     trials = {}
@@ -110,8 +108,8 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
         config = sweep.configs[result.index]
         if result.status == DONE and from_config.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
-            folder = trial_folder(workdir, result.index)
-            scored = evaluate(folder, "latest", config.data.dir, "test") / "scores.json"
+            folder = Workdir(workdir).trial(result.index)
+            scored = evaluate(folder, "latest", config.data.dir, "test") / SCORES
             trials[result.index] = json.loads(scored.read_text())["protocols"][PROTOCOL]
     found = {"metric": metric, "setting": best.name, "trials": trials}
     if trials:
@@ -168,10 +166,10 @@ def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
         result = next((r for r in setting.results if r.status == DONE), None)
         if result is None:
             continue
-        folder = trial_folder(workdir, result.index) / SAMPLES
-        newest = max(folder.glob("step_*.png"), default=None)
+        newest = Workdir(Workdir(workdir).trial(result.index)).newest_sample()
         if newest is not None:
-            caption = f"{setting.name} (trial {result.index}, {newest.stem.replace('_', ' ')})"
-            alternative = f"Sample images of {setting.name}. {description(newest)}"
-            parts.append(html.picture(newest.read_bytes(), alternative, caption))
+            step, path = newest
+            caption = f"{setting.name} (trial {result.index}, step {step})"
+            alternative = f"Sample images of {setting.name}. {description(path)}"
+            parts.append(html.picture(path.read_bytes(), alternative, caption))
     return parts

@@ -12,9 +12,10 @@ from typing import Any
 from cyclegan_jax import InputError
 from cyclegan_jax.evaluation.scoring import DIRECTIONS, scalar_name
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
-from cyclegan_jax.sweeps.runner import DONE, ending, trial_folder
+from cyclegan_jax.sweeps.runner import DONE, ending
 from cyclegan_jax.system.files import write_whole
-from cyclegan_jax.training.metric_log import METRICS, read_metrics
+from cyclegan_jax.system.workdir import Workdir
+from cyclegan_jax.training.metric_log import read_metrics
 
 UNFINISHED = "unfinished"
 _BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # whether higher or lower is better
@@ -149,8 +150,8 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
 
 def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
     status, message = ending(workdir, index) or (UNFINISHED, "")
-    folder = trial_folder(workdir, index)
-    lines = read_metrics(folder) if (folder / METRICS).exists() else []
+    folder = Workdir(workdir).trial(index)
+    lines = read_metrics(folder) if Workdir(folder).metrics.exists() else []
     curves = {
         f"{direction}/{metric}": sorted(
             (int(line["step"]), line[name])

@@ -20,28 +20,21 @@ from cyclegan_jax.data import from_config
 from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.lockstep import train_in_step
-from cyclegan_jax.system.files import write_whole, writing_workdir
-from cyclegan_jax.system.workdir import locked
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import Workdir, locked, writing_workdir
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.nonfinite import DivergedError
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
 from cyclegan_jax.training.train import train_loop
 
-SWEEP = "sweep.json"
 DONE, FAILED = "done", "failed"
-_END = "end.json"
-
-
-def trial_folder(workdir: Path, index: int) -> Path:
-    """Returns the folder of trial `index`."""
-    return workdir / "trials" / f"{index:03d}"
 
 
 def ending(workdir: Path, index: int) -> tuple[str, str] | None:
     """Returns (`DONE` or `FAILED`, message) of a trial, or None if it has not ended."""
     try:
-        end = json.loads((trial_folder(workdir, index) / _END).read_text())
+        end = json.loads(Workdir(workdir).trial_end(index).read_text())
     except FileNotFoundError:
         return None
     return end["status"], end["message"]
@@ -107,10 +100,10 @@ def claim(sweep: Sweep, workdir: Path, digests: Sequence[str], *, new: bool = Tr
     Raises:
       InputError: the folder holds another sweep or a run, or it cannot be written.
     """
-    path = workdir / SWEEP
+    path = Workdir(workdir).sweep
     declared = {"config": sweep.base.to_dict(), "trials": sweep.trials, "data": list(digests)}
     text = json.dumps(declared, indent=1)
-    if (workdir / "config.json").exists():
+    if Workdir(workdir).config.exists():
         raise InputError(f"{workdir} holds a single run; use a new --workdir")
     with writing_workdir(workdir):
         if path.exists():
@@ -173,7 +166,7 @@ def _train_group(
     with contextlib.ExitStack() as stack:
         runs = [
             stack.enter_context(
-                Run(sweep.configs[i], trial_folder(workdir, i), programs, f"trial {i}: ")
+                Run(sweep.configs[i], Workdir(workdir).trial(i), programs, f"trial {i}: ")
             )
             for i in group
         ]
@@ -214,7 +207,7 @@ def _groups(sweep: Sweep, workdir: Path, left: Sequence[int], at_once: int) -> I
     """
     alike: dict[tuple[str, int], list[int]] = {}
     for index in left:
-        saved = _newest_step(trial_folder(workdir, index))
+        saved = _newest_step(Workdir(workdir).trial(index))
         alike.setdefault((config_lib.compilation_key(sweep.configs[index]), saved), []).append(
             index
         )
@@ -243,7 +236,7 @@ def _changes(old: dict[str, Any], new: dict[str, Any], sweep: Sweep) -> list[str
 
 def _write_end(workdir: Path, index: int, status: str, message: str) -> None:
     end = {"status": status, "message": message}
-    write_whole(trial_folder(workdir, index) / _END, json.dumps(end))
+    write_whole(Workdir(workdir).trial_end(index), json.dumps(end))
 
 
 def _shown(sweep: Sweep, index: int) -> str:

@@ -1,4 +1,4 @@
-"""What every script does around its one call."""
+"""Runs a script: parses its flags, and turns errors into one line and an exit status."""
 
 import os
 import sys
@@ -10,18 +10,18 @@ from cyclegan_jax import InputError
 from cyclegan_jax.system import runtime
 
 
-def run(main: Callable[[list[str]], int]) -> None:
+def run_script(main: Callable[[list[str]], int]) -> None:
     """Parses flags, calls `main` with the other arguments, and exits with its status.
 
-    What `guarded` says holds for `main`; an unusable config file becomes one line, too. Libraries'
-    own log lines are silenced: what matters they raise.
+    Its errors are printed as in `report_errors`, and an unusable config file becomes one line, too.
+    The log lines of libraries are not shown: libraries raise what matters.
     """
 
     def work(argv: list[str]) -> int:
         logging.set_verbosity(logging.FATAL)
-        status = guarded(lambda: main(argv[1:]))
+        status = report_errors(lambda: main(argv[1:]))
         if status:
-            # no clean-up: it waits for threads, and those of a save that has failed may not end
+            # No clean-up: it would wait for threads, and those of a failed save may never end.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -34,14 +34,14 @@ def run(main: Callable[[list[str]], int]) -> None:
             print(f"error: --config cannot be used: {error}", file=sys.stderr)
             sys.exit(1)
 
-    runtime.prepare()
+    runtime.tune_process()
     app.run(work, flags_parser=parse_flags)
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """The status of `work`.
+def report_errors(work: Callable[[], int]) -> int:
+    """Calls `work` and returns its status.
 
-    An `InputError` and a file that cannot be read or written become one line on stderr and
+    An `InputError`, or a file that cannot be read or written, becomes one line on stderr and
     status 1.
     """
     try:
@@ -50,7 +50,7 @@ def guarded(work: Callable[[], int]) -> int:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # as in `train.py ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing fails again
-        print("error: stopped, for what read the output has ended", file=sys.stderr)
+        print("error: stopped, because the program that read the output has ended", file=sys.stderr)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(

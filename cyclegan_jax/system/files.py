@@ -1,4 +1,4 @@
-"""Writing files, of which a reader sees the old or the new, never a part; their digests."""
+"""Writing files so that a reader sees the old or the new content, never a part; their digests."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from cyclegan_jax import InputError
 
 
 def write_whole(path: Path, data: str | bytes) -> None:
-    """Replaces `path` at once, also when several processes write it."""
+    """Replaces the content of `path` at once, also when several processes write it."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
@@ -24,9 +24,9 @@ def write_whole(path: Path, data: str | bytes) -> None:
 
 @contextlib.contextmanager
 def written_beside(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
-    """Yields a hidden path beside `path`, renamed to `path` only if the block succeeds.
+    """Yields a hidden path beside `path`, which is renamed to `path` only if the block succeeds.
 
-    For libraries that write by path and choose the format by the suffix.
+    It is for libraries that write by path and choose the format by the suffix.
 
     Raises:
       InputError: `path` ends in none of `suffixes`, or it cannot be written.
@@ -47,28 +47,19 @@ def written_beside(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
             beside.unlink()
 
 
-@contextlib.contextmanager
-def writing_workdir(workdir: Path) -> Iterator[None]:
-    """Turns an `OSError` into an `InputError` that names the flag and the mend."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"--workdir={workdir} cannot be written ({error.strerror}); make room or mend the "
-            "permissions and launch again, or name another"
-        ) from error
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file or a folder.
 
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file; of a folder, that of its visible files' digests, sorted, one per line."""
+    That of a folder is of the digests of its visible files, sorted, one in a line.
+    """
     if path.is_dir():
         visible = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        digests = "\n".join(sorted(map(checksum, visible)))
+        digests = "\n".join(sorted(map(file_digest, visible)))
         return hashlib.sha256(digests.encode()).hexdigest()
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def of_json(value: Any) -> str:
-    """SHA-256 of what JSON can hold, whatever the order of its keys."""
+def json_digest(value: Any) -> str:
+    """Returns the SHA-256 of a JSON-serialisable value; the order of its keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

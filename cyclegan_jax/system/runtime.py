@@ -1,7 +1,7 @@
 """Settings of the process that make JAX start and run faster; they change no result.
 
-What the environment says already is left as it is. No XLA flag is set here: those for its CPU
-backend come and go, and XLA stops the process at one that it does not know.
+Settings that the environment has already are kept. No XLA flag is set here: the flags of its CPU
+backend change between versions, and XLA stops the process at a flag that it does not know.
 """
 
 import ctypes
@@ -14,17 +14,18 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h of the GNU
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/cyclegan_jax` (default `~/.cache`): what can be made again at any time."""
+    """Returns `$XDG_CACHE_HOME/cyclegan_jax` (default `~/.cache`), for files that can be remade."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cyclegan_jax"
 
 
-def prepare() -> None:
-    """Applies the settings; call it once, before `jax` is imported.
+def tune_process() -> None:
+    """Applies the settings. Call it once, before `jax` is imported.
 
-    - Compiled programs are kept in `cache_folder()`, or in `JAX_COMPILATION_CACHE_DIR` if set
-      (an empty one turns the cache off).
-    - On Linux, memory that a step frees stays with the process. The GNU C library would hand the
-      gigabyte of a step's temporary arrays back each time, and the kernel would clear it again.
+    - Compiled programs are kept in `cache_folder()`, or in `JAX_COMPILATION_CACHE_DIR` if it is set
+      (if it is empty, there is no cache).
+    - On Linux, memory that a step frees stays with the process. Otherwise the GNU C library would
+      return the gigabyte of a step's temporary arrays each time, and the kernel would clear it
+      again.
     - Python looks for garbage less often: tracing a step makes millions of objects that stay.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
@@ -37,7 +38,7 @@ def prepare() -> None:
 
 
 def release_memory() -> None:
-    """Gives free memory back to the system: what only a start needed, such as compilation."""
+    """Returns free memory to the system, such as memory that only compilation needed."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -1,38 +1,149 @@
-"""A run's workdir: which config it belongs to, and where what is in it comes from."""
+"""The workdir of a run or of a sweep: the paths in it, the config it holds, and its lock."""
 
 import contextlib
-import os
-import platform
-from collections.abc import Iterator, Sequence
-from importlib import metadata
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from cyclegan_jax import InputError, __version__
+from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.data import from_config
-from cyclegan_jax.data.dataset import Dataset
-from cyclegan_jax.parallel import multihost
-from cyclegan_jax.system.files import write_whole, writing_workdir
+from cyclegan_jax.system.files import write_whole
 
 try:
     import fcntl
 except ImportError:  # not a POSIX system: there are no locks
     fcntl = None
 
-CONFIG = "config.json"
-_LOCK = ".lock"
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+SCORES = "scores.json"  # in the folder of an evaluation
 
 
-def claim(config: config_lib.Config, workdir: Path) -> None:
-    """Makes `workdir` this config's, or checks that it is. Only the primary process writes.
+@dataclasses.dataclass(frozen=True)
+class Workdir:
+    """Names everything in the workdir of a run or of a sweep; it reads and makes nothing.
+
+    No other module spells these names.
+    """
+
+    path: Path
+
+    # of a run
+
+    @property
+    def config(self) -> Path:
+        """The file of the run's config, see `config.to_json`."""
+        return self.path / "config.json"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the training process locks."""
+        return self.path / ".lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of one checkpoint."""
+        return self.checkpoints / str(step)
+
+    @property
+    def damaged_checkpoints(self) -> Path:
+        """The folder that damaged checkpoints are moved to."""
+        return self.path / "damaged_checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """The file of the logged numbers, one JSON object in a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of the sample images."""
+        return self.path / "samples"
+
+    def sample(self, step: int) -> Path:
+        """The sample image of a step."""
+        return self.samples / f"step_{step:07d}.png"
+
+    def newest_sample(self) -> tuple[int, Path] | None:
+        """Returns the step and the path of the newest sample image, or None if there is none."""
+        steps = ((path.stem.removeprefix("step_"), path) for path in self.samples.glob("*.png"))
+        return max(((int(s), path) for s, path in steps if s.isdecimal()), default=None)
+
+    @property
+    def nonfinite(self) -> Path:
+        """The folder of the batches that led to numbers which are not finite."""
+        return self.path / "nonfinite"
+
+    def nonfinite_batch(self, step: int, process: int) -> Path:
+        """The batch of a step, as seen by one of the processes that train together (from 0)."""
+        share = f"_process{process}" if process else ""
+        return self.nonfinite / f"step_{step:07d}{share}.npz"
+
+    @property
+    def evaluations(self) -> Path:
+        """The folder of all evaluations."""
+        return self.path / "eval"
+
+    def evaluation(self, step: int, name: str = "") -> Path:
+        """The folder of a checkpoint's evaluations, or of the one called `name`."""
+        return self.evaluations / str(step) / name
+
+    @property
+    def report(self) -> Path:
+        """The page that shows the run."""
+        return self.path / "report.html"
+
+    # of a sweep
+
+    @property
+    def sweep(self) -> Path:
+        """The file of the base config and the trials."""
+        return self.path / "sweep.json"
+
+    def trial(self, index: int) -> Path:
+        """The workdir of a trial, a run like any other."""
+        return self.path / "trials" / f"{index:03d}"
+
+    def trial_end(self, index: int) -> Path:
+        """The file that says how a trial ended."""
+        return self.trial(index) / "end.json"
+
+    @property
+    def sweep_table(self) -> Path:
+        """The table of all trials."""
+        return self.path / "sweep.csv"
+
+    @property
+    def sweep_page(self) -> Path:
+        """The page that ranks the settings."""
+        return self.path / "sweep.html"
+
+    @property
+    def test_scores(self) -> Path:
+        """The file of the best setting's scores on the test pairs."""
+        return self.path / "test.json"
+
+
+def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> None:
+    """Makes `workdir` the workdir of this config, or checks that it is.
+
+    Args:
+      config: of the run.
+      workdir: made if it does not exist.
+      writes: whether this process writes the config; of several processes one does.
 
     Raises:
-      InputError: it holds a run of another config (the message shows what differs), checkpoints
-        without a config, or cannot be written.
+      InputError: the workdir holds a run of another config (the message shows what differs), holds
+        checkpoints without a config, or cannot be written.
     """
-    path = workdir / CONFIG
+    path = Workdir(workdir).config
     with writing_workdir(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -40,7 +151,7 @@ def claim(config: config_lib.Config, workdir: Path) -> None:
                 old = config_lib.from_json(path.read_text())
             except ValueError as error:  # an InputError, or text that is not UTF-8
                 raise InputError(
-                    f"{path} is no config of this program ({error}); use a new --workdir"
+                    f"{path} is not a config of this program ({error}); use a new --workdir"
                 ) from error
             changed = config_lib.differences(old, config)
             if changed:
@@ -48,24 +159,25 @@ def claim(config: config_lib.Config, workdir: Path) -> None:
                     f"{workdir} holds a run of another config; use a new --workdir, or undo: "
                     + "; ".join(changed)
                 )
-        if (workdir / "checkpoints").exists() and not path.exists():
-            raise InputError(f"{workdir} has checkpoints but no {CONFIG}; use a new --workdir")
-        if multihost.is_primary():
+        if Workdir(workdir).checkpoints.exists() and not path.exists():
+            raise InputError(f"{workdir} has checkpoints but no {path.name}; use a new --workdir")
+        if writes:
             write_whole(path, config_lib.to_json(config))
 
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Keeps other processes from training in `workdir`; the lock ends with the process, however.
+    """Keeps other processes from training in `workdir` while the block runs.
 
-    The workdir is made if need be.
+    The workdir is made if it does not exist. The operating system releases the lock when the
+    process ends, even if it is killed.
 
     Raises:
-      InputError: another process trains there, or it cannot be written.
+      InputError: another process trains there, or the workdir cannot be written.
     """
     with writing_workdir(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        file = (workdir / _LOCK).open("w")
+        file = Workdir(workdir).lock.open("w")
     with file:
         if fcntl is not None:
             try:
@@ -80,48 +192,13 @@ def locked(workdir: Path) -> Iterator[None]:
         yield
 
 
-def open_same_data(config: config_lib.Config) -> Dataset:
-    """Opens the data of a run; the primary makes phantoms, the other processes find them.
-
-    Raises:
-      InputError: unusable data, or the processes' configs or data differ: one would wait for the
-        others, or train on what is another's test.
-    """
-    own = ("data.dir", "data.workers")
-    flat = {k: v for k, v in config_lib.flatten(config).items() if k not in own}
-    if not multihost.same(repr(sorted(flat.items()))):
+@contextlib.contextmanager
+def writing_workdir(workdir: Path) -> Iterator[None]:
+    """Turns an `OSError` of the block into an `InputError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
         raise InputError(
-            "the processes were given different configs; launch all with the same --config and the "
-            "same values after it"
-        )
-    dataset = multihost.primary_first(lambda: from_config.open_data(config))
-    if not multihost.same(dataset.digest):
-        raise InputError(
-            f"the processes were given different data (here {dataset.folder}); copy one prepared "
-            "folder to all of them"
-        )
-    return dataset
-
-
-def provenance(
-    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
-) -> dict[str, Any]:
-    """What a checkpoint tells of its making: versions, hardware, config and data.
-
-    Args:
-      config: of the run.
-      dataset: that it trains on.
-      devices: that train.
-    """
-    versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
-    return {
-        "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
-        "device": f"{len(devices)} x {devices[0].device_kind}, "
-        f"on a {platform.machine()} machine with {os.cpu_count()} cores",
-        "config": config.to_dict(),
-        "data": {
-            "digest": dataset.digest,
-            "domains": dataset.manifest["domains"],
-            "axis": dataset.manifest["source"].get("axis", "axial"),
-        },
-    }
+            f"--workdir={workdir} cannot be written ({error.strerror}); make room or fix the "
+            "permissions and launch again, or use another --workdir"
+        ) from error

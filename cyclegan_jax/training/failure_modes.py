@@ -1,7 +1,9 @@
-"""CycleGAN's known failures, told once each: a network that has won, copies, inverts, collapsed or
-paints another anatomy.
+"""Finds CycleGAN's known failure modes, and reports each once for each network.
 
-The thresholds leave room around training that goes well. In 171 sample grids from step 500 on, of
+A discriminator can win. A generator can collapse to a constant output, copy its input, invert the
+contrast, or paint another anatomy.
+
+The thresholds leave room around training that succeeds. In 171 sample grids from step 500 on, of
 runs on phantoms, BrainWeb and IXI heads, translations had at least 24 % of their input's variation,
 were at least 0.79 sd away from it, correlated with the truth at 0.15 or more, and their air was at
 least 0.33 darker than the head. In 130 curves a discriminator's loss was below 7 % of the
@@ -16,12 +18,12 @@ import numpy as np
 
 from cyclegan_jax.data.batches import head_mask
 
-WARM_UP = 500  # steps; a generator that has not learnt anything yet is no failure
-_UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that cannot tell
+WARM_UP = 500  # steps; a generator that has not learnt anything before has not failed
+_UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that guesses
 _WON, _WON_STEPS, _WON_WINDOWS = 0.05, 500, 5
 _CONSTANT, _COPY, _INVERTED, _BRIGHT_AIR = 0.05, 0.1, -0.2, 0.1
 _ASTRAY = 0.2
-_LATE = 0.75  # of a run: before, the anatomy can still come right
+_LATE = 0.75  # of the steps of a run; before, the anatomy can still become right
 
 _GENERATORS = {  # network: input, output, truth of the output, input there and back
     "generator_g": ("real_x", "fake_y", "real_y", "cycled_x"),
@@ -29,21 +31,21 @@ _GENERATORS = {  # network: input, output, truth of the output, input there and 
 }
 
 
-class Symptoms:
-    """Remembers what a run was told, and for how long a discriminator has been near 0."""
+class FailureModes:
+    """Looks for failure modes in a run; remembers which it has reported."""
 
     def __init__(self, adversarial: str, steps: int):
-        """Nothing was seen yet; `adversarial` and `steps` are the config's."""
+        """Starts with nothing reported; `adversarial` and `steps` are the config's."""
         self._adversarial = adversarial
         self._late = _LATE * steps
-        self._told: set[tuple[str, str]] = set()
-        self._near_zero: dict[str, list[int]] = {}  # ends of log windows, in a row
+        self._reported: set[tuple[str, str]] = set()
+        self._near_zero: dict[str, list[int]] = {}  # steps at which low windows ended
 
     def in_losses(self, step: int, losses: Mapping[str, float]) -> list[str]:
-        """Warnings of a log window that ends with `step`.
+        """Returns warnings on the losses of a log window that ends with `step`.
 
-        A discriminator has won if its mean loss is below 5 % of what one has that cannot tell, for
-        5 windows or more that end over 500 steps or more.
+        A discriminator has won if its mean loss stays below 5 % of the loss of one that guesses, in
+        at least 5 windows in a row whose ends span at least 500 steps.
 
         Args:
           step: number of steps done.
@@ -60,21 +62,21 @@ class Symptoms:
             windows.append(step)
             long = step - windows[0]
             if long >= _WON_STEPS and len(windows) >= _WON_WINDOWS:
-                seen = (
+                found = (
                     f"its loss has been below {limit:.2g} for {long} steps and is {loss:.2g}: it "
-                    "tells real from made without fail and teaches its generator nothing; lower "
-                    "config.optimizer.discriminator_learning_rate, or vary its images with "
+                    "recognises every generated image, so that its generator learns nothing; lower "
+                    "config.optimizer.discriminator_learning_rate, or vary the images with "
                     "config.data.contrast and config.data.shift"
                 )
-                lines += self._once(step, network, "won", seen)
+                lines += self._once(step, network, "won", found)
         return lines
 
     def in_pictures(
         self, step: int, pictures: Mapping[str, np.ndarray], *, paired: bool
     ) -> list[str]:
-        """Warnings of samples, from step `WARM_UP` on; of each generator the first that holds.
+        """Returns warnings on samples, from step `WARM_UP` on, at most one for each generator.
 
-        In the last quarter of the run also of another anatomy, if `paired`.
+        Another anatomy is looked for in the last quarter of the run, and only if `paired`.
 
         Args:
           step: number of steps done.
@@ -85,35 +87,38 @@ class Symptoms:
         for network, names in _GENERATORS.items():
             if step >= WARM_UP:
                 real, fake, truth, cycled = (pictures[name] for name in names)
-                seen = first_found(
+                found = find_failure(
                     real,
                     fake,
                     truth if paired else None,
                     cycled if step >= self._late else None,
                 )
-                lines += self._once(step, network, *seen) if seen else []
+                lines += self._once(step, network, *found) if found else []
         return lines
 
-    def _once(self, step: int, network: str, symptom: str, words: str) -> list[str]:
-        if (network, symptom) in self._told:
+    def _once(self, step: int, network: str, mode: str, words: str) -> list[str]:
+        if (network, mode) in self._reported:
             return []
-        self._told.add((network, symptom))
+        self._reported.add((network, mode))
         return [f"warning: step {step}: {network}: {words}"]
 
 
-def first_found(
+def find_failure(
     real: np.ndarray,
     fake: np.ndarray,
     truth: np.ndarray | None,
     cycled: np.ndarray | None = None,
 ) -> tuple[str, str] | None:
-    """What is wrong with translations: the symptom and a sentence on it, or None.
+    """Returns the first failure mode that translations show, with a sentence on it, or None.
 
     Args:
       real: images `[B, H, W, 1]` in [-1, 1].
       fake: their translations.
       truth: the same heads in the target contrast, or None.
-      cycled: the translations translated back, or None where another anatomy is not looked for.
+      cycled: the translations translated back; None if another anatomy is not looked for.
+
+    Returns:
+      ("constant", "copy", "inverted" or "astray", what was measured and what to do).
     """
     head = head_mask(real) if truth is None else head_mask(real, truth)
     if not head.any() or not real[head].std():
@@ -129,34 +134,34 @@ def first_found(
             "standard deviation): it has learnt to copy; lower config.loss.identity_ratio or "
             "config.loss.cycle_weight"
         )
-    seen = ""
+    measured = ""
     right = 0.0 if truth is None else correlation(fake, truth, head)
     if truth is None and (above := brighter_air(real, fake)) > _BRIGHT_AIR:
-        seen = f"air is {above:.2f} brighter than the head"
+        measured = f"air is {above:.2f} brighter than the head"
     elif right < _INVERTED:
-        seen = f"correlation with the truth {right:.2f}"
-    if seen:
+        measured = f"correlation with the truth {right:.2f}"
+    if measured:
         return "inverted", (
-            f"its contrast is inverted ({seen}): cycles do not show what the other generator "
-            "undoes; raise config.loss.identity_ratio or take another config.seed"
+            f"its contrast is inverted ({measured}): cycles do not show it, because the other "
+            "generator inverts it back; raise config.loss.identity_ratio or use another config.seed"
         )
     if truth is None or cycled is None:
         return None
     if (back := correlation(cycled, real, head)) - right > _ASTRAY:
         return "astray", (
             f"its translations correlate with the truth at {right:.2f}, but cycles with their "
-            f"start at {back:.2f}: it paints another anatomy, or the data cannot tell; look at the "
-            "samples, and set config.generator.head, raise config.loss.cycle_weight or lower "
-            "config.loss.identity_ratio"
+            f"start at {back:.2f}: it paints another anatomy, or the data cannot show which is "
+            "right; look at the samples, and set config.generator.head, raise "
+            "config.loss.cycle_weight or lower config.loss.identity_ratio"
         )
     return None
 
 
 def variation(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
-    """Standard deviation of `fake` relative to that of `real`: the lower of two.
+    """Returns the standard deviation of `fake` relative to that of `real`, the lower of two.
 
-    Over the head, which is near 0 for a flat output; and between images, which is near 0 for one
-    output whatever the input.
+    One is taken over the head, and is near 0 if the output is flat. The other is taken between
+    images, and is near 0 if the output is the same whatever the input.
 
     Args:
       real: `[B, H, W, 1]`, not constant over the head.
@@ -165,25 +170,28 @@ def variation(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
     """
     over_head = fake[head].std() / real[head].std()
     between = np.sqrt(real.var(axis=0).mean())
-    if not between:  # one image, or the same again
+    if not between:  # a single image, or equal images
         return float(over_head)
     return float(min(over_head, np.sqrt(fake.var(axis=0).mean()) / between))
 
 
 def copied(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:
-    """Mean |fake - real| over the head, in standard deviations of `real` there; 0 is a copy."""
+    """Returns the mean |fake - real| over the head, in standard deviations of `real` there."""
     return float(np.abs(fake - real)[head].mean() / real[head].std())
 
 
 def correlation(fake: np.ndarray, truth: np.ndarray, head: np.ndarray) -> float:
-    """Pearson's correlation over the head; 0 where one of the two is constant."""
+    """Returns Pearson's correlation over the head, or 0 if one of the two is constant."""
     a, b = (images[head] - images[head].mean() for images in (fake, truth))
     spread = np.sqrt((a * a).mean() * (b * b).mean())
     return float((a * b).mean() / spread) if spread else 0.0
 
 
 def brighter_air(real: np.ndarray, fake: np.ndarray) -> float:
-    """Mean of `fake` in the air of `real` less that in the head, -2 to 2; 0 if one is missing."""
+    """Returns how much brighter `fake` is in the air of `real` than in the head, -2 to 2.
+
+    It is the difference of the means, or 0 if there is no air or no head.
+    """
     head = head_mask(real)
     if head.all() or not head.any():
         return 0.0

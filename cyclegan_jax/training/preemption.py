@@ -1,4 +1,4 @@
-"""Stopping a run from outside without losing a step."""
+"""Stops a run by a signal without losing a step."""
 
 import os
 import signal
@@ -15,12 +15,13 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """Turns the first SIGINT or SIGTERM into `requested`; a second one ends the process at once.
 
-    Python runs a handler when the main thread is back from whatever it called, which a compilation
-    or a full disk may keep it in. So the interpreter writes each signal's number to a pipe, which a
-    thread reads.
+    Python runs a signal handler only when the main thread is back in Python. A compilation or a
+    full disk can keep the thread away for long. So the interpreter writes the number of each signal
+    to a pipe, and another thread reads it.
 
-    One of several processes hands both to jax, which catches SIGTERM itself and finds the step
-    after which all of them can stop; a second SIGTERM acts at once from then on.
+    If the process is one of several that train together, both signals are passed to jax. It catches
+    SIGTERM itself and finds a step after which all of them can stop. From then on a second SIGTERM
+    ends the process at once.
     """
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Interruption:
             for number in _SIGNALS:
                 self._previous[number] = signal.signal(number, self._request)
         else:
-            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._hand_over)
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._pass_on)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,7 +50,7 @@ class Interruption:
             os.close(self._pipe[1])  # which ends the thread
 
     def after(self, step: int) -> bool:
-        """Whether to save and stop after `step`: the same answer in every process.
+        """Returns whether to save and stop after `step`; the answer is the same in every process.
 
         Call it once for each step.
         """
@@ -67,7 +68,7 @@ class Interruption:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _request(self, number: int, _: FrameType | None) -> None:
-        self.requested = True  # at once where the main thread is in Python, as `_listen` may not be
+        self.requested = True  # if the main thread is in Python, this may be sooner than `_listen`
 
     def _listen(self, reader: int) -> None:
         seen = False
@@ -75,17 +76,17 @@ class Interruption:
             if number[0] not in _SIGNALS:
                 continue
             if seen:
-                os._exit(128 + number[0])  # as a shell counts
+                os._exit(128 + number[0])  # the status that a shell reports for a signal
             seen = self.requested = True
-            _tell(number[0])
+            _announce(number[0])
         os.close(reader)
 
-    def _hand_over(self, number: int, _: FrameType | None) -> None:
+    def _pass_on(self, number: int, _: FrameType | None) -> None:
         signal.signal(signal.SIGINT, self._previous[signal.SIGINT])
         os.kill(os.getpid(), signal.SIGTERM)
-        _tell(number)
+        _announce(number)
 
 
-def _tell(number: int) -> None:
-    # not print, which cannot be entered twice
+def _announce(number: int) -> None:
+    # not print, which must not be entered twice
     os.write(2, f"\n{signal.Signals(number).name}: saving after this step\n".encode())

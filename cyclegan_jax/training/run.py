@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
-from cyclegan_jax.evaluation.metrics import LossAverages
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
     Evaluator,
@@ -32,14 +32,13 @@ from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import TrainState
-from cyclegan_jax.system.files import writing_workdir
-from cyclegan_jax.system.workdir import claim, locked, open_same_data, provenance
+from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
 from cyclegan_jax.training.compiled import Programs
-from cyclegan_jax.training.failure_modes import Symptoms
-from cyclegan_jax.training.metric_log import Writer, is_logged
-from cyclegan_jax.training.nonfinite import Divergence
+from cyclegan_jax.training.failure_modes import FailureModes
+from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
+from cyclegan_jax.training.nonfinite import FiniteCheck
+from cyclegan_jax.training.same_data import open_same_data
 
-SAMPLES = "samples"
 _SAMPLE_ROWS = 4
 _MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
 _T1, _T2 = CONTRASTS["x"], CONTRASTS["y"]
@@ -83,19 +82,19 @@ class Run:
         self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()
         self._skipped = 0  # steps since the last log
-        self._symptoms = Symptoms(config.loss.adversarial, config.steps)
-        self._writer: Writer | None = None  # of the primary process, when it trains
+        self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
+        self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
         self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
         multihost.primary_first(self._claim)
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
-        self._divergence = Divergence(config.on_nonfinite, workdir, self._kept, self._print)
+        self._finite_check = FiniteCheck(config.on_nonfinite, workdir, self._kept, self._print)
 
     def _claim(self) -> None:
         if multihost.is_primary():  # locked before anything in it is written
             self._stack.enter_context(locked(self.workdir))
-        claim(self.config, self.workdir)
+        claim_workdir(self.config, self.workdir, writes=multihost.is_primary())
 
     def __enter__(self) -> "Run":
         return self
@@ -160,7 +159,7 @@ class Run:
             return self._batches
         c = self.config
         if multihost.is_primary():
-            self._writer = Writer(self.workdir)
+            self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.train_batches(c, self.dataset, self._programs.parallel.share)
         if self._split is None:
@@ -238,7 +237,7 @@ class Run:
           DivergedError: a metric is not finite.
         """
         metrics = jax.device_get(metrics)
-        if self._divergence.is_finite(step, metrics, batch):
+        if self._finite_check.is_finite(step, metrics, batch):
             self._averages.add(metrics)
         else:
             self._skipped += 1
@@ -255,7 +254,7 @@ class Run:
         (since, then), now = self._rate_from, time.perf_counter()
         self._rate_from = (step, now)
         terms = self._averages.result()
-        for line in self._symptoms.in_losses(step, terms):
+        for line in self._failure_modes.in_losses(step, terms):
             self._print(line)
         losses = {f"loss/{name}": value for name, value in terms.items()}
         # Without losses where all steps were skipped.
@@ -279,15 +278,15 @@ class Run:
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
         paired = self._evaluator is not None
-        for line in self._symptoms.in_pictures(step, pictures, paired=paired):
+        for line in self._failure_modes.in_pictures(step, pictures, paired=paired):
             self._print(line)
         if self._writer is None:
             return
-        path = self.workdir / SAMPLES / f"step_{step:07d}.png"
+        path = Workdir(self.workdir).sample(step)
         path.parent.mkdir(exist_ok=True)
         rows = list(zip(*(pictures[name] for name in _SAMPLE_COLUMNS), strict=True))
         save_grid(path, rows, list(_SAMPLE_COLUMNS.values()))
-        self._writer.picture(step, SAMPLES, path)
+        self._writer.picture(step, "samples", path)
 
     def _scalars(self, step: int, values: dict[str, float]) -> None:
         if self._writer is not None:

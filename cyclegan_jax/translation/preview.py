@@ -1,4 +1,4 @@
-"""A picture of a translated volume: three planes through the head, source above result."""
+"""Draws a translated volume: three planes through the head, the source above the result."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from cyclegan_jax.data.formats.nifti import AXIS_ORDER, to_slices
 from cyclegan_jax.data.intensity import foreground
 from cyclegan_jax.render.image_grid import save_grid
 
-_SMALLEST, _LARGEST = 192, 768  # pixels along the volume's shortest and longest side
+_SMALLEST, _LARGEST = 192, 768  # pixels: least of the shortest side, most of the longest
 # What is on the left and on the right of each plane, see `to_slices`.
 _SIDES = {"axial": "R | L", "coronal": "R | L", "sagittal": "A | P"}
 
@@ -23,12 +23,12 @@ def save_preview(
 ) -> None:
     """Writes a PNG with a row for each volume and a column for each orthogonal plane.
 
-    All planes are drawn at one scale, whatever the voxel size, so that heads keep their shape.
+    All planes have the same scale, whatever the voxel size, so that heads keep their shape.
 
     Args:
-      path: the file; replaced whole.
-      volumes: of one shape `[X, Y, Z]`, RAS+, float32 in [-1, 1]; the planes go through the middle
-        of the first one's head.
+      path: of the PNG; an existing file is replaced.
+      volumes: all of the same shape `[X, Y, Z]`, RAS+, float32 in [-1, 1]. The planes go through
+        the middle of the head in the first one.
       titles: one for each volume.
       spacing: voxel size in mm along X, Y and Z.
     """

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cyclegan_jax.checkpoints.inspect import export_params, table
+from cyclegan_jax.checkpoints.inspect import checkpoint_table, export_params
 from cyclegan_jax.checkpoints.manager import Checkpoints
 
 
@@ -26,7 +26,7 @@ def largest(folder):
 
 
 def test_intact_checkpoints(run):
-    found, damaged = table(run, "all")
+    found, damaged = checkpoint_table(run, "all")
     assert damaged == 0
     assert found.note == ""
     assert [row[0] for row in found.rows] == ["2", "4"]
@@ -37,20 +37,20 @@ def test_intact_checkpoints(run):
 
 def test_a_quick_look_reads_no_arrays(run):
     cut(largest(run / "checkpoints" / "2" / "train"))
-    found, damaged = table(run, "meta")
+    found, damaged = checkpoint_table(run, "meta")
     assert (damaged, [row[-1] for row in found.rows]) == (0, ["not verified", "not verified"])
-    found, damaged = table(run, "all")
+    found, damaged = checkpoint_table(run, "all")
     assert (damaged, [row[-1] for row in found.rows]) == (1, ["damaged", "intact"])
     assert "checkpoints/2 is damaged (train: " in found.note
 
 
-def test_what_was_set_aside_is_named(run):
+def test_what_was_moved_away_is_named(run):
     cut(run / "checkpoints" / "4" / "meta" / "metadata")
     with Checkpoints(run, keep=2) as checkpoints:
         assert checkpoints.newest().step == 2
-    found, damaged = table(run, "all")
+    found, damaged = checkpoint_table(run, "all")
     assert (damaged, len(found.rows)) == (0, 1)
-    assert found.note == f"set aside in {run / 'damaged_checkpoints'}: 4"
+    assert found.note == f"moved to {run / 'damaged_checkpoints'}: 4"
 
 
 def test_exported_parameters_are_those_of_the_checkpoint(run, tmp_path):
@@ -87,4 +87,4 @@ def test_the_script(run, script):
     written = script(run.parent, "checkpoint", "export_params", "--workdir=run", "--out=p.npz")
     assert written.returncode == 0
     assert (run.parent / "p.npz").exists()
-    assert "say one of list, verify" in script(run.parent, "checkpoint", "--workdir=run").stderr
+    assert "give one of list, verify" in script(run.parent, "checkpoint", "--workdir=run").stderr

@@ -92,6 +92,13 @@ def test_without_a_score_the_newest_is_best(tmp_path, state):
         assert checkpoints.choose("best").step == 2
 
 
+def test_of_equal_scores_the_same_checkpoint_is_kept_listed_and_chosen(tmp_path, state):
+    save(tmp_path, state, {1: 0.5, 2: 0.5, 3: None})
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.steps() == [1, 3]
+        assert checkpoints.best() == checkpoints.choose("best").step == 1
+
+
 @pytest.mark.parametrize("choice", ["4", "newest", "-1"])
 def test_missing_checkpoint_lists_those_there_are(tmp_path, state, choice):
     save(tmp_path, state, {1: None, 2: None}, keep=2)
@@ -130,7 +137,7 @@ def test_damage_is_named(tmp_path, state, fails):
         checkpoints.read(1)
 
 
-def test_training_goes_on_from_the_newest_intact_checkpoint(tmp_path, state, capsys):
+def test_training_resumes_from_the_newest_intact_checkpoint(tmp_path, state, capsys):
     save(tmp_path, state, {1: 0.5, 2: None, 3: 0.9}, keep=3)
     damage(tmp_path, 2)
     damage(tmp_path, 3, "meta")
@@ -140,7 +147,7 @@ def test_training_goes_on_from_the_newest_intact_checkpoint(tmp_path, state, cap
         assert checkpoints.steps() == [1]
         assert checkpoints.best() == 1
         assert equal(saved.state(state), at_step(state, 1))
-        # what is set aside is saved again
+        # the damaged steps are saved again
         checkpoints.save(at_step(state, 3), META, 0.1)
         checkpoints.wait()
         assert equal(checkpoints.read(3).state(state), at_step(state, 3))
@@ -148,7 +155,7 @@ def test_training_goes_on_from_the_newest_intact_checkpoint(tmp_path, state, cap
     assert len(warnings) == 2
     for step, line in zip((3, 2), warnings, strict=True):
         assert f"checkpoints/{step} is damaged" in line
-        assert line.endswith(f"set aside as {tmp_path / 'damaged_checkpoints' / str(step)}")
+        assert line.endswith(f"moved to {tmp_path / 'damaged_checkpoints' / str(step)}")
         assert (tmp_path / "damaged_checkpoints" / str(step)).is_dir()
 
 
@@ -199,7 +206,7 @@ def test_a_model_of_another_size_does_not_fit(tmp_path, state, tiny):
     without_history = created(tiny)
     with (
         Checkpoints(tmp_path) as checkpoints,
-        pytest.raises(InputError, match="it has besides train/history"),
+        pytest.raises(InputError, match="it also has train/history"),
     ):
         checkpoints.read(1).state(without_history)
 

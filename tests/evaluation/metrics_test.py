@@ -12,7 +12,6 @@ from skimage.metrics import (
 from cyclegan_jax.evaluation.metrics import (
     MAX_PSNR,
     PROTOCOLS,
-    LossAverages,
     mean_and_sd,
     scores,
     ssim,
@@ -183,12 +182,3 @@ def test_summary_uses_the_sample_deviation_and_leaves_out_what_is_not_defined():
     nothing = mean_and_sd([float("nan")])
     assert nothing["n"] == 0
     assert np.isnan(nothing["mean"])
-
-
-def test_loss_averages_weigh_every_step_alike_and_start_anew():
-    averages = LossAverages()
-    for value in (1.0, 2.0, 6.0):
-        averages.add({"cycle": np.float32(value)})
-    assert averages.result() == {"cycle": 3.0}
-    averages.add({"cycle": np.float32(5.0)})
-    assert averages.result() == {"cycle": 5.0}

@@ -101,5 +101,5 @@ def test_a_disk_that_turns_read_only(train, tmp_path):
     status, last_line = train("64m", READ_ONLY)
     assert status == "1"
     assert last_line.startswith("error: ")
-    assert "mend the permissions" in last_line
+    assert "fix the permissions" in last_line
     check_saved(tmp_path / "left" / "run")

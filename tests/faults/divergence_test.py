@@ -1,4 +1,4 @@
-"""Numbers that are not finite, injected everywhere: the run stops at the step, or leaves it out."""
+"""Numbers that are not finite, injected everywhere: the run stops at the step, or skips it."""
 
 import dataclasses
 import functools
@@ -20,10 +20,11 @@ from cyclegan_jax.state import build_recipe, create_state
 from cyclegan_jax.step import train_step
 from cyclegan_jax.sweeps import runner
 from cyclegan_jax.sweeps.grammar import expand
+from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training import train
 from cyclegan_jax.training.metric_log import read_metrics
-from cyclegan_jax.training.nonfinite import FOLDER, MOST_SKIPPED_IN_A_ROW, DivergedError, nonfinite
+from cyclegan_jax.training.nonfinite import MOST_SKIPPED_IN_A_ROW, DivergedError, describe_nonfinite
 
 NETWORKS = ("generator_g", "generator_f", "discriminator_x", "discriminator_y")
 STEPS = MOST_SKIPPED_IN_A_ROW + 6
@@ -109,7 +110,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
     assert len(devices.devices) == 8
     step, state = on_host(devices, config, breakable_recipe(config))
     state, metrics = step(state, batch)
-    assert nonfinite(metrics) == ""
+    assert describe_nonfinite(metrics) == ""
     assert state.pools["x"].count == 8
 
     for domain, image, value in itertools.product("xy", range(8), NOT_FINITE):
@@ -124,10 +125,10 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number(config, batch,
     for network in NETWORKS:
         bad = broken(state, network)
         after, metrics = step(bad, batch)
-        assert nonfinite(metrics) == f"gradient of {network}"
+        assert describe_nonfinite(metrics) == f"gradient of {network}"
         assert_same(after, bad.replace(step=np.int32(2)))
 
-    # Training goes on as if the steps that were skipped had had no update.
+    # Training continues as if the skipped steps had never been.
     mirrored = {domain: images[:, :, ::-1] for domain, images in batch.items()}
     for bad in (with_value(batch, "y", 3, np.nan), with_value(batch, "x", 0, np.inf)):
         skipped, _ = step(state, bad)
@@ -182,7 +183,7 @@ def assert_finite(state):
 
 
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
-def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
+def test_a_run_stops_keeps_its_checkpoint_and_resumes(
     config, tmp_path, monkeypatch, capsys, mode, full
 ):
     if mode == "jit" and not full:
@@ -196,12 +197,12 @@ def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
         assert "\n" not in message
         words = ["step 5: loss adversarial_g", "cycle_x", "gradient of discriminator_x"]
         words += ["images of x", "--config.on_nonfinite=skip", "checkpoint of step 4 is kept"]
-        for word in (*words, str(run / FOLDER / "step_0000005.npz")):
+        for word in (*words, str(Workdir(run).nonfinite_batch(5, 0))):
             assert word in message
         assert saved_state(config, run).step == 4
         assert_finite(saved_state(config, run))
-        assert_the_batch_is_kept(run / FOLDER / "step_0000005.npz")
-        shutil.copytree(run, tmp_path / "mended")
+        assert_the_batch_is_kept(Workdir(run).nonfinite_batch(5, 0))
+        shutil.copytree(run, tmp_path / "fixed")
         # The fault is still there, and the run may now skip it.
         config.on_nonfinite = "skip"
         assert train.train(config, run)
@@ -218,11 +219,11 @@ def test_a_run_stops_keeps_its_checkpoint_and_goes_on(
     assert [line["step"] for line in losses] == [4, 8, 12, 16]
     assert all(np.isfinite(value) for line in losses for value in line.values())
 
-    # Once the fault is mended, the run that stopped ends as if there had been none.
+    # Once the fault is fixed, the run that stopped ends as if there had been none.
     config.on_nonfinite = "stop"
-    assert train.train(config, tmp_path / "mended")
+    assert train.train(config, tmp_path / "fixed")
     assert train.train(config, tmp_path / "whole")
-    assert_same(saved_state(config, tmp_path / "mended"), saved_state(config, tmp_path / "whole"))
+    assert_same(saved_state(config, tmp_path / "fixed"), saved_state(config, tmp_path / "whole"))
 
 
 def assert_the_batch_is_kept(path):
@@ -245,7 +246,7 @@ def test_a_run_gives_up_after_the_bound_with_its_last_good_state_saved(
     assert str(stopped.value).startswith(f"step {last}: loss adversarial_g")
     assert f"{MOST_SKIPPED_IN_A_ROW} steps in a row were skipped" in str(stopped.value)
     assert "on_nonfinite" not in str(stopped.value)
-    files = sorted(path.name for path in (tmp_path / FOLDER).glob("*.npz"))
+    files = sorted(path.name for path in Workdir(tmp_path).nonfinite.glob("*.npz"))
     assert files == [f"step_{step:07d}.npz" for step in (2, 4, 6, last)]
     assert capsys.readouterr().out.count("its update is left out") == 3
     state = saved_state(config, tmp_path)
@@ -265,7 +266,7 @@ def updates(state):
 
 def test_a_batch_that_cannot_be_written_does_not_hide_the_divergence(config, tmp_path, monkeypatch):
     config.on_nonfinite = "stop"
-    (tmp_path / FOLDER).write_text("in the way")
+    Workdir(tmp_path).nonfinite.write_text("in the way")
     poison(monkeypatch, lambda c, step: step == 1)
     with pytest.raises(DivergedError, match=r"step 1: loss .* could not be written: File exists"):
         train.train(config, tmp_path)
@@ -285,18 +286,18 @@ def test_in_a_sweep_each_trial_skips_for_itself(config, tmp_path, monkeypatch, c
     sweep = expand(config, {"loss.cycle_weight": (5.0, 10.0)})
     poison(monkeypatch, lambda c, step: c.loss.cycle_weight == 10 and step == 2)
     assert runner.train_trials(sweep, tmp_path, at_once=2)
-    folders = [runner.trial_folder(tmp_path, index) for index in sweep.indices]
+    folders = [Workdir(tmp_path).trial(index) for index in sweep.indices]
     logged = [[line.get("skipped_steps", 0) for line in read_metrics(f)] for f in folders]
     assert [sum(skipped) for skipped in logged] == [0, 1]
     assert [updates(saved_state(config, f)) for f in folders] == [{STEPS}, {STEPS - 1}]
-    assert [(folder / FOLDER).exists() for folder in folders] == [False, True]
+    assert [Workdir(folder).nonfinite.exists() for folder in folders] == [False, True]
     assert "trial 1: step 2: loss adversarial_g" in capsys.readouterr().out
     assert [runner.ending(tmp_path, index) for index in sweep.indices] == [(runner.DONE, "")] * 2
 
 
-def test_terms_and_networks_are_told_apart():
+def test_terms_and_networks_are_named():
     terms = dict.fromkeys(("cycle_x", "cycle_y", "gradient_generator_f"), np.float32(1))
-    assert nonfinite(terms) == ""
-    assert nonfinite(terms | {"cycle_y": np.float32(np.inf)}) == "loss cycle_y"
+    assert describe_nonfinite(terms) == ""
+    assert describe_nonfinite(terms | {"cycle_y": np.float32(np.inf)}) == "loss cycle_y"
     terms |= {"cycle_x": np.float32(np.nan), "gradient_generator_f": np.float32(np.nan)}
-    assert nonfinite(terms) == "loss cycle_x and gradient of generator_f"
+    assert describe_nonfinite(terms) == "loss cycle_x and gradient of generator_f"

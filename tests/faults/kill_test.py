@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
-from cyclegan_jax.training.metric_log import METRICS, read_metrics
+from cyclegan_jax.system.workdir import Workdir
+from cyclegan_jax.training.metric_log import read_metrics
 
 CONFIG = """
 from cyclegan_jax.config import base_config
@@ -101,14 +102,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
             np.testing.assert_array_equal(array, other.items[name][path], err_msg=path)
     assert one.meta["score"] == other.meta["score"]
     assert scores(tmp_path / "whole") == scores(tmp_path / "killed")
-    assert (tmp_path / "killed" / METRICS).exists()
+    assert Workdir(tmp_path / "killed").metrics.exists()
 
 
 WORKERS = """
 import multiprocessing, sys
 import numpy as np
 from absl import flags
-from cyclegan_jax.data import pipeline
+from cyclegan_jax.data import batches as pipeline
 
 if __name__ == "__main__":
     flags.FLAGS(sys.argv)

@@ -15,9 +15,10 @@ from cyclegan_jax import InputError, config
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.config import load_file
 from cyclegan_jax.parallel import multihost
+from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training import train
 from cyclegan_jax.training.compiled import Programs
-from cyclegan_jax.training.metric_log import METRICS, read_metrics
+from cyclegan_jax.training.metric_log import read_metrics
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
 
@@ -39,12 +40,12 @@ def get_config():
     c.log_every, c.save_every, c.eval_every, c.sample_every = 1, 4, 8, 8
     return c
 """
-# Slows the steps, so that there is a time to strike; says how many images were made ready.
+# Slows the steps, so that there is time to interrupt; prints how many images were prepared.
 SLOWED = """
 import runpy, sys, time
 from cyclegan_jax.system import runtime
 
-runtime.prepare()  # before jax is imported
+runtime.tune_process()  # before jax is imported
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.parallel import multihost
 
@@ -106,7 +107,7 @@ class Processes:
             time.sleep(0.05)
 
     def _logged(self, step):
-        there = (self.workdir / METRICS).exists()
+        there = Workdir(self.workdir).metrics.exists()
         return there and any(line["step"] >= step for line in read_metrics(self.workdir))
 
     def codes(self):
@@ -247,7 +248,7 @@ def test_a_run_moves_between_processes_and_one_device(launch, tmp_path, monkeypa
 def test_flags_that_do_not_join_are_one_line(monkeypatch):
     def refused(match, *arguments):
         with pytest.raises(InputError, match=match) as error:
-            multihost.run(lambda: 0, *arguments)
+            multihost.join_and_run(lambda: 0, *arguments)
         assert "\n" not in str(error.value)
 
     refused("give all of --coordinator", "localhost:1", None, 2)

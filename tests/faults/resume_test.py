@@ -1,4 +1,4 @@
-"""Stopped and gone on with, a run ends bit for bit as it does in one go."""
+"""A run that is stopped and resumed ends bit for bit as one that was not."""
 
 import itertools
 import os
@@ -104,7 +104,7 @@ def test_a_stop_at_an_evaluation_loses_no_score(config, tmp_path, monkeypatch, s
 
 
 @pytest.mark.parametrize(("before", "after"), [("pmap", "jit"), ("jit", "pmap")])
-def test_the_other_parallel_mode_goes_on(config, tmp_path, monkeypatch, before, after, full):
+def test_the_other_parallel_mode_resumes(config, tmp_path, monkeypatch, before, after, full):
     if not full and before != config.parallel:
         pytest.skip("with --full")
     config.parallel = before

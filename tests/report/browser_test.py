@@ -13,6 +13,7 @@ from cyclegan_jax.config import from_json
 from cyclegan_jax.sweeps import page as sweep_html
 from cyclegan_jax.sweeps import runner
 from cyclegan_jax.sweeps.grammar import expand
+from cyclegan_jax.system.workdir import Workdir
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
@@ -54,8 +55,8 @@ def sweep_page(tiny_run, tmp_path_factory) -> Path:
     config = from_json((tiny_run / "config.json").read_text())
     sweep = expand(config, {"loss.cycle_weight": (15.0, 20.0)})
     runner.claim(sweep, workdir, ["of some data"])
-    shutil.copytree(tiny_run, runner.trial_folder(workdir, 0))
-    (runner.trial_folder(workdir, 0) / "end.json").write_text('{"status": "done", "message": ""}')
+    shutil.copytree(tiny_run, Workdir(workdir).trial(0))
+    (Workdir(workdir).trial(0) / "end.json").write_text('{"status": "done", "message": ""}')
     sweep_html.collect(sweep, workdir, "ssim", ["--config=mine.py"])
     return workdir / "sweep.html"
 

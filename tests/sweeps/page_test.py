@@ -11,6 +11,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.sweeps import figures, page, results, runner
 from cyclegan_jax.sweeps.grammar import expand
+from cyclegan_jax.system.workdir import Workdir
 
 WEIGHT, RATIO = "loss.cycle_weight", "loss.identity_ratio"
 DIGESTS = ["of some data"]
@@ -25,7 +26,7 @@ def write_trials(sweep, workdir, scores):
     """Writes what trials leave, with SSIM `scores[i]` both ways; None is a failure."""
     runner.claim(sweep, workdir, DIGESTS)
     for i, score in enumerate(scores):
-        folder = runner.trial_folder(workdir, i)
+        folder = Workdir(workdir).trial(i)
         folder.mkdir(parents=True)
         values = {
             f"eval/{direction}/{metric}": value
@@ -58,7 +59,7 @@ def test_settings_are_ranked_by_the_mean_over_seeds(config, tmp_path):
 def test_scores_that_are_no_numbers_or_of_another_step_do_not_rank(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0)})
     write_trials(sweep, tmp_path, [float("nan"), 0.5, 0.9])
-    path = runner.trial_folder(tmp_path, 2) / "metrics.jsonl"
+    path = Workdir(tmp_path).trial(2) / "metrics.jsonl"
     path.write_text(path.read_text().splitlines()[0])  # that of step 1
     found = results.read(sweep, tmp_path)
     assert [r.score("ssim") for r in found] == [None, pytest.approx(0.5), None]
@@ -68,7 +69,7 @@ def test_scores_that_are_no_numbers_or_of_another_step_do_not_rank(config, tmp_p
 def test_lower_error_ranks_higher(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     write_trials(sweep, tmp_path, [0.5, 0.6])
-    path = runner.trial_folder(tmp_path, 0) / "metrics.jsonl"
+    path = Workdir(tmp_path).trial(0) / "metrics.jsonl"
     path.write_text(path.read_text().replace("0.1", "0.05"))
     ranked = results.ranked(results.read(sweep, tmp_path), "mae")
     assert [s.values[WEIGHT] for s in ranked] == [5.0, 10.0]

@@ -14,7 +14,7 @@ from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.sweeps import page, results, runner
 from cyclegan_jax.sweeps.grammar import expand
-from cyclegan_jax.system import workdir as workdir_lib
+from cyclegan_jax.system.workdir import Workdir, claim_workdir
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training.metric_log import read_metrics
 
@@ -70,12 +70,11 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
     assert runner.train_trials(sweep, tmp_path / "sweep")
     assert sorted(traces) == ["create_state", "train_step"]
     for i in sweep.indices:
-        folder = runner.trial_folder(tmp_path / "sweep", i)
+        folder = Workdir(tmp_path / "sweep").trial(i)
         assert runner.ending(tmp_path / "sweep", i) == (runner.DONE, "")
         assert [line["step"] for line in read_metrics(folder) if "loss/cycle_x" in line] == [2]
     finals = [
-        final_state(sweep.configs[i], runner.trial_folder(tmp_path / "sweep", i))
-        for i in sweep.indices
+        final_state(sweep.configs[i], Workdir(tmp_path / "sweep").trial(i)) for i in sweep.indices
     ]
     for other in finals[1:]:  # the arguments reach the program
         with pytest.raises(AssertionError):
@@ -115,7 +114,7 @@ def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
     assert runner.train_trials(sweep, tmp_path / "once", at_once=3)
     finals = []
     for i in sweep.indices:
-        turn, once = (runner.trial_folder(tmp_path / n, i) for n in ("turn", "once"))
+        turn, once = (Workdir(tmp_path / n).trial(i) for n in ("turn", "once"))
         finals.append(final_state(sweep.configs[i], once))
         assert_close(final_state(sweep.configs[i], turn), finals[-1], 1e-4)
         a, b = (next(m for m in read_metrics(f) if "loss/cycle_x" in m) for f in (turn, once))
@@ -168,7 +167,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(config, tmp_path, monkeypatch, cap
     assert "resuming from step" in out
     assert ("trial 0 of 3" in out) == (at_once > 1)
     for i in sweep.indices:
-        whole, parts = (runner.trial_folder(tmp_path / n, i) for n in ("whole", "parts"))
+        whole, parts = (Workdir(tmp_path / n).trial(i) for n in ("whole", "parts"))
         tolerance = 0 if at_once == 1 else 1e-4
         assert_close(*(final_state(sweep.configs[i], f) for f in (whole, parts)), tolerance)
         assert runner.ending(tmp_path / "parts", i) == (runner.DONE, "")
@@ -194,7 +193,7 @@ def test_trials_that_saved_different_steps_go_on_each_from_its_own(
         with pytest.raises(RuntimeError):
             runner.train_trials(sweep, tmp_path, at_once=2)
     capsys.readouterr()
-    for folder in (runner.trial_folder(tmp_path, i) for i in (0, 1)):
+    for folder in (Workdir(tmp_path).trial(i) for i in (0, 1)):
         assert [p.name for p in (folder / "checkpoints").glob("[0-9]")] == ["2"]
     runner.train_trials(sweep, tmp_path, only=0)
     assert runner.train_trials(sweep, tmp_path, at_once=2)
@@ -223,7 +222,7 @@ def test_scores_lost_after_the_last_save_are_made_again(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     assert runner.train_trials(sweep, tmp_path)
     before = results.read(sweep, tmp_path)[0].score("ssim")
-    folder = runner.trial_folder(tmp_path, 0)
+    folder = Workdir(tmp_path).trial(0)
     (folder / "end.json").unlink()
     (folder / "metrics.jsonl").write_text("")
     assert runner.train_trials(sweep, tmp_path)
@@ -265,7 +264,7 @@ def test_another_sweep_in_the_workdir_is_refused(config, tmp_path):
     config.steps = 6
     with pytest.raises(InputError, match="steps: 2 -> 6"):
         runner.claim(expand(config, {WEIGHT: (5.0, 10.0)}), tmp_path / "sweep", DIGESTS)
-    workdir_lib.claim(config, tmp_path / "run")
+    claim_workdir(config, tmp_path / "run", writes=True)
     with pytest.raises(InputError, match="holds a single run"):
         runner.claim(sweep, tmp_path / "run", DIGESTS)
     (tmp_path / "file").write_text("")

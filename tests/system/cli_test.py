@@ -1,4 +1,4 @@
-"""What every script does around its one call."""
+"""Errors and statuses of scripts, each in a process of its own."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def main(arguments):
     print("said")
     {end}
 
-cli.run(main)
+cli.run_script(main)
 """
 
 
@@ -42,7 +42,7 @@ def main(arguments):
         print("much")
     return 0
 
-cli.run(main)
+cli.run_script(main)
 """
 
 
@@ -54,4 +54,4 @@ def test_an_output_that_nobody_reads_is_one_line():
         process.stdout.close()
         message = process.stderr.read()
     assert process.returncode == 1
-    assert message == "error: stopped, for what read the output has ended\n"
+    assert message == "error: stopped, because the program that read the output has ended\n"

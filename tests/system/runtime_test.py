@@ -1,4 +1,4 @@
-"""The settings of the process, each looked at in a process of its own."""
+"""The settings of the process, each tested in a process of its own."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 REPORT = """
 import json, resource
 from cyclegan_jax.system import runtime
-runtime.prepare()
+runtime.tune_process()
 import jax
 import cyclegan_jax.parallel.devices
 

@@ -1,10 +1,10 @@
-"""Crafted translations and loss curves: what is told, once, and of what nothing is said."""
+"""Crafted translations and loss curves: which are reported, once, and which are not."""
 
 import numpy as np
 import pytest
 
 from cyclegan_jax.training import failure_modes
-from cyclegan_jax.training.failure_modes import Symptoms
+from cyclegan_jax.training.failure_modes import FailureModes
 
 SIZE, STEPS = 32, 1000
 
@@ -20,7 +20,7 @@ def heads(seed):
 
 
 def pictures(*, paired=True):
-    """Samples of generators that do well."""
+    """Samples of good generators."""
     x, y = heads(0)
     other_x, other_y = (x, y) if paired else heads(1)
     noise = np.random.default_rng(2).normal(0, 0.1, x.shape).astype(np.float32)
@@ -43,19 +43,21 @@ WORDS = {
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_nothing_is_said_of_healthy_translations(paired):
-    assert Symptoms("bce", STEPS).in_pictures(1000, pictures(paired=paired), paired=paired) == []
+def test_healthy_translations_are_not_reported(paired):
+    assert (
+        FailureModes("bce", STEPS).in_pictures(1000, pictures(paired=paired), paired=paired) == []
+    )
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("network", ["generator_g", "generator_f"])
-def test_each_failure_is_told_once_of_its_network(failure, paired, network):
+def test_each_failure_is_reported_once_with_its_network(failure, paired, network):
     made = "fake_y" if network == "generator_g" else "fake_x"
     bad = pictures(paired=paired)
     source = bad["real_x" if network == "generator_g" else "real_y"]
     bad[made] = FAILURES[failure](source)
-    watch = Symptoms("bce", STEPS)
+    watch = FailureModes("bce", STEPS)
     assert watch.in_pictures(failure_modes.WARM_UP - 1, bad, paired=paired) == []
     (line,) = watch.in_pictures(1000, bad, paired=paired)
     assert line.startswith(f"warning: step 1000: {network}: {WORDS[failure]}")
@@ -63,9 +65,9 @@ def test_each_failure_is_told_once_of_its_network(failure, paired, network):
     assert watch.in_pictures(1500, bad, paired=paired) == []
 
 
-def test_both_generators_are_told_of():
+def test_both_generators_are_reported():
     bad = pictures() | {"fake_y": heads(0)[0], "fake_x": heads(0)[1]}
-    lines = Symptoms("bce", STEPS).in_pictures(500, bad, paired=True)
+    lines = FailureModes("bce", STEPS).in_pictures(500, bad, paired=True)
     assert [line.split(": ")[2] for line in lines] == ["generator_g", "generator_f"]
 
 
@@ -73,16 +75,16 @@ def test_a_pair_of_opposite_contrasts_that_is_well_translated_is_no_failure():
     x, _ = heads(0)
     y = np.where(x > -1, -x, -1)
     well = {"real_x": x, "real_y": y, "fake_y": y, "fake_x": x, "cycled_x": x, "cycled_y": y}
-    assert Symptoms("bce", STEPS).in_pictures(1000, well, paired=True) == []
+    assert FailureModes("bce", STEPS).in_pictures(1000, well, paired=True) == []
 
 
 @pytest.mark.parametrize("network", ["generator_g", "generator_f"])
-def test_another_anatomy_with_a_good_cycle_is_told_late_and_of_pairs_alone(network):
+def test_another_anatomy_with_a_good_cycle_is_reported_late_and_only_of_pairs(network):
     bad, other = pictures(), heads(1)
     made = "fake_y" if network == "generator_g" else "fake_x"
     bad[made] = other[1 if network == "generator_g" else 0]  # the right contrast, other heads
     bad["cycled_y" if network == "generator_g" else "cycled_x"] = heads(2)[0]  # not its own cycle
-    watch = Symptoms("bce", STEPS)
+    watch = FailureModes("bce", STEPS)
     assert watch.in_pictures(740, bad, paired=True) == []
     assert watch.in_pictures(750, bad, paired=False) == []
     (line,) = watch.in_pictures(750, bad, paired=True)
@@ -90,14 +92,14 @@ def test_another_anatomy_with_a_good_cycle_is_told_late_and_of_pairs_alone(netwo
     assert "another anatomy" in line
     # a bad translation with a bad cycle is one that has not learnt yet
     bad["cycled_x"], bad["cycled_y"] = other
-    assert Symptoms("bce", STEPS).in_pictures(750, bad, paired=True) == []
+    assert FailureModes("bce", STEPS).in_pictures(750, bad, paired=True) == []
 
 
 def test_images_without_a_head_or_one_image_are_no_failure():
     air = np.full((4, SIZE, SIZE, 1), -1, np.float32)
-    assert failure_modes.first_found(air, air, None) is None
+    assert failure_modes.find_failure(air, air, None) is None
     x, y = (images[:1] for images in heads(0))
-    assert failure_modes.first_found(x, y, y) is None
+    assert failure_modes.find_failure(x, y, y) is None
 
 
 def test_measures_of_crafted_images():
@@ -113,9 +115,9 @@ def test_measures_of_crafted_images():
     assert failure_modes.brighter_air(x, x) == pytest.approx(difference, rel=1e-4)
 
 
-def told(kind, losses, every):
-    """Of a discriminator with these means of log windows, the other being undecided."""
-    watch = Symptoms(kind, STEPS)
+def reported(kind, losses, every):
+    """The lines on a discriminator with these means of log windows; the other one is undecided."""
+    watch = FailureModes(kind, STEPS)
     return [
         line
         for number, loss in enumerate(losses, 1)
@@ -126,18 +128,18 @@ def told(kind, losses, every):
 
 
 @pytest.mark.parametrize(("kind", "near"), [("bce", 0.03), ("lsgan", 0.01)])
-def test_a_discriminator_near_zero_for_long_is_told_of_once(kind, near):
-    (line,) = told(kind, [near] * 30, 50)
+def test_a_discriminator_near_zero_for_long_is_reported_once(kind, near):
+    (line,) = reported(kind, [near] * 30, 50)
     assert line.startswith("warning: step 550: discriminator_y: its loss has been below")
     assert f"for 500 steps and is {near}" in line
     # neither short, nor with a break, nor a little higher
-    assert told(kind, [near] * 10, 50) == []
-    assert told(kind, ([near] * 8 + [0.2]) * 5, 50) == []
-    assert told(kind, [1.3 * near] * 30, 50) == []
+    assert reported(kind, [near] * 10, 50) == []
+    assert reported(kind, ([near] * 8 + [0.2]) * 5, 50) == []
+    assert reported(kind, [1.3 * near] * 30, 50) == []
     # of long windows there must be some
-    assert told(kind, [near] * 4, 1000) == []
-    assert len(told(kind, [near] * 5, 1000)) == 1
+    assert reported(kind, [near] * 4, 1000) == []
+    assert len(reported(kind, [near] * 5, 1000)) == 1
 
 
 def test_a_window_of_skipped_steps_is_no_loss_near_zero():
-    assert Symptoms("bce", STEPS).in_losses(50, {}) == []
+    assert FailureModes("bce", STEPS).in_losses(50, {}) == []
