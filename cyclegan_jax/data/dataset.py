@@ -20,10 +20,10 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.data.batches import spread
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.intensity import from_storage, to_storage
 from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest, read_manifest
+from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.data.preparation import notes
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source, in_order
 from cyclegan_jax.render.image_grid import save_grid

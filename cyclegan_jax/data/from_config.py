@@ -10,8 +10,10 @@ import grain
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config
-from cyclegan_jax.data import batches
+from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset, prepare
+from cyclegan_jax.data.pairs import Pairs, paired_images
 from cyclegan_jax.data.preparation.scan import phantom_source
 from cyclegan_jax.system.runtime import cache_folder
 
@@ -52,7 +54,7 @@ def _phantom_settings(config: Config) -> dict[str, Any]:
     return {**config.data.phantom.to_dict(), "size": config.image_size}
 
 
-def train_batches(
+def training_batches(
     config: Config, dataset: Dataset, share: tuple[int, int] = (0, 1)
 ) -> grain.MapDataset:
     """The endless random-access data set of training batches; element i is step i's.
@@ -66,10 +68,10 @@ def train_batches(
     x, y = dataset.split("train_x"), dataset.split("train_y")
     if dataset.image_bytes("train_x") + dataset.image_bytes("train_y") <= _KEPT_BYTES:
         x, y = _Kept(x), _Kept(y)
-    return batches.train_batches(
+    return unpaired_batches(
         x,
         y,
-        batches.Augmentation(d.views, d.flip, d.contrast, d.shift),
+        Augmentation(d.views, d.flip, d.contrast, d.shift),
         image_size=config.image_size,
         mode=d.fit,
         batch_size=config.batch_size,
@@ -78,9 +80,7 @@ def train_batches(
     )
 
 
-def paired_images(
-    config: Config, dataset: Dataset, split: str, at_most: int | None = None
-) -> batches.Pairs:
+def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | None = None) -> Pairs:
     """Pairs of `split` ("val" or "test") at the config's image size: all, or `at_most` spread ones.
 
     Raises:
@@ -93,7 +93,7 @@ def paired_images(
             f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{split}_x and "
             f"--{split}_y"
         )
-    return batches.paired_images(
+    return paired_images(
         dataset.split(x),
         dataset.split(y),
         dataset.names(x),

@@ -97,3 +97,19 @@ def to_storage(x: np.ndarray) -> NDArray[np.uint16]:
 def from_storage(u: NDArray[np.uint16]) -> NDArray[np.float32]:
     """0..65535 to float32 [-1, 1]; inverse of ``to_storage``."""
     return normalise(u, full_range(np.uint16))
+
+
+def head_mask(*images: np.ndarray) -> np.ndarray:
+    """Where the head is: one mask for images of the same anatomy.
+
+    Args:
+      images: each `[N, H, W, 1]` in [-1, 1].
+
+    Returns:
+      bool `[N, H, W, 1]`: pixels above `intensity.HEAD`, a tenth of the range, in all images,
+      and the holes of that within each slice, such as bone, and fluid in T1.
+    """
+    from scipy.ndimage import binary_fill_holes  # late: it would delay every start
+
+    bright = np.logical_and.reduce([image > HEAD for image in images])
+    return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 
 MANIFEST = "manifest.json"
 FORMAT = 1

@@ -15,8 +15,8 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import Saved
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
-from cyclegan_jax.data.batches import Pairs, spread
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.evaluation import lesions, unpaired
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
@@ -148,7 +148,7 @@ def _score_pairs(
     split: str,
     translate: TranslateTo,
 ) -> _Outcome:
-    pairs = from_config.paired_images(config, dataset, split)
+    pairs = from_config.scored_pairs(config, dataset, split)
     phantom = phantom_truth.is_phantom(dataset)
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []

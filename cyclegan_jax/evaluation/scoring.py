@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from cyclegan_jax.checkpoints.contents import Saved
-from cyclegan_jax.data.batches import Pairs, subject_of_slice
+from cyclegan_jax.data.pairs import Pairs
+from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.evaluation.metrics import METRICS, scores, summary
 from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import Networks, Recipe, build_modules, init_params

@@ -17,6 +17,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.evaluation.metrics import LossAverages
 from cyclegan_jax.evaluation.scoring import (
     DIRECTIONS,
@@ -156,7 +157,7 @@ class Run:
         """Opens what training writes to; returns the batches from `step` on."""
         batches = self._open()
         self._rate_from = (step, time.perf_counter())
-        return pipeline.batches(batches, step, self.config.data.workers)
+        return pipeline.read_ahead(batches, step, self.config.data.workers)
 
     def _open(self) -> grain.MapDataset:
         """The writer, the pairs that are scored and the samples; returns the training batches."""
@@ -166,19 +167,19 @@ class Run:
         if multihost.is_primary():
             self._writer = Writer(self.workdir)
             self._stack.callback(self._writer.close)
-        self._batches = from_config.train_batches(c, self.dataset, self._programs.parallel.share)
+        self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
         split = from_config.monitoring_split(self.dataset)
         if split is None:
             # no pairs: training images serve, in all processes the primary's
             _, processes = self._programs.parallel.share
-            first: Any = from_config.train_batches(c, self.dataset, (0, processes))[0]
+            first: Any = from_config.training_batches(c, self.dataset, (0, processes))[0]
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
             self._print("no pairs to score; `best` is the newest checkpoint")
         else:
-            pairs = from_config.paired_images(c, self.dataset, split, _MOST_PAIRS)
+            pairs = from_config.scored_pairs(c, self.dataset, split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {split} pairs are scored during training")
             self._evaluator = Evaluator(self._programs.translators, pairs)
-            chosen = pipeline.spread(len(pairs.names), _SAMPLE_ROWS)
+            chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return self._batches
 

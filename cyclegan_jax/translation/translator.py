@@ -11,9 +11,8 @@ import numpy as np
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.checkpoints.manager import Checkpoints
-from cyclegan_jax.data import intensity
-from cyclegan_jax.data.batches import AIR, fit, unfit
-from cyclegan_jax.data.formats import nifti
+from cyclegan_jax.data import intensity, slicing
+from cyclegan_jax.data.framing import AIR, fit, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.evaluation.scoring import DIRECTIONS, compile_translators, load_generators
 from cyclegan_jax.parallel.devices import Parallel
@@ -34,7 +33,7 @@ class Translator:
       generate_back: the same for the other direction.
       multiple: height and width must divide by it.
       image_size: the networks were trained at.
-      mode: of `pipeline.fit`, as in training.
+      mode: of `framing.fit`, as in training.
       axis: along which volumes are sliced.
       source: stored type and intensity range of the training images of the source domain.
       target: the same of the target domain.
@@ -99,9 +98,9 @@ class Translator:
         Returns:
           float32 of the same shape, in the target domain's reference range.
         """
-        stack = nifti.to_slices(intensity.normalise(data, range_), self.axis)
+        stack = slicing.to_slices(intensity.normalise(data, range_), self.axis)
         translated = self._stack(stack)
-        return intensity.denormalise(nifti.from_slices(translated, self.axis), self.target_range)
+        return intensity.denormalise(slicing.from_slices(translated, self.axis), self.target_range)
 
     def _stack(self, stack: np.ndarray, *, back: bool = False) -> np.ndarray:
         # The networks never saw a slice of air, and instance norm would blow up its noise.
@@ -116,8 +115,8 @@ class Translator:
         trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
         if trained is None or self.mode == "resize":
             return ""
-        pixel = nifti.in_plane(spacing, self.axis)
-        if nifti.alike(pixel, trained):
+        pixel = slicing.in_plane(spacing, self.axis)
+        if slicing.alike(pixel, trained):
             return ""
         sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
         return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
@@ -145,9 +144,9 @@ class Translator:
           float32 of the same shape, in normalised units: 0 to 2, where 2 is the whole range.
         """
         normalised = intensity.normalise(translated, self.target_range)
-        cycled = self._stack(nifti.to_slices(normalised, self.axis), back=True)
+        cycled = self._stack(slicing.to_slices(normalised, self.axis), back=True)
         source = intensity.normalise(data, range_)
-        return np.abs(nifti.from_slices(cycled, self.axis) - source)
+        return np.abs(slicing.from_slices(cycled, self.axis) - source)
 
 
 def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> Translator:

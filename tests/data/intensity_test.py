@@ -96,3 +96,12 @@ def test_storage_is_exact():
     assert intensity.to_storage(np.array([-7.0, 7.0])).tolist() == [0, 65535]
     with pytest.raises(ValueError, match="NaN"):
         intensity.to_storage(np.array([np.nan]))
+
+
+def test_the_head_mask_is_common_to_the_images_and_has_no_holes():
+    one, two = np.full((2, 1, 9, 9, 1), -1, np.float32)
+    one[0, 1:8, 1:8], two[0, 2:9, 2:9] = 0.5, -0.7
+    one[0, 4, 4] = -1  # bone
+    wanted = np.zeros((1, 9, 9, 1), bool)
+    wanted[0, 2:8, 2:8] = True
+    np.testing.assert_array_equal(intensity.head_mask(one, two), wanted)

@@ -20,7 +20,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import dataset as dataset_module
-from cyclegan_jax.data.formats import dicom, images, limits, nifti, stacks
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats import dicom, images, nifti, stacks
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.splits import Item
 

@@ -21,7 +21,7 @@ from fuzz_changes import (
 )
 from hypothesis import strategies as st
 
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 
 COMPANIONS = Path(__file__).parent / "corpus" / "companions"
 

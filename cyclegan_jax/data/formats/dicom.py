@@ -14,7 +14,7 @@ from nibabel.affines import from_matvec
 from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.dicom_elements import check_elements
 from cyclegan_jax.data.formats.nifti import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.system.files import written_beside
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")

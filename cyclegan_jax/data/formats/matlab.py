@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 
 _HEADER = 128  # bytes of the file's own
 _BEFORE_NUMBERS = 4096  # bytes that flags, shape and name of an array need at most

@@ -8,7 +8,6 @@ import gzip
 import io
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,11 @@ from nibabel.orientations import (
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.system.files import written_beside
 
 SUFFIXES = (".nii", ".nii.gz")
-# RAS+ axes that become (slice, row, column). Rows and columns are both reversed afterwards.
-AXIS_ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
-AXES = tuple(AXIS_ORDER)
 _NIFTI_1 = (b"\x5c\1\0\0", b"\0\0\1\x5c")  # a header's length, 348, in either byte order
 _RAS = axcodes2ornt(("R", "A", "S"))
 
@@ -253,34 +249,3 @@ def write_volume(path: Path, data: NDArray[np.float32], like: Volume, descrip: s
     image = type(like.source)(voxels, like.source.affine, header)
     with written_beside(path, SUFFIXES) as beside:
         image.to_filename(beside)
-
-
-def to_slices(data: np.ndarray, axis: str) -> np.ndarray:
-    """RAS+ ``[X, Y, Z]`` to ``[N, H, W]`` in display orientation, by increasing RAS coordinate.
-
-    axial: anterior at the top, patient right on the left (radiological); coronal: superior at top,
-    right on the left; sagittal: superior at top, anterior on the left. InputError: other ``axis``.
-    """
-    return np.ascontiguousarray(data.transpose(_order(axis))[:, ::-1, ::-1])
-
-
-def in_plane(spacing: tuple[float, float, float], axis: str) -> tuple[float, float]:
-    """Height and width of a pixel of ``to_slices`` in mm; ``spacing`` as ``Volume.spacing``."""
-    _, down, right = _order(axis)
-    return spacing[down], spacing[right]
-
-
-def alike(a: Sequence[float], b: Sequence[float], factor: float = 1.05) -> bool:
-    """Whether sizes differ by less than ``factor``; the default is what a network cannot tell."""
-    return all(1 / factor <= p / q <= factor for p, q in zip(a, b, strict=True))
-
-
-def from_slices(slices: np.ndarray, axis: str) -> np.ndarray:
-    """Exact inverse of ``to_slices``: ``[N, H, W]`` to RAS+ ``[X, Y, Z]``."""
-    return np.ascontiguousarray(slices[:, ::-1, ::-1].transpose(np.argsort(_order(axis))))
-
-
-def _order(axis: str) -> tuple[int, int, int]:
-    if axis not in AXIS_ORDER:
-        raise InputError(f"axis {axis!r}: use one of {', '.join(AXES)}")
-    return AXIS_ORDER[axis]

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits, matlab
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats import matlab
 from cyclegan_jax.data.intensity import check_values
 
 SUFFIXES = (".mat", ".npy")

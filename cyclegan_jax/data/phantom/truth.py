@@ -11,17 +11,18 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
-from cyclegan_jax.data.batches import fit, fitted_size, subject_of_slice
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.framing import fit, fitted_size
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW, TISSUES, Phantom, make_phantom
+from cyclegan_jax.data.slicing import subject_of_slice
 
 # Differences by which another processor's rounding can part the stored images, of a range of 2.
 _ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
+class HeadImages:
     """`x` and `y` `[S, H, W, 1]` in [-1, 1], and `labels` `[S, H, W]`, indices of `TISSUES`."""
 
     x: np.ndarray
@@ -45,8 +46,8 @@ class Head:
 
     subject: str
     stored: np.ndarray
-    plain: Images
-    lesioned: Images
+    plain: HeadImages
+    lesioned: HeadImages
 
 
 def is_phantom(dataset: Dataset) -> bool:
@@ -112,7 +113,7 @@ def _images(
     ranges: tuple[intensity.IntensityRange, intensity.IntensityRange],
     image_size: int,
     mode: str,
-) -> Images:
+) -> HeadImages:
     def framed(slices: np.ndarray) -> np.ndarray:
         return np.stack([fit(image, (image_size, image_size), mode)[0] for image in slices])
 
@@ -122,4 +123,4 @@ def _images(
     )
     # each tissue on its own, so that scaling does not mix the numbers of labels
     fractions = [framed((phantom.labels == i).astype(np.float32)) for i in range(len(TISSUES))]
-    return Images(x, y, np.argmax(fractions, axis=0).astype(np.uint8))
+    return HeadImages(x, y, np.argmax(fractions, axis=0).astype(np.uint8))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import images, limits, nifti, readers, resampling, stacks
+from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.formats import images, readers, resampling, stacks
 from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise, saturated
 from cyclegan_jax.data.preparation.folders import subject_of
 from cyclegan_jax.data.preparation.scan import (
@@ -79,7 +80,7 @@ def scan_source(
             reads[domain] = _read_stack
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
-            pixels[domain] = nifti.in_plane(voxel, axis)
+            pixels[domain] = slicing.in_plane(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -162,7 +163,7 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
     first = readers.spacing(group[0].path)
     for item in group:
         found = readers.spacing(item.path)
-        if not nifti.alike(found, first, _EQUAL):
+        if not slicing.alike(found, first, _EQUAL):
             raise InputError(
                 f"{item.path} has voxels of {_mm(found)} but {group[0].path.name} of {_mm(first)}; "
                 "resample all with --spacing=MM"
@@ -171,7 +172,7 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
 
 
 def _pixel_note(pixels: dict[str, tuple[float, float]]) -> list[str]:
-    if len(pixels) < 2 or nifti.alike(pixels["x"], pixels["y"]):
+    if len(pixels) < 2 or slicing.alike(pixels["x"], pixels["y"]):
         return []
     return [
         f"pixels are {_mm(pixels['x'])} in x (T1) but {_mm(pixels['y'])} in y (T2), so heads "
@@ -199,7 +200,7 @@ def _read_volume(
             wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
             limits.check_declared(path, wanted, limits.MOST_VOXELS)
             data = resampling.resample(data, volume.spacing, spacing)
-    slices = nifti.to_slices(data, axis)
+    slices = slicing.to_slices(data, axis)
     try:
         found = volume_images(slices, name, min_head)
     except ValueError as error:
