@@ -1,1 +1,1 @@
-"""From prepared scans to batches: intensities, framing, augmentation, pairs, order."""
+"""From scans to training batches and test pairs."""

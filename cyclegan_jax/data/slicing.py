@@ -48,6 +48,11 @@ def slice_name(scan: str, index: int) -> str:
     return f"{scan}#{index:03d}"
 
 
+def index_of_slice(name: str) -> int:
+    """Returns the ``index`` of a name that ``slice_name`` made."""
+    return int(name.rsplit("#", 1)[1])
+
+
 def subject_of_slice(name: str) -> str:
     """Returns the subject of a slice.
 

@@ -82,8 +82,8 @@ class Translator:
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
         """Translates a uint8 or uint16 image `[H, W]`; the same type and shape come back."""
-        normalised = intensity.normalise(pixels, _image_range(pixels, self.source))
-        out = _image_range(pixels, self.target)
+        normalised = intensity.normalise(pixels, intensity.own_image_range(pixels, self.source))
+        out = intensity.own_image_range(pixels, self.target)
         limits = intensity.full_range(pixels.dtype)
         values = intensity.denormalise(self.slices(normalised[None])[0], out)
         return np.clip(values.round(), *limits).astype(pixels.dtype)
@@ -183,15 +183,3 @@ def load_translator(workdir: Path, direction: str, checkpoint: str = "best") -> 
         source=domains[source],
         target=domains[target],
     )
-
-
-def _image_range(pixels: np.ndarray, domain: dict[str, Any]) -> IntensityRange:
-    """The training images' range if they had this type; else what the type is used for.
-
-    That is 0 to 255 for 8 bits. Of 16 bits, scanners use 10 to 15, so the image's own maximum.
-    """
-    if domain["dtype"] == str(pixels.dtype):
-        return IntensityRange(*domain["range"])
-    if pixels.dtype == np.uint8:
-        return intensity.full_range(pixels.dtype)
-    return IntensityRange(0.0, max(1.0, float(pixels.max())))

@@ -11,9 +11,10 @@ import pytest
 from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import from_config
-from cyclegan_jax.data.dataset import Dataset, prepare
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.data.preparation.write import prepare
 
 
 def small_config() -> Config:

@@ -47,5 +47,6 @@ def test_unknown_axis():
 def test_names_of_slices_hold_the_subject():
     assert slicing.slice_name("anna", 7) == "anna#007"
     assert slicing.slice_name("anna#second", 1000) == "anna#second#1000"
+    assert slicing.index_of_slice("anna#second#1000") == 1000
     for name in ("anna", "anna#007", "anna#second#1000"):
         assert slicing.subject_of_slice(name) == "anna"

@@ -1,4 +1,4 @@
-"""Physics-based 3-D head phantom: the default data set, made on the spot from a seed.
+"""Simulates a 3-D head by physics: the default data set, made from a seed when it is needed.
 
 A head is a set of implicit surfaces shaped by random parameters and smooth random fields. Every
 voxel gets tissue fractions, every tissue a spin-echo signal; mixed, they give an exactly paired
