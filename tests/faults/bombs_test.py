@@ -24,6 +24,7 @@ from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats import dicom, images, nifti, stacks
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.splits import Item
+from cyclegan_jax.data.preparation.write import prepare
 
 ZEROS = 2**28  # bytes that a bomb inflates to
 MOST = ZEROS // 4
@@ -246,7 +247,7 @@ def test_a_dicom_series_of_too_many_pixels_is_refused(tmp_path, save_series, mon
 
 
 def test_records_inflate_to_what_the_manifest_declares(tmp_path, two_scans, monkeypatch):
-    dataset = dataset_module.prepare(two_scans(), tmp_path / "out")
+    dataset = prepare(two_scans(), tmp_path / "out")
 
     class Crafted(dataset_module.ArrayRecordDataSource):
         shape = (4, 6, 1)

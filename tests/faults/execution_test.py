@@ -113,8 +113,8 @@ def test_a_prepared_data_set_imports_nothing(tmp_path, two_scans, monkeypatch):
     assert known in text
     features.write_text(text.replace(known, "hostile.Text"))
     info = features.with_name("dataset_info.json")
-    told = json.loads(info.read_text())
-    info.write_text(json.dumps(told | {"moduleName": "hostile"}))
+    facts = json.loads(info.read_text())
+    info.write_text(json.dumps(facts | {"moduleName": "hostile"}))
     again = open_dataset(dataset.folder)
     assert again.split("train_x")[0]["name"] == b"a#0"
     assert not (tmp_path / "made").exists()

@@ -1,4 +1,4 @@
-"""A volume in RAS+ orientation, and the way to it from a file's own voxel order."""
+"""Holds a volume in RAS+ orientation, and brings a file's own voxel order to it."""
 
 import itertools
 from dataclasses import dataclass

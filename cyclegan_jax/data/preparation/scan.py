@@ -1,4 +1,4 @@
-"""What a data set is made of: scans of both domains, divided into splits.
+"""Says what a data set is made of: scans of both domains, divided into splits.
 
 A `Source` lists scans for each split and domain ("train_x", "train_y", "val_x", …) and does not
 read their voxels; `write.prepare` reads a few scans at a time.
