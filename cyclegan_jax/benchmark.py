@@ -124,9 +124,9 @@ def input_pipeline(config: Config, batches: int) -> dict[str, float]:
     dataset = from_config.open_data(c)
     # a pass over the images, which stay in memory from then on
     first = -(-len(dataset.names("train_x")) // c.batch_size) + _WARM_UP
-    source = from_config.train_batches(c, dataset)
+    source = from_config.training_batches(c, dataset)
     seconds = []
-    for index, _ in enumerate(pipeline.batches(source, 0, c.data.workers)):
+    for index, _ in enumerate(pipeline.read_ahead(source, 0, c.data.workers)):
         seconds.append(time.perf_counter())
         if index == first + batches:
             break

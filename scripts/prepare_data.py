@@ -4,7 +4,7 @@
     python scripts/prepare_data.py --csv=scans.csv --out=data/mine
 
 Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or stacks (.mat,
-.npy). Prints what was found and writes a contact sheet to look at.
+.npy). The script prints what it found and writes a contact sheet to look at.
 """
 
 from pathlib import Path
@@ -12,11 +12,14 @@ from pathlib import Path
 from absl import app, flags
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.system import cli
 
 _X = flags.DEFINE_string("x", None, "Folder of T1-weighted training scans.")
 _Y = flags.DEFINE_string("y", None, "Folder of T2-weighted training scans.")
-_OUT = flags.DEFINE_string("out", None, "Folder to make.", required=True)
+_OUT = flags.DEFINE_string(
+    "out", None, "Folder to write; it must not exist or must be empty.", required=True
+)
 _VAL_X = flags.DEFINE_string("val_x", None, "Folder of T1-weighted validation scans.")
 _VAL_Y = flags.DEFINE_string("val_y", None, "Folder of T2-weighted validation scans.")
 _TEST_X = flags.DEFINE_string("test_x", None, "Folder of T1-weighted test scans.")
@@ -28,27 +31,31 @@ _CSV = flags.DEFINE_string(
     "domain (T1 or T2) and split (train, val or test).",
 )
 _HOLDOUT = flags.DEFINE_string(
-    "holdout", "", "Python slice over the subjects that train in both domains: the test pairs."
+    "holdout",
+    "",
+    "Python slice over the sorted subjects that are in both domains; it selects the test pairs. "
+    "2::5 takes every fifth.",
 )
 _VALIDATION = flags.DEFINE_string(
-    "validation", "", "The same over the subjects that are left: the validation pairs."
+    "validation", "", "The same over the subjects that are left; it selects the validation pairs."
 )
-_AXIS = flags.DEFINE_enum(
-    "axis", "axial", ["axial", "coronal", "sagittal"], "Along which volumes are sliced."
-)
+_AXIS = flags.DEFINE_enum("axis", "axial", AXES, "Axis along which volumes are sliced.")
 _UNPAIRED = flags.DEFINE_enum(
     "unpaired",
     "disjoint",
     ["disjoint", "shared"],
-    "Subjects that train in both domains: divide them between the domains, or train both on all.",
+    "Whether subjects that are in both domains are divided between them, or both train on all.",
 )
 _MIN_HEAD = flags.DEFINE_float(
     "min_head", 0.15, "Slices of volumes with a smaller fraction of head are left out.", 0.0, 1.0
 )
 _SPACING = flags.DEFINE_float(
-    "spacing", None, "Resample volumes to cubic voxels of so many mm; default: leave them.", 0.1
+    "spacing",
+    None,
+    "Resample volumes to cubic voxels of so many mm; by default they stay as they are.",
+    0.1,
 )
-_FRAME = flags.DEFINE_integer("frame", None, "Which frame of 4-D volumes, from 0.", 0)
+_FRAME = flags.DEFINE_integer("frame", None, "Frame of 4-D volumes to take, from 0.", 0)
 _FOLDERS = {
     "x": _X,
     "y": _Y,
@@ -67,8 +74,7 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--csv and --{next(iter(given))} exclude each other; give one of them")
     if not _CSV.value and not {"x", "y"} <= given.keys():
         raise InputError("give --x and --y, folders of training scans, or --csv")
-    from cyclegan_jax.data import dataset as dataset_module
-    from cyclegan_jax.data.preparation import csv_list, file_source, folders  # late: for --help
+    from cyclegan_jax.data.preparation import csv_list, file_source, folders, write  # for --help
 
     if _CSV.value:
         items = csv_list.read_listing(Path(_CSV.value))
@@ -85,9 +91,9 @@ def main(arguments: list[str]) -> int:
         spacing=_SPACING.value,
         frame=_FRAME.value,
     )
-    dataset = dataset_module.prepare(source, Path(_OUT.value))
+    dataset = write.prepare(source, Path(_OUT.value))
     print(dataset.summary())
-    print(f"look at {dataset.folder / dataset_module.CONTACT_SHEET}")
+    print(f"look at {dataset.folder / write.CONTACT_SHEET}")
     return 0
 
 

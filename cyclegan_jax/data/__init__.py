@@ -1,1 +1,1 @@
-"""From prepared scans to batches: intensities, framing, augmentation, pairs, order."""
+"""Turns scans into prepared data sets, and those into training batches and test pairs."""

@@ -1,4 +1,4 @@
-"""What a config's `data` section stands for: the data set, its training batches, its test pairs."""
+"""Gives what a config's `data` section stands for: the data set, its batches and its pairs."""
 
 import hashlib
 import json
@@ -10,19 +10,25 @@ import grain
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config
-from cyclegan_jax.data import batches
-from cyclegan_jax.data.dataset import Dataset, open_dataset, prepare
-from cyclegan_jax.data.preparation.scan import phantom_source
+from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.batches import unpaired_batches
+from cyclegan_jax.data.dataset import Dataset, open_dataset
+from cyclegan_jax.data.pairs import Pairs, paired_images
+from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.preparation.write import prepare
+from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.system.runtime import cache_folder
 
-# Training images of both domains, decoded, in every process that reads; larger sets are read anew.
+# Training images of both domains that are kept decoded, in every process that reads; larger sets
+# are read again in each epoch.
 _KEPT_BYTES = 2**30
 
 
 def data_folder(config: Config) -> Path:
-    """Where a config's prepared data set is, or for phantoms where it will be.
+    """Returns the folder of a config's prepared data set.
 
-    Phantoms are kept in `runtime.cache_folder()`, one folder for each setting and version.
+    Phantoms are kept in `runtime.cache_folder()`, in one folder for each setting and version, which
+    need not exist yet.
     """
     if config.data.dir:
         return Path(config.data.dir).expanduser()
@@ -31,7 +37,7 @@ def data_folder(config: Config) -> Path:
 
 
 def open_data(config: Config) -> Dataset:
-    """The prepared data set of a validated config; phantoms are prepared on first use.
+    """Opens the prepared data set of a validated config; prepares phantoms on first use.
 
     Raises:
       InputError: `config.data.dir` is no prepared data set, or the cache cannot be written.
@@ -52,24 +58,27 @@ def _phantom_settings(config: Config) -> dict[str, Any]:
     return {**config.data.phantom.to_dict(), "size": config.image_size}
 
 
-def train_batches(
+def training_batches(
     config: Config, dataset: Dataset, share: tuple[int, int] = (0, 1)
 ) -> grain.MapDataset:
-    """The endless random-access data set of training batches; element i is step i's.
+    """Returns the endless random-access data set of training batches; element i is step i's.
 
-    `share` is of `pipeline.train_batches`.
+    `share` is (i, n) for the i-th of n equal parts of each batch, see `batches.unpaired_batches`.
+
+    Raises:
+      InputError: the data set has no training image of a domain.
     """
     d = config.data
-    for domain, contrast in (("x", "T1"), ("y", "T2")):
+    for domain, contrast in CONTRASTS.items():
         if not dataset.names(f"train_{domain}"):
             raise InputError(f"{dataset.folder} has no {contrast} training image")
     x, y = dataset.split("train_x"), dataset.split("train_y")
     if dataset.image_bytes("train_x") + dataset.image_bytes("train_y") <= _KEPT_BYTES:
         x, y = _Kept(x), _Kept(y)
-    return batches.train_batches(
+    return unpaired_batches(
         x,
         y,
-        batches.Augmentation(d.views, d.flip, d.contrast, d.shift),
+        Augmentation(d.views, d.flip, d.contrast, d.shift),
         image_size=config.image_size,
         mode=d.fit,
         batch_size=config.batch_size,
@@ -78,10 +87,10 @@ def train_batches(
     )
 
 
-def paired_images(
-    config: Config, dataset: Dataset, split: str, at_most: int | None = None
-) -> batches.Pairs:
-    """Pairs of `split` ("val" or "test") at the config's image size: all, or `at_most` spread ones.
+def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | None = None) -> Pairs:
+    """Returns the pairs of `split` ("val" or "test") at the config's image size.
+
+    These are all of them, or `at_most` of them, spread evenly over all.
 
     Raises:
       InputError: the data set has no such split, or no pairs in it.
@@ -90,10 +99,9 @@ def paired_images(
     if not (dataset.has(x) and dataset.has(y)):
         flag = "--holdout" if split == "test" else "--validation"
         raise InputError(
-            f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{split}_x and "
-            f"--{split}_y"
+            f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{x} and --{y}"
         )
-    return batches.paired_images(
+    return paired_images(
         dataset.split(x),
         dataset.split(y),
         dataset.names(x),
@@ -105,12 +113,14 @@ def paired_images(
 
 
 def monitoring_split(dataset: Dataset) -> str | None:
-    """The split that is scored during training: "val", else "test", else None (no pairs)."""
+    """Returns the split that is scored during training: "val", else "test", else None."""
     return next((s for s in ("val", "test") if dataset.has(f"{s}_x")), None)
 
 
 def scored_split(dataset: Dataset, wanted: str = "") -> str:
-    """The split that a checkpoint is scored on: `wanted`, or "test", else "val", else "train".
+    """Returns the split that a checkpoint is scored on.
+
+    It is `wanted` if that is given, else "test", else "val", else "train".
 
     Raises:
       InputError: there is no such split with both domains.

@@ -1,7 +1,17 @@
-"""Intensities of scans: head mask, robust range, [-1, 1] and back, the stored 16 bits."""
+"""Intensities of scans: how each kind is normalised to [-1, 1] and back, head masks, storage.
 
+Which source intensities become -1 and 1:
+
+* a volume: air and the bright end of the head, both robust (`volume_range`);
+* a stack of slices: 0 and the stack's maximum (`stack_range`);
+* images: the limits of 8 bits, or 0 and the brightest training pixel (`images_range`);
+* an image that is translated: as the training images, if it has their type (`own_image_range`);
+* a translated volume: the median over the training scans of its domain (`reference_range`).
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,29 +34,15 @@ class IntensityRange(NamedTuple):
     high: float
 
 
-def check_values(path: Path, data: np.ndarray) -> None:
-    """Raises InputError, naming ``path``, for NaN, infinity or a constant."""
-    if bad := data.size - np.count_nonzero(np.isfinite(data)):
-        raise InputError(f"{path}: {bad} voxels are NaN or infinite; set them to the air value")
-    if data.min() == data.max():
-        raise InputError(f"{path}: every voxel is {data.flat[0]:g}; give a volume with contrast")
-
-
-def foreground(data: np.ndarray) -> NDArray[np.bool_]:
-    """Head mask: voxels more than a tenth of the way from air (1st) to the 99th percentile.
-
-    ``data`` is a whole volume of any shape and units, air darker than tissue. The mask is a plain
-    threshold: dark bone and air cavities inside the head are not in it. All False for a constant.
-    """
-    air, bright = np.percentile(data, (1, 99))
-    return data > air + 0.1 * (bright - air)
+# ---------------------------------------------------------------- ranges
 
 
 def volume_range(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> IntensityRange:
-    """Robust range of a volume: its 1st percentile (air), the 99.5th of its ``foreground``.
+    """Returns the robust range of a volume, for all its slices.
 
-    ``head`` is that foreground where it is known already. Raises ValueError when it has next to no
-    voxels (constant or non-finite data, a few bright ones on air).
+    It goes from the 1st percentile (air) to the 99.5th percentile of the ``foreground``. ``head``
+    is that foreground if it is known already. Raises ValueError if it has hardly any voxels: the
+    data are constant or not finite, or a few bright voxels lie on air.
     """
     head = foreground(data) if head is None else head
     if head.mean() < _LEAST_HEAD:
@@ -54,18 +50,51 @@ def volume_range(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> Int
     return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[head], 99.5)))
 
 
-def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:
-    """Fraction of the ``foreground`` that lies exactly on the volume's maximum; 0 without one.
+def stack_range(slices: np.ndarray) -> IntensityRange:
+    """Returns the range of a stack ``[N, H, W]``: 0 to its maximum, as SynDiff scales its stacks.
 
-    Above ``SATURATED`` the bright tissues were clipped when the file was made, and no normalisation
-    brings their contrast back. ``head`` is the foreground where it is known already.
+    Such a stack holds chosen slices of several heads, so percentiles of it mean nothing. Raises
+    ValueError if no value is above 0.
     """
-    head = foreground(data) if head is None else head
-    return float(np.mean(data[head] == data.max())) if head.any() else 0.0
+    high = float(slices.max())
+    if high <= 0:
+        raise ValueError("no value is above 0; give a stack with contrast")
+    return IntensityRange(0.0, high)
+
+
+def images_range(dtype: DTypeLike, highest: float) -> IntensityRange:
+    """Returns the range of uint8 or uint16 images whose brightest pixel is ``highest``.
+
+    8-bit images use the range of their type. 16-bit images use 0 to ``highest``, since scanners
+    use only 10 to 15 of the 16 bits.
+    """
+    if np.dtype(dtype) == np.uint8:
+        return full_range(dtype)
+    return IntensityRange(0.0, float(highest))
+
+
+def own_image_range(pixels: np.ndarray, domain: Mapping[str, Any]) -> IntensityRange:
+    """Returns the range of one uint8 or uint16 image that comes for translation.
+
+    ``domain`` has "dtype" and "range" of the training images, from the manifest. If the image has
+    their type, their range holds for it as well; if not, the range is that of the image alone.
+    """
+    if domain["dtype"] == str(pixels.dtype):
+        return IntensityRange(*domain["range"])
+    return images_range(pixels.dtype, max(1.0, float(pixels.max())))
+
+
+def reference_range(ranges: Sequence[IntensityRange]) -> IntensityRange:
+    """Returns the range in which a domain's translations are written.
+
+    It is the median of the ranges of the domain's training scans: one odd scan must not move it.
+    """
+    low, high = np.median(np.array(ranges), axis=0).tolist()
+    return IntensityRange(low, high)
 
 
 def full_range(dtype: DTypeLike) -> IntensityRange:
-    """(0, 255) for uint8, (0, 65535) for uint16; ValueError for another type."""
+    """Returns (0, 255) for uint8 and (0, 65535) for uint16; raises ValueError for other types."""
     high = {"uint8": 255.0, "uint16": 65535.0}.get(np.dtype(dtype).name)
     if high is None:
         raise ValueError(f"no full range for {dtype}")
@@ -73,19 +102,70 @@ def full_range(dtype: DTypeLike) -> IntensityRange:
 
 
 def normalise(array: np.ndarray, range_: IntensityRange) -> NDArray[np.float32]:
-    """Map source intensities to float32 [-1, 1], clipping what lies outside ``range_``."""
+    """Maps source intensities to float32 [-1, 1] and clips what lies outside ``range_``."""
     low, high = map(float, range_)
     return np.clip((array.astype(np.float32) - low) * (2 / (high - low)) - 1, -1, 1)
 
 
 def denormalise(array: np.ndarray, range_: IntensityRange) -> NDArray[np.float32]:
-    """Map [-1, 1] back to float32 source intensities; inverse of ``normalise`` where unclipped."""
+    """Maps [-1, 1] back to float32 source intensities; inverts ``normalise`` if unclipped."""
     low, high = map(float, range_)
     return (array.astype(np.float32) + 1) * ((high - low) / 2) + low
 
 
+# ---------------------------------------------------------------- masks and checks
+
+
+def check_values(path: Path, data: np.ndarray) -> None:
+    """Raises InputError, which names ``path``, for NaN, infinity or a constant."""
+    if bad := data.size - np.count_nonzero(np.isfinite(data)):
+        raise InputError(f"{path}: {bad} voxels are NaN or infinite; set them to the air value")
+    if data.min() == data.max():
+        raise InputError(f"{path}: every voxel is {data.flat[0]:g}; give a volume with contrast")
+
+
+def foreground(data: np.ndarray) -> NDArray[np.bool_]:
+    """Returns the voxels more than a tenth of the way from air to bright, as a mask of the head.
+
+    Air is the 1st percentile and bright the 99th. ``data`` is a whole volume of any shape and
+    units, its air darker than its tissue. The mask is a plain threshold: dark bone and air cavities
+    inside the head are not in it. All values are False for a constant.
+    """
+    air, bright = np.percentile(data, (1, 99))
+    return data > air + 0.1 * (bright - air)
+
+
+def head_mask(*images: np.ndarray) -> np.ndarray:
+    """Returns where the head is: one head mask for normalised images of the same anatomy.
+
+    Args:
+      images: each `[N, H, W, 1]` in [-1, 1].
+
+    Returns:
+      bool `[N, H, W, 1]`: the pixels above `HEAD`, a tenth of the range, in all images, and the
+      holes of that within each slice, such as bone, and fluid in T1.
+    """
+    from scipy.ndimage import binary_fill_holes  # late: it would delay every start
+
+    bright = np.logical_and.reduce([image > HEAD for image in images])
+    return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
+
+
+def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:
+    """Returns the fraction of the ``foreground`` that lies on the volume's maximum; 0 without one.
+
+    Above ``SATURATED`` the bright tissues were clipped when the file was made, and no normalisation
+    brings their contrast back. ``head`` is the foreground if it is known already.
+    """
+    head = foreground(data) if head is None else head
+    return float(np.mean(data[head] == data.max())) if head.any() else 0.0
+
+
+# ---------------------------------------------------------------- storage
+
+
 def to_storage(x: np.ndarray) -> NDArray[np.uint16]:
-    """[-1, 1] (clipped) to 0..65535, rounded; an 8-bit value v becomes exactly 257 v.
+    """Maps [-1, 1] (clipped) to 0..65535, rounded; an 8-bit value v becomes exactly 257 v.
 
     Raises ValueError for NaN or infinity, which have no integer.
     """
@@ -95,5 +175,5 @@ def to_storage(x: np.ndarray) -> NDArray[np.uint16]:
 
 
 def from_storage(u: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """0..65535 to float32 [-1, 1]; inverse of ``to_storage``."""
+    """Maps 0..65535 to float32 [-1, 1]; the inverse of ``to_storage``."""
     return normalise(u, full_range(np.uint16))

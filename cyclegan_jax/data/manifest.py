@@ -1,4 +1,4 @@
-"""The manifest of a prepared data set: read, and checked as a whole before any of it is used."""
+"""Reads the manifest of a prepared data set and checks all of it before any of it is used."""
 
 import json
 import math
@@ -7,40 +7,47 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.slicing import AXES
+from cyclegan_jax.domains import DOMAINS
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-MEND = "make one with scripts/prepare_data.py"
-_SPLITS = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in "xy"}
+_WHAT_TO_DO = "make one with scripts/prepare_data.py"
+_SPLITS = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in DOMAINS}
 _LONGEST_NAME = 500  # characters of a slice's name, which pictures show
 _MOST_MADE_AGAIN = 2**26  # pixels of a phantom head
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest that `mri_slices.prepare` wrote into `folder`.
+    """Returns the manifest that `preparation.write.prepare` wrote into `folder`.
 
     Raises:
-      InputError: there is none, or it is of another format, or anything in it is not what
-        `prepare` writes.
+      InputError: there is none, or it has another format, or anything in it is not what `prepare`
+        writes.
     """
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())
     except FileNotFoundError:
-        raise InputError(f"{folder} is no prepared data set (no {MANIFEST}); {MEND}") from None
+        raise InputError(
+            f"{folder} is no prepared data set (no {MANIFEST}); {_WHAT_TO_DO}"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: neither UTF-8 nor JSON
-        raise InputError(f"{path} cannot be read ({error}); {MEND}") from error
+        raise InputError(f"{path} cannot be read ({error}); {_WHAT_TO_DO}") from error
     found = manifest.get("format") if isinstance(manifest, dict) else None
     if found != FORMAT:
-        raise InputError(f"{path} has format {str(found)[:20]}, not {FORMAT}; {MEND}")
-    check_manifest(path, manifest, MEND)
+        raise InputError(f"{path} has format {str(found)[:20]}, not {FORMAT}; {_WHAT_TO_DO}")
+    check_manifest(path, manifest, _WHAT_TO_DO)
     return manifest
 
 
-def check_manifest(path: Path, manifest: dict[str, Any], mend: str) -> None:
-    """Raises InputError about `path`, ending with `mend`, for what `prepare` must not write."""
-    with limits.reading(path, "manifest", mend):
+def check_manifest(path: Path, manifest: dict[str, Any], what_to_do: str) -> None:
+    """Raises InputError about `path` if the manifest holds what `prepare` must not write.
+
+    The message ends with `what_to_do`.
+    """
+    with limits.reading(path, "manifest", what_to_do):
         _check(manifest)
 
 
@@ -49,8 +56,8 @@ def _check(manifest: dict[str, Any]) -> None:
     source, domains, splits = manifest["source"], manifest["domains"], manifest["splits"]
     for text in (manifest["made_by"], source["kind"], *manifest.get("notes", [])):
         _require(_is_text(text), "text", text)
-    _require(source.get("axis", "axial") in ("axial", "coronal", "sagittal"), "axis", source)
-    for domain in "xy":
+    _require(source.get("axis", "axial") in AXES, "axis", source)
+    for domain in DOMAINS:
         info = domains[domain]
         _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])
         low, high = info["range"]
@@ -82,7 +89,7 @@ def _check_split(entry: dict[str, Any]) -> None:
 
 
 def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:
-    """What `phantom_truth` makes heads of."""
+    """Checks what `phantom.truth` makes heads of."""
     ((height, width),), slices = entry["sizes"], source["slices_per_head"]
     whole = type(slices) is int and slices * len(entry["subjects"]) == len(entry["names"]) > 0
     _require(whole, "slices_per_head", slices)
@@ -92,8 +99,8 @@ def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:
     for key in ("noise", "bias"):
         _require(_is_number(source[key]) and source[key] >= 0, key, source[key])
     for name in entry["names"]:
-        told = re.fullmatch(r"phantom\d{4,9}#(\d{3,9})", name)
-        _require(told is not None and int(told[1]) < slices, "name of a phantom", name)
+        found = re.fullmatch(r"phantom\d{4,9}#(\d{3,9})", name)
+        _require(found is not None and int(found[1]) < slices, "name of a phantom", name)
 
 
 def _is_text(value: Any) -> bool:

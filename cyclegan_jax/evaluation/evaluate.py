@@ -13,8 +13,8 @@ import numpy as np
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.data import from_config
-from cyclegan_jax.data.batches import Pairs, spread
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, unpaired
@@ -124,7 +124,7 @@ def _score_pairs(
     split: str,
     translate: TranslateTo,
 ) -> _Outcome:
-    pairs = from_config.paired_images(config, dataset, split)
+    pairs = from_config.scored_pairs(config, dataset, split)
     phantom = phantom_truth.is_phantom(dataset)
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from cyclegan_jax.data.batches import Pairs, subject_of_slice
+from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.phantom.head import TISSUES
 from cyclegan_jax.data.phantom.truth import Head
+from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.evaluation.metrics import mean_and_sd as summary
 from cyclegan_jax.evaluation.scoring import TranslateTo

@@ -129,7 +129,7 @@ def scores(
       prediction: `[B, H, W, 1]` in [-1, 1].
       truth: the same.
       mask: bool `[B, H, W, 1]`, the images' own pixels.
-      head: bool `[B, H, W, 1]`, the head mask; the protocol `foreground` needs it.
+      head: bool `[B, H, W, 1]`, see `intensity.head_mask`; `foreground` needs it.
       protocols: some of `PROTOCOLS`.
 
     Returns:

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from cyclegan_jax.data.batches import Pairs, subject_of_slice
+from cyclegan_jax.data.pairs import Pairs
+from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import BASELINES, DIRECTIONS, Direction
 from cyclegan_jax.evaluation.metrics import METRICS, mean_and_sd, scores
 from cyclegan_jax.inference import CompiledGenerators

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import wasserstein_distance
 
-from cyclegan_jax.data.batches import fit, head_mask, spread
-from cyclegan_jax.data.intensity import from_storage
+from cyclegan_jax.data.framing import fit
+from cyclegan_jax.data.intensity import from_storage, head_mask
+from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.evaluation.scoring import PROTOCOL, score_images
 
 SAMPLE = 64  # images of each domain at most

@@ -83,7 +83,7 @@ def check(sweep: Sweep, only: int | None, at_once: int) -> list[str]:
         digests.append(dataset.digest)
         pairs = (digests[-1], config.image_size, config.data.fit)
         if pairs not in checked:
-            from_config.paired_images(config, dataset, "val")  # raises where pairs do not match
+            from_config.scored_pairs(config, dataset, "val")  # raises where pairs do not match
             checked.add(pairs)
     return digests
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from cyclegan_jax.data.batches import head_mask
+from cyclegan_jax.data.intensity import head_mask
 
 WARM_UP = 500  # steps; a generator that has not learnt anything before has not failed
 _UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that guesses

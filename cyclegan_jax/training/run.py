@@ -18,6 +18,7 @@ from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
@@ -151,7 +152,7 @@ class Run:
         """Opens the files that training writes to, and returns the batches from `step` on."""
         batches = self._open()
         self._rate_from = (step, time.perf_counter())
-        return pipeline.batches(batches, step, self.config.data.workers)
+        return pipeline.read_ahead(batches, step, self.config.data.workers)
 
     def _open(self) -> grain.MapDataset:
         """Opens the writer, the scored pairs and the samples; returns the training batches."""
@@ -161,18 +162,18 @@ class Run:
         if multihost.is_primary():
             self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
-        self._batches = from_config.train_batches(c, self.dataset, self._programs.parallel.share)
+        self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
         if self._split is None:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
-            first: Any = from_config.train_batches(c, self.dataset, (0, processes))[0]
+            first: Any = from_config.training_batches(c, self.dataset, (0, processes))[0]
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
             self._print("no pairs to score; `best` is the newest checkpoint")
         else:
-            pairs = from_config.paired_images(c, self.dataset, self._split, _MOST_PAIRS)
+            pairs = from_config.scored_pairs(c, self.dataset, self._split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {self._split} pairs are scored during training")
             self._evaluator = Evaluator(self._programs.generators, pairs)
-            chosen = pipeline.spread(len(pairs.names), _SAMPLE_ROWS)
+            chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return self._batches
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cyclegan_jax.data.formats.nifti import AXIS_ORDER, to_slices
 from cyclegan_jax.data.intensity import foreground
+from cyclegan_jax.data.slicing import AXIS_ORDER, to_slices
 from cyclegan_jax.render.image_grid import save_grid
 
 _SMALLEST, _LARGEST = 192, 768  # pixels: least of the shortest side, most of the longest

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import __version__
-from cyclegan_jax.data import intensity
-from cyclegan_jax.data.batches import AIR, fit, unfit
-from cyclegan_jax.data.formats import nifti
+from cyclegan_jax.data import intensity, slicing
+from cyclegan_jax.data.framing import AIR, fit, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.domains import Direction
 from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
@@ -80,8 +79,8 @@ class Translator:
 
     def image(self, pixels: np.ndarray) -> np.ndarray:
         """Translates a uint8 or uint16 image `[H, W]` to the same type and shape."""
-        normalised = intensity.normalise(pixels, _image_range(pixels, self.source))
-        out = _image_range(pixels, self.target)
+        normalised = intensity.normalise(pixels, intensity.own_image_range(pixels, self.source))
+        out = intensity.own_image_range(pixels, self.target)
         limits = intensity.full_range(pixels.dtype)
         values = intensity.denormalise(self.slices(normalised[None])[0], out)
         return np.clip(values.round(), *limits).astype(pixels.dtype)
@@ -96,9 +95,9 @@ class Translator:
         Returns:
           float32 of the same shape, in the target domain's reference range.
         """
-        stack = nifti.to_slices(intensity.normalise(data, range_), self.axis)
+        stack = slicing.to_slices(intensity.normalise(data, range_), self.axis)
         translated = self._stack(stack)
-        return intensity.denormalise(nifti.from_slices(translated, self.axis), self.target_range)
+        return intensity.denormalise(slicing.from_slices(translated, self.axis), self.target_range)
 
     def _stack(self, stack: np.ndarray, *, back: bool = False) -> np.ndarray:
         # The networks never saw a slice of air, and instance norm would blow up its noise.
@@ -113,8 +112,8 @@ class Translator:
         trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
         if trained is None or self.mode == "resize":
             return ""
-        pixel = nifti.in_plane(spacing, self.axis)
-        if nifti.alike(pixel, trained):
+        pixel = slicing.in_plane(spacing, self.axis)
+        if slicing.alike(pixel, trained):
             return ""
         sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
         return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
@@ -142,9 +141,9 @@ class Translator:
           float32 of the same shape, in normalised units: 0 to 2, where 2 is the whole range.
         """
         normalised = intensity.normalise(translated, self.target_range)
-        cycled = self._stack(nifti.to_slices(normalised, self.axis), back=True)
+        cycled = self._stack(slicing.to_slices(normalised, self.axis), back=True)
         source = intensity.normalise(data, range_)
-        return np.abs(nifti.from_slices(cycled, self.axis) - source)
+        return np.abs(slicing.from_slices(cycled, self.axis) - source)
 
 
 def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best") -> Translator:
@@ -168,15 +167,3 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         source=facts["domains"][direction.source],
         target=facts["domains"][direction.target],
     )
-
-
-def _image_range(pixels: np.ndarray, domain: dict[str, Any]) -> IntensityRange:
-    """The training images' range if they had this type; else what the type is used for.
-
-    That is 0 to 255 for 8 bits. Of 16 bits, scanners use 10 to 15, so the image's own maximum.
-    """
-    if domain["dtype"] == str(pixels.dtype):
-        return IntensityRange(*domain["range"])
-    if pixels.dtype == np.uint8:
-        return intensity.full_range(pixels.dtype)
-    return IntensityRange(0.0, max(1.0, float(pixels.max())))

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from cyclegan_jax.data.batches import Augmentation, augmented
+from cyclegan_jax.data.augmentation import Augmentation, augmented
 
 PLAIN = Augmentation(views=1, flip=False, contrast=0.0, shift=0)
 FOUR = Augmentation(views=4, flip=False, contrast=0.3, shift=0)

@@ -1,14 +1,12 @@
-"""Tests of framing, the order of training batches and the pairing of test images."""
+"""Tests of the order of training batches, of shares of them, and of reading them ahead."""
 
-import re
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cyclegan_jax import InputError
-from cyclegan_jax.data import batches as pipeline
-from cyclegan_jax.data.batches import Augmentation, fit, paired_images, unfit
+from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.batches import read_ahead, unpaired_batches
 from cyclegan_jax.data.intensity import to_storage
 
 PLAIN = Augmentation(views=1, flip=False, contrast=0.0, shift=0)
@@ -19,12 +17,6 @@ FOUR = Augmentation(views=4, flip=False, contrast=0.3, shift=0)
 def image(*shape: int, seed: int = 0) -> np.ndarray:
     """A random image [H, W] of tissue: nothing as dark as air."""
     return np.random.default_rng(seed).uniform(-0.9, 1, shape).astype(np.float32)
-
-
-def smooth(height: int, width: int) -> np.ndarray:
-    """An image without detail that scaling could lose."""
-    rows, columns = np.ogrid[:height, :width]
-    return (np.sin(rows / height * 3) * np.cos(columns / width * 3)).astype(np.float32) * 0.8
 
 
 def records(*images: np.ndarray) -> list[dict[str, Any]]:
@@ -41,7 +33,7 @@ def data_set(
 ) -> Any:  # to a type checker, the elements of a grain.MapDataset could be None
     """Batches of `x`, else the images 0 to 6, and for y the images 50 to 54."""
     options = {"image_size": 8, "mode": "pad", "batch_size": 4, "seed": 3} | changed
-    return pipeline.train_batches(x or numbered(7, 0), numbered(5, 50), augmentation, **options)
+    return unpaired_batches(x or numbered(7, 0), numbered(5, 50), augmentation, **options)
 
 
 def numbers(batches: list[dict[str, np.ndarray]], domain: str) -> list[int]:
@@ -53,74 +45,6 @@ def numbers(batches: list[dict[str, np.ndarray]], domain: str) -> list[int]:
 def assert_equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]):
     for domain in "xy":
         np.testing.assert_array_equal(a[domain], b[domain])
-
-
-# ---------------------------------------------------------------- framing
-
-
-@pytest.mark.parametrize("shape", [(16, 16), (9, 13), (10, 14), (15, 16), (16, 1)])
-def test_pad_centres_and_unfit_takes_it_out(shape):
-    original = image(*shape)
-    framed, mask = fit(original, (16, 16), "pad")
-    assert framed.shape == mask.shape == (16, 16)
-    assert framed.dtype == np.float32
-    assert mask.dtype == bool
-    np.testing.assert_array_equal(framed[mask], original.ravel())
-    assert (framed[~mask] == -1).all()
-    for axis in (0, 1):  # centred, to half a pixel
-        inside = np.flatnonzero(mask.any(1 - axis))
-        assert abs(inside[0] - (15 - inside[-1])) <= 1
-    np.testing.assert_array_equal(unfit(framed, shape, "pad"), original)
-
-
-@pytest.mark.parametrize("shape", [(20, 25), (17, 21), (21, 9), (9, 40)])
-def test_pad_crops_what_is_too_large_and_unfit_fills_it_with_air(shape):
-    original = image(*shape)
-    framed, mask = fit(original, (16, 16), "pad")
-    assert mask.sum() == min(16, shape[0]) * min(16, shape[1])
-    back = unfit(framed, shape, "pad")
-    assert back.shape == shape
-    kept = back != -1
-    assert kept.sum() == mask.sum()
-    np.testing.assert_array_equal(back[kept], original[kept])
-
-
-def test_frames_need_not_be_square():
-    framed, mask = fit(image(5, 9), (8, 12), "pad")
-    assert framed.shape == (8, 12)
-    assert mask.sum() == 45
-    np.testing.assert_array_equal(unfit(framed, (5, 9), "pad"), image(5, 9))
-
-
-@pytest.mark.parametrize(
-    ("shape", "inside"),
-    [((64, 64), (32, 32)), ((48, 64), (24, 32)), ((31, 20), (32, 21)), ((12, 17), (23, 32))],
-)
-def test_resize_keeps_the_aspect_ratio_and_unfit_scales_back(shape, inside):
-    original = smooth(*shape)
-    framed, mask = fit(original, (32, 32), "resize")
-    assert framed.shape == (32, 32)
-    assert mask.sum() == inside[0] * inside[1]
-    assert (framed[~mask] == -1).all()
-    np.testing.assert_array_equal(framed[mask].reshape(inside), pipeline.resize(original, inside))
-    back = unfit(framed, shape, "resize")
-    assert back.shape == shape
-    assert np.abs(back - original).max() < 0.05
-
-
-def test_resize_leaves_a_fitting_image_alone():
-    framed, mask = fit(image(16, 16), (16, 16), "resize")
-    np.testing.assert_array_equal(framed, image(16, 16))
-    assert mask.all()
-
-
-def test_resize_is_anti_aliased_when_it_gets_smaller():
-    stripes = np.tile(np.array([-1, 1], np.float32), (64, 32))
-    framed, _ = fit(stripes, (16, 16), "resize")
-    assert np.abs(framed[:, 2:-2]).max() < 0.2
-
-
-# ---------------------------------------------------------------- batches
 
 
 @pytest.mark.parametrize("mode", ["pad", "resize"])
@@ -164,9 +88,7 @@ def test_batches_depend_on_seed_and_step_only():
 
 def test_augmentation_is_drawn_anew_in_every_epoch_and_domain():
     one = records(image(8, 8))
-    batches: Any = pipeline.train_batches(
-        one, one, ALL, image_size=8, mode="pad", batch_size=8, seed=0
-    )
+    batches: Any = unpaired_batches(one, one, ALL, image_size=8, mode="pad", batch_size=8, seed=0)
     views = {view.tobytes() for i in range(2) for d in "xy" for view in batches[i][d]}
     assert len(views) == 32
 
@@ -184,14 +106,14 @@ def test_batch_keeps_the_views_of_an_image_together():
 @pytest.mark.parametrize("start", [0, 3, 1000])
 def test_iterator_starts_at_any_step(start):
     batches = data_set(ALL)
-    iterator = pipeline.batches(batches, start, workers=0)
+    iterator = read_ahead(batches, start, workers=0)
     for step in range(start, start + 4):
         assert_equal(next(iterator), batches[step])
 
 
 def test_workers_give_the_same_batches():
     batches = data_set(ALL)
-    iterator = pipeline.batches(batches, 2, workers=2)
+    iterator = read_ahead(batches, 2, workers=2)
     for step in range(2, 6):
         assert_equal(next(iterator), batches[step])
 
@@ -235,50 +157,4 @@ def test_a_share_may_begin_and_end_within_a_records_views():
 def test_batches_of_one_image_start_anywhere():
     # an endless repeat would overflow here, and only here
     batches = data_set(ALL, batch_size=1)
-    assert_equal(next(pipeline.batches(batches, 5, workers=0)), batches[5])
-
-
-# ---------------------------------------------------------------- test pairs
-
-
-def test_pairs_go_by_name():
-    a, b, c = (image(6, 9, seed=i) for i in range(3))
-    pairs = paired_images(
-        records(a, b, c), records(-c, -a), ["a", "b", "c"], ["c", "a"], image_size=16, mode="pad"
-    )
-    assert pairs.names == ["a", "c"]
-    assert pairs.x.shape == pairs.y.shape == pairs.mask.shape == (2, 16, 16, 1)
-    np.testing.assert_allclose(pairs.y[pairs.mask], -pairs.x[pairs.mask], atol=1e-4)
-    for i, original in enumerate((a, c)):
-        np.testing.assert_allclose(unfit(pairs.x[i, ..., 0], (6, 9), "pad"), original, atol=1e-4)
-        assert pairs.mask[i].sum() == 54
-    assert (pairs.y[~pairs.mask] == -1).all()
-
-
-def test_of_many_pairs_some_are_spread_over_all():
-    images = records(*(image(6, 9, seed=i) for i in range(9)))
-    names = list("abcdefghi")
-    pairs = paired_images(images, images, names, names, image_size=16, mode="pad", at_most=3)
-    assert pairs.names == ["a", "e", "i"]
-    assert len(pairs.x) == len(pairs.mask) == 3
-
-
-def test_pairs_may_differ_in_size_from_each_other_and_from_the_frame():
-    sizes = (6, 9), (20, 13)
-    both = records(*(smooth(*size) for size in sizes))
-    pairs = paired_images(both, both, ["a", "b"], ["a", "b"], image_size=16, mode="resize")
-    np.testing.assert_array_equal(pairs.x, pairs.y)
-    assert pairs.mask.sum(axis=(1, 2, 3)).tolist() == [11 * 16, 16 * 10]
-
-
-def test_images_of_a_pair_must_have_one_size():
-    x, y = records(image(6, 9)), records(image(9, 6))
-    words = "pair 'a': x is 9x6 pixels, y 6x9; register and resample"
-    with pytest.raises(InputError, match=re.escape(words)):
-        paired_images(x, y, ["a"], ["a"], image_size=16, mode="pad")
-
-
-def test_no_common_name_is_an_error():
-    x = records(image(6, 9))
-    with pytest.raises(InputError, match="no pair of equal names"):
-        paired_images(x, x, ["a"], ["b"], image_size=16, mode="pad")
+    assert_equal(next(read_ahead(batches, 5, workers=0)), batches[5])

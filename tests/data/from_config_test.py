@@ -11,9 +11,10 @@ import pytest
 from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, base_config
 from cyclegan_jax.data import from_config
-from cyclegan_jax.data.dataset import Dataset, prepare
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.data.preparation.write import prepare
 
 
 def small_config() -> Config:
@@ -40,7 +41,7 @@ def phantoms(tmp_path_factory) -> Dataset:
 
 
 def first_batch(config: Config, dataset: Dataset) -> dict[str, np.ndarray]:
-    batch = from_config.train_batches(config, dataset)[0]
+    batch = from_config.training_batches(config, dataset)[0]
     assert batch is not None
     return batch
 
@@ -139,7 +140,7 @@ def test_data_dir_is_opened(tmp_path, monkeypatch):
         from_config.open_data(c)
 
 
-def test_train_batches_follow_the_config(phantoms):
+def test_training_batches_follow_the_config(phantoms):
     c = small_config()
     batch = first_batch(c, phantoms)
     assert batch["x"].shape == batch["y"].shape == (4, 32, 32, 1)
@@ -154,7 +155,7 @@ def test_train_batches_follow_the_config(phantoms):
 
 
 def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
-    pairs = from_config.paired_images(small_config(), phantoms, "test")
+    pairs = from_config.scored_pairs(small_config(), phantoms, "test")
     assert pairs.names == phantoms.names("test_x") == ["phantom0001#000", "phantom0001#001"]
     assert pairs.x.shape == pairs.y.shape == (2, 32, 32, 1)
     assert pairs.mask.all()
@@ -168,7 +169,7 @@ def test_pairs_are_framed_as_the_config_says(tmp_path):
     dataset = prepare(flat("train_x", "train_y", "test_x", "test_y"), tmp_path / "out")
     c = small_config()
     for c.data.fit, pixels in (("pad", 5 * 6), ("resize", 27 * 32)):
-        assert from_config.paired_images(c, dataset, "test").mask.sum() == pixels
+        assert from_config.scored_pairs(c, dataset, "test").mask.sum() == pixels
 
 
 def test_monitoring_takes_val_then_test_then_nothing(phantoms, tmp_path):
@@ -187,7 +188,7 @@ def test_missing_pairs_say_how_to_get_them(tmp_path):
     for split, flag in (("test", "--holdout"), ("val", "--validation")):
         words = f"no {split} pairs; prepare it with {flag}, or --{split}_x and --{split}_y"
         with pytest.raises(InputError, match=re.escape(f"{tmp_path}/out has {words}")):
-            from_config.paired_images(small_config(), dataset, split)
+            from_config.scored_pairs(small_config(), dataset, split)
 
 
 def test_no_training_image_is_an_error(tmp_path):
@@ -197,7 +198,7 @@ def test_no_training_image_is_an_error(tmp_path):
         splits = dataset.manifest["splits"] | {f"train_{domain}": {"names": []}}
         empty = Dataset(dataset.folder, {**dataset.manifest, "splits": splits})
         with pytest.raises(InputError, match=f"has no {contrast} training image"):
-            from_config.train_batches(small_config(), empty)
+            from_config.training_batches(small_config(), empty)
 
 
 class CountedReads(list[Any]):
@@ -218,7 +219,7 @@ def test_a_small_data_set_is_read_once(phantoms, monkeypatch, room, reads):
     records = CountedReads([phantoms.split("train_x")[i] for i in range(8)])
     monkeypatch.setattr(Dataset, "split", lambda self, name: records)
     monkeypatch.setattr(from_config, "_KEPT_BYTES", room)
-    batches = from_config.train_batches(small_config(), phantoms)
+    batches = from_config.training_batches(small_config(), phantoms)
     after = [batches[i] for i in range(6)]  # three times all 8 images of each domain
     assert records.reads == reads
     np.testing.assert_array_equal(after[0]["x"], before[0]["x"])

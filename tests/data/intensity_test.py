@@ -96,3 +96,50 @@ def test_storage_is_exact():
     assert intensity.to_storage(np.array([-7.0, 7.0])).tolist() == [0, 65535]
     with pytest.raises(ValueError, match="NaN"):
         intensity.to_storage(np.array([np.nan]))
+
+
+def test_the_head_mask_is_common_to_the_images_and_has_no_holes():
+    one, two = np.full((2, 1, 9, 9, 1), -1, np.float32)
+    one[0, 1:8, 1:8], two[0, 2:9, 2:9] = 0.5, -0.7
+    one[0, 4, 4] = -1  # bone
+    wanted = np.zeros((1, 9, 9, 1), bool)
+    wanted[0, 2:8, 2:8] = True
+    np.testing.assert_array_equal(intensity.head_mask(one, two), wanted)
+
+
+# ---------------------------------------------------------------- ranges of other scans
+
+
+def test_images_use_the_range_of_8_bits_or_the_brightest_of_16():
+    assert intensity.images_range(np.uint8, 40) == (0, 255)
+    assert intensity.images_range("uint16", 3000) == (0, 3000)
+
+
+def test_stacks_go_from_0_to_their_maximum():
+    assert intensity.stack_range(np.array([[[-3.0, 0.5], [2.0, 1.0]]])) == (0, 2)
+    with pytest.raises(ValueError, match="no value is above 0"):
+        intensity.stack_range(np.zeros((1, 2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "wanted"),
+    [
+        (np.array([[7]], np.uint16), (0, 3000)),  # as the training images
+        (np.array([[7]], np.uint8), (0, 255)),
+        (np.array([[0]], np.uint8), (0, 255)),
+    ],
+)
+def test_an_image_of_the_trained_type_uses_the_trained_range(pixels, wanted):
+    trained = {"dtype": "uint16", "range": [0.0, 3000.0]}
+    assert intensity.own_image_range(pixels, trained) == wanted
+
+
+def test_an_image_of_16_bits_uses_its_own_maximum_after_training_on_8():
+    trained = {"dtype": "uint8", "range": [0.0, 255.0]}
+    assert intensity.own_image_range(np.array([[7, 900]], np.uint16), trained) == (0, 900)
+    assert intensity.own_image_range(np.array([[0]], np.uint16), trained) == (0, 1)
+
+
+def test_the_reference_range_is_not_moved_by_one_odd_scan():
+    ranges = [intensity.IntensityRange(low, high) for low, high in ((0, 100), (3, 900), (1, 300))]
+    assert intensity.reference_range(ranges) == (1, 300)

@@ -133,7 +133,7 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     assert scores["split"] == "val"
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
     assert "slice_max" not in capsys.readouterr().out
-    pairs = from_config.paired_images(config, from_config.open_data(config), "val")
+    pairs = from_config.scored_pairs(config, from_config.open_data(config), "val")
     during = Evaluator(programs.generators, pairs).mean_scores(state.generators)
     for direction, metrics in during.items():
         assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax.data.batches import Pairs
+from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.phantom.head import TISSUES
-from cyclegan_jax.data.phantom.truth import Head, Images
+from cyclegan_jax.data.phantom.truth import Head, HeadImages
 from cyclegan_jax.evaluation.lesions import MIN_PIXELS, lesion_scores, tissue_scores
 
 WHITE, GREY, LESION = (TISSUES.index(t) for t in ("white_matter", "grey_matter", "lesion"))
@@ -34,7 +34,7 @@ def head(subject: str, seed: int) -> Head:
         lesioned, _ = image(with_lesions, white, lesion)
         images[domain] = [(i + noise)[..., None].astype(np.float32) for i in (plain, lesioned)]
     plain, lesioned = (
-        Images(x, y, which)
+        HeadImages(x, y, which)
         for x, y, which in zip(*images.values(), (labels, with_lesions), strict=True)
     )
     return Head(subject, labels, plain, lesioned)

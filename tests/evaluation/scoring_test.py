@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax.data.batches import Pairs
+from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (

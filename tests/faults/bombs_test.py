@@ -20,9 +20,11 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import dataset as dataset_module
-from cyclegan_jax.data.formats import dicom, images, limits, nifti, stacks
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats import dicom, images, nifti, stacks
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.splits import Item
+from cyclegan_jax.data.preparation.write import prepare
 
 ZEROS = 2**28  # bytes that a bomb inflates to
 MOST = ZEROS // 4
@@ -177,18 +179,18 @@ def refused_cheaply():
         (png, "a.png", images.read_image, ["268435456"]),
         (tiff, "a.tif", images.read_image, ["268435456"]),
         (tiff_of_one_tile, "a.tif", images.read_image, ["16384 x 16384 values"]),
-        (nifti_that_is_shorter, "a.nii", nifti.read_volume, ["has 452 bytes", "200000352"]),
-        (nifti_file, "a.nii.gz", nifti.read_volume, ["32767 x 32767 x 32767", "at most 536870912"]),
+        (nifti_that_is_shorter, "a.nii", nifti.read_nifti, ["has 452 bytes", "200000352"]),
+        (nifti_file, "a.nii.gz", nifti.read_nifti, ["32767 x 32767 x 32767", "at most 536870912"]),
         (
             nifti_file,
             "a.nii.gz",
-            nifti.read_spacing,
+            nifti.read_nifti_spacing,
             ["32767 x 32767 x 32767", "at most 536870912"],
         ),
-        (nifti_that_inflates_to_more, "a.nii.gz", nifti.read_volume, ["declares 480"]),
-        (nifti_that_inflates_to_less, "a.nii.gz", nifti.read_volume, ["declares 640000352"]),
-        (nifti_with_an_extension, "a.nii.gz", nifti.read_volume, ["extension of 0 bytes"]),
-        (nifti_that_begins_late, "a.nii.gz", nifti.read_volume, ["begin at byte 5.36871e+08"]),
+        (nifti_that_inflates_to_more, "a.nii.gz", nifti.read_nifti, ["declares 480"]),
+        (nifti_that_inflates_to_less, "a.nii.gz", nifti.read_nifti, ["declares 640000352"]),
+        (nifti_with_an_extension, "a.nii.gz", nifti.read_nifti, ["extension of 0 bytes"]),
+        (nifti_that_begins_late, "a.nii.gz", nifti.read_nifti, ["begin at byte 5.36871e+08"]),
         (npy, "a.npy", stacks.read_stack, ["1024 x 1024 x 1024", "at most 536870912"]),
         (mat_old_that_inflates_to_more, "a.mat", stacks.read_stack, ["more than 544 bytes"]),
         (mat_old, "a.mat", stacks.read_stack, ["1024 x 1024 x 1024", "at most 536870912"]),
@@ -208,11 +210,11 @@ def test_voxels_begin_behind_the_header(tmp_path):
         header[348] = extended
         path.write_bytes(header + voxels.tobytes())
         if begin == 352:  # flagged or not, there is no room for an extension
-            read = nifti.read_volume(path).data
+            read = nifti.read_nifti(path).data
             assert np.array_equal(read, voxels.reshape((4, 4, 4), order="F"))
         else:  # header bytes would be voxels
             with pytest.raises(InputError, match=rf"voxels begin at byte {begin};"):
-                nifti.read_volume(path)
+                nifti.read_nifti(path)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_a_dicom_series_of_too_many_pixels_is_refused(tmp_path, save_series, mon
 
 
 def test_records_inflate_to_what_the_manifest_declares(tmp_path, two_scans, monkeypatch):
-    dataset = dataset_module.prepare(two_scans(), tmp_path / "out")
+    dataset = prepare(two_scans(), tmp_path / "out")
 
     class Crafted(dataset_module.ArrayRecordDataSource):
         shape = (4, 6, 1)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 import cyclegan_jax
 from cyclegan_jax import InputError
-from cyclegan_jax.data import dataset as dataset_module
+from cyclegan_jax.data.dataset import open_dataset
 from cyclegan_jax.data.formats.images import read_image
 from cyclegan_jax.data.formats.stacks import read_stack
+from cyclegan_jax.data.preparation.write import prepare
 
 PACKAGE = Path(cyclegan_jax.__file__).parent
 SCRIPTS = PACKAGE.parent / "scripts"
@@ -101,7 +103,7 @@ def test_a_pickled_object_is_refused_and_not_made(tmp_path, name, bare):
 
 
 def test_a_prepared_data_set_imports_nothing(tmp_path, two_scans, monkeypatch):
-    dataset = dataset_module.prepare(two_scans(), tmp_path / "out")
+    dataset = prepare(two_scans(), tmp_path / "out")
     (tmp_path / "hostile.py").write_text("import pathlib; pathlib.Path('made').touch()")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -111,14 +113,14 @@ def test_a_prepared_data_set_imports_nothing(tmp_path, two_scans, monkeypatch):
     assert known in text
     features.write_text(text.replace(known, "hostile.Text"))
     info = features.with_name("dataset_info.json")
-    told = json.loads(info.read_text())
-    info.write_text(json.dumps(told | {"moduleName": "hostile"}))
-    again = dataset_module.open_dataset(dataset.folder)
+    facts = json.loads(info.read_text())
+    info.write_text(json.dumps(facts | {"moduleName": "hostile"}))
+    again = open_dataset(dataset.folder)
     assert again.split("train_x")[0]["name"] == b"a#0"
     assert not (tmp_path / "made").exists()
     # which TFDS would do
     with pytest.raises(ValueError, match="Unrecognized FeatureConnector"):
-        dataset_module.tfds.builder_from_directory(features.parent)
+        tfds.builder_from_directory(features.parent)
     assert (tmp_path / "made").exists()
 
 

@@ -21,7 +21,7 @@ from fuzz_changes import (
 )
 from hypothesis import strategies as st
 
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 
 COMPANIONS = Path(__file__).parent / "corpus" / "companions"
 
@@ -71,12 +71,12 @@ def _with_loop(folder: Path) -> None:
 
 
 def _phantoms(folder: Path) -> None:
-    from cyclegan_jax.data import dataset as dataset_module
-    from cyclegan_jax.data.preparation import scan
+    from cyclegan_jax.data.phantom.source import phantom_source
+    from cyclegan_jax.data.preparation.write import prepare
 
     facts: dict[str, Any] = {"subjects": 2, "held_out": 1, "unpaired": "disjoint", "slices": 2}
     facts |= {"lesions": False, "noise": 0.03, "bias": 0.15, "size": 16}
-    dataset_module.prepare(scan.phantom_source(**facts), folder)
+    prepare(phantom_source(**facts), folder)
 
 
 def bound_sizes() -> None:
@@ -94,12 +94,12 @@ def _image(path: Path) -> None:
 
 
 def _volume(path: Path) -> None:
-    from cyclegan_jax.data.formats import readers
+    from cyclegan_jax.data import formats
 
-    volume = readers.read_volume(path.parent if path.suffix == ".dcm" else path)
+    volume = formats.read_volume(path.parent if path.suffix == ".dcm" else path)
     _check_array(volume.data)
     assert np.isfinite(volume.corners).all()
-    spacing = readers.spacing(path.parent if path.suffix == ".dcm" else path)
+    spacing = formats.read_spacing(path.parent if path.suffix == ".dcm" else path)
     assert spacing == volume.spacing
     assert all(np.isfinite(n) and n > 0 for n in spacing)
 
@@ -144,10 +144,10 @@ def _config(path: Path) -> None:
 
 
 def _dataset(folder: Path) -> None:
-    from cyclegan_jax.data import dataset as dataset_module
+    from cyclegan_jax.data.dataset import open_dataset
     from cyclegan_jax.data.phantom import truth
 
-    dataset = dataset_module.open_dataset(folder)
+    dataset = open_dataset(folder)
     assert all(line.isprintable() for line in dataset.summary().split("\n"))
     assert dataset.has("train_x")
     for split in dataset.manifest["splits"]:

@@ -120,8 +120,8 @@ class Fuzz:
             name = hashlib.sha256(data).hexdigest()[:12]
             self._kept.mkdir(exist_ok=True)
             (self._kept / name).write_bytes(data)
-            told = "".join(traceback.format_exception(error))
-            (self._kept / f"{name}.txt").write_text(told, errors="backslashreplace")
+            text = "".join(traceback.format_exception(error))
+            (self._kept / f"{name}.txt").write_text(text, errors="backslashreplace")
             self.failures[kind] = f"{self._kept / name}: {str(error)[:300]!r}"
 
 

@@ -109,14 +109,15 @@ WORKERS = """
 import multiprocessing, sys
 import numpy as np
 from absl import flags
-from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.batches import read_ahead, unpaired_batches
 
 if __name__ == "__main__":
     flags.FLAGS(sys.argv)
     images = [{"image": np.zeros((8, 8, 1), np.uint8)}] * 4
-    plain = pipeline.Augmentation(1, False, 0.0, 0)
+    plain = Augmentation(1, False, 0.0, 0)
     options = dict(image_size=8, mode="pad", batch_size=1, seed=0)
-    batches = pipeline.batches(pipeline.train_batches(images, images, plain, **options), 0, 2)
+    batches = read_ahead(unpaired_batches(images, images, plain, **options), 0, 2)
     next(batches)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     sys.stdin.read()

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.dataset import open_dataset, prepare
+from cyclegan_jax.data.dataset import open_dataset
+from cyclegan_jax.data.formats import list_scans
 from cyclegan_jax.data.formats.images import read_image, write_image
-from cyclegan_jax.data.formats.readers import list_scans
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation import csv_list, file_source
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.data.preparation.splits import LONGEST_NAME, Item, divide
+from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.report import page
 from cyclegan_jax.translation.translate_files import plan, translate_file

@@ -50,7 +50,7 @@ from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.parallel import multihost
 
 seconds, multihost.HEARTBEAT_SECONDS = float(sys.argv[1]), int(sys.argv[2])
-batches, augmented, made = pipeline.batches, pipeline.augmented, []
+batches, augmented, made = pipeline.read_ahead, pipeline.augmented, []
 
 def slowed(*arguments):
     for batch in batches(*arguments):
@@ -61,7 +61,7 @@ def counted(*arguments):
     made.append(1)
     return augmented(*arguments)
 
-pipeline.batches, pipeline.augmented = slowed, counted
+pipeline.read_ahead, pipeline.augmented = slowed, counted
 del sys.argv[:3]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")

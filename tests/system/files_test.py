@@ -53,7 +53,7 @@ def test_writers_at_once_do_not_meet(tmp_path):
 
 def writers(folder: Path):
     Nifti1Image(DATA, np.eye(4)).to_filename(folder / "like.nii")
-    volume = nifti.read_volume(folder / "like.nii")
+    volume = nifti.read_nifti(folder / "like.nii")
     yield "x.png", lambda path: images.write_image(path, GREY8)
     yield "x.jpg", lambda path: images.write_image(path, GREY8)
     yield "x.tif", lambda path: images.write_image(path, GREY8.astype(np.uint16))

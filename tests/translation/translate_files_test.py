@@ -12,7 +12,8 @@ from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import images, nifti
+from cyclegan_jax.data import slicing
+from cyclegan_jax.data.formats import images
 from cyclegan_jax.translation import translate_files as t
 
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
@@ -82,7 +83,7 @@ def test_image_files(tmp_path, suffix, translator):
 # ---------------------------------------------------------------- volumes
 
 
-@pytest.mark.parametrize("axis", nifti.AXES)
+@pytest.mark.parametrize("axis", slicing.AXES)
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "PSR", "IRP", "ALS"])
 def test_volumes_keep_their_geometry_and_values(tmp_path, axes, axis, translator, head):
     data = head(9, 20, 14)

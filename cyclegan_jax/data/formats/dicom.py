@@ -1,4 +1,4 @@
-"""Folders of DICOM files, one series each, as volumes; read by SimpleITK (GDCM)."""
+"""Reads a folder of DICOM files, one series, as a volume, with SimpleITK (GDCM)."""
 
 import collections
 import contextlib
@@ -14,9 +14,9 @@ from nibabel.affines import from_matvec
 from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.dicom_elements import check_elements
-from cyclegan_jax.data.formats.nifti import Volume, affine_spacing, to_canonical
+from cyclegan_jax.data.formats.volume import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 
 SUFFIX = ".dcm"
@@ -28,7 +28,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 @dataclasses.dataclass(frozen=True)
 class _Slice:
-    """One file's header. Lengths in mm, directions in DICOM's LPS+ space."""
+    """The header of one file; lengths in mm, directions in DICOM's LPS+ space."""
 
     path: Path
     tags: dict[str, str]
@@ -43,12 +43,12 @@ class _Slice:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is named like DICOM or begins like it; False for what cannot be opened."""
+    """Returns whether a file is named like DICOM or begins like it, and can be opened."""
     if path.is_dir() or path.name.upper() == "DICOMDIR":  # the index of a medium, no image
         return False
     if path.name.lower().endswith(SUFFIX):
         return True
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # opening a pipe would wait for ever
         return False
     try:
         with path.open("rb") as stream:
@@ -58,19 +58,21 @@ def is_dicom(path: Path) -> bool:
 
 
 def is_series(folder: Path) -> bool:
-    """Whether ``folder`` itself holds DICOM files."""
+    """Returns whether ``folder`` itself holds DICOM files."""
     return folder.is_dir() and next(_files(folder), None) is not None
 
 
-def read_series(folder: Path) -> Volume:
-    """Read the one series in ``folder``: slices in order of position, rescaled by their headers.
+def read_series(folder: Path, frame: int | None = None) -> Volume:
+    """Reads the one series in ``folder``: slices in order of position, rescaled by their headers.
 
     The volume's source is a NIfTI image in the series' own voxel order (columns, rows, slices),
-    whose sform and qform are the scanner's space (code 1).
+    whose sform and qform are the scanner's space (code 1). ``frame`` may be 0 or None.
     Raises InputError for a file that is unreadable, has colour or several frames or no position, or
-    is a localiser; for several series, for slices that are missing, at one place, shifted sideways
-    or of mixed size or orientation, for a single slice, and for values as ``check_values`` does.
+    is a localiser; for several series; for slices that are missing, at one place, shifted sideways
+    or of mixed size or orientation; for a single slice; and for values as ``check_values`` does.
     """
+    if frame:
+        raise InputError(f"{folder}: has no frame {frame}; a DICOM series is read as frame 0")
     with _reading(folder):
         slices, affine = _stack(folder)
         limits.check_declared(folder, (*slices[0].size, len(slices)), limits.MOST_VOXELS)
@@ -89,8 +91,8 @@ def read_series(folder: Path) -> Volume:
         return Volume(to_canonical(data, affine), image)
 
 
-def read_spacing(folder: Path) -> tuple[float, float, float]:
-    """Voxel size in mm along X, Y and Z of RAS+, from the headers alone.
+def read_series_spacing(folder: Path) -> tuple[float, float, float]:
+    """Returns the voxel size in mm along X, Y and Z of RAS+, from the headers alone.
 
     Raises InputError as ``read_series`` does about headers.
     """
@@ -143,7 +145,7 @@ def _header(path: Path) -> _Slice:
 
 
 def _stack(folder: Path) -> tuple[list[_Slice], np.ndarray]:
-    """The series' slices by increasing position along their normal, and the RAS+ affine."""
+    """Returns the series' slices by increasing position along their normal, and the RAS+ affine."""
     slices = [_header(path) for path in _files(folder)]
     if not slices:
         raise InputError(f"{folder}: holds no DICOM file; give the folder of one series")

@@ -1,7 +1,7 @@
-"""Whether a DICOM file's elements fit into it, before GDCM reads it.
+"""Checks that the elements of a DICOM file fit into it, before GDCM reads it.
 
-GDCM makes room for whatever length it finds or, in damaged files, guesses, and does not give all of
-it back. The encoding is that of DICOM PS3.5, section 7, and PS3.10, section 7.
+GDCM allocates whatever length it finds or, in damaged files, guesses, and does not free all of it.
+The encoding is that of DICOM PS3.5, section 7, and PS3.10, section 7.
 """
 
 import struct
@@ -17,9 +17,10 @@ _PIXELS, _TRANSFER_SYNTAX = (0x7FE0, 0x0010), (0x0002, 0x0010)
 
 
 def check_elements(data: bytes) -> None:
-    """Raises ValueError or struct.error where an element is longer than what is left of `data`.
+    """Raises ValueError or struct.error if an element is longer than what is left of `data`.
 
-    Also for a file without DICOM's mark, or of a deflated data set, which may inflate to anything.
+    It raises them too for a file without DICOM's mark, and for a deflated data set, which may
+    inflate to anything.
     """
     if data[128:132] != b"DICM":
         raise ValueError("no DICOM mark")
@@ -54,7 +55,7 @@ def check_elements(data: bytes) -> None:
 
 
 def _element(data: bytes, at: int, order: str, implicit: bool) -> tuple:
-    """Tag, type, length and begin of the element at `at`."""
+    """Returns tag, type, length and begin of the element at `at`."""
     tag = struct.unpack_from(f"{order}HH", data, at)
     kind = data[at + 4 : at + 6]
     if implicit or tag[0] == _ITEM[0]:

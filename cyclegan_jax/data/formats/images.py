@@ -1,4 +1,4 @@
-"""Reading and writing of 2-D images. An ``InputError`` begins with the path, ends with the mend."""
+"""Reads and writes 2-D images."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -8,33 +8,35 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 from cyclegan_jax.system.files import written_beside
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
-# Not all that Pillow knows: for PostScript it would run another program.
+LOSSLESS, JPEG = (".png", ".tif", ".tiff"), (".jpg", ".jpeg")  # suffixes
+# These are not all that Pillow knows: for PostScript it would run another program.
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _TILE_SIDES = (322, 323)  # TIFF's tags
-_JPEG_GREY_TOLERANCE = 2  # grey levels by which chroma rounding can part the channels
+_JPEG_GREY_TOLERANCE = 2  # grey levels by which rounding of the chroma lets channels differ
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Read one grey image as uint8 or uint16 ``[H, W]``, turned upright by its EXIF orientation.
+    """Reads one grey image as uint8 or uint16 ``[H, W]``, turned upright by its EXIF orientation.
 
-    Palette and RGB(A) files are accepted when all their pixels are grey and opaque; 32-bit and
-    float files when every value is a whole number in 0..65535 (returned as uint16).
+    Palette and RGB(A) files are accepted if all their pixels are grey and opaque; 32-bit and float
+    files are accepted if every value is a whole number in 0..65535 (returned as uint16).
     Raises InputError for a file that is unreadable, truncated, multi-page, coloured or transparent,
-    does not fit 16 bits, or declares more than ``guard.MOST_PIXELS``.
+    that does not fit 16 bits, or that declares more pixels than ``limits.MOST_PIXELS``.
     """
     with (
-        limits.reading(path, "image", "re-export it"),
+        limits.reading(path, "image", "export it again"),
         path.open("rb") as stream,  # by path, Pillow maps raw TIFFs to memory and garbles some
         _open(stream) as opened,
     ):
         limits.check_declared(path, opened.size, limits.MOST_PIXELS)
         tags = getattr(opened, "tag_v2", {})
         if tile := [tags[side] for side in _TILE_SIDES if side in tags]:
-            limits.check_declared(path, tile, limits.MOST_PIXELS)  # whatever part lies in the image
+            limits.check_declared(
+                path, tile, limits.MOST_PIXELS
+            )  # decoded whole, whatever part of it lies in the image
         kind = opened.format
         pages = getattr(opened, "n_frames", 1)
         raw_mode = str([tile[3] for tile in opened.tile])
@@ -46,18 +48,21 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         values = np.asarray(image)
         # Compared before the cast, which is undefined for NaN and for values outside 16 bits.
         if not np.all((values >= 0) & (values <= 65535) & (values == np.round(values))):
-            raise InputError(f"{path}: not all whole numbers in 0..65535; re-export as 16-bit grey")
+            raise InputError(
+                f"{path}: not all values are whole numbers in 0..65535; export it again as "
+                "16-bit grey"
+            )
         return values.astype(np.uint16)
     if ";16" in raw_mode:  # Pillow has silently halved the depth
-        raise InputError(f"{path}: 16-bit colour or alpha; re-export it as 16-bit grey")
+        raise InputError(f"{path}: 16-bit colour or alpha; export it again as 16-bit grey")
     if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):
-        raise InputError(f"{path}: pixel type {image.mode}; re-export it as 8- or 16-bit grey")
+        raise InputError(f"{path}: pixel type {image.mode}; export it again as 8- or 16-bit grey")
     channels = np.asarray(image.convert("RGBA"))
     if channels[..., 3].min() < 255:
-        raise InputError(f"{path}: is partly transparent; re-export it without alpha")
+        raise InputError(f"{path}: is partly transparent; export it again without alpha")
     spread = np.ptp(channels[..., :3], axis=-1).max()
     if spread > (_JPEG_GREY_TOLERANCE if kind == "JPEG" else 0):
-        raise InputError(f"{path}: coloured (channels differ by {spread}); re-export it as grey")
+        raise InputError(f"{path}: coloured (channels differ by {spread}); export it again as grey")
     return np.asarray(Image.fromarray(channels).convert("L"))
 
 
@@ -69,14 +74,14 @@ def _open(stream: BinaryIO) -> ImageFile.ImageFile:
 
 
 def write_image(path: Path, array: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write uint8 or uint16 ``[H, W]`` as PNG, TIFF or JPEG, chosen by the suffix; atomic.
+    """Writes uint8 or uint16 ``[H, W]`` as PNG, TIFF or JPEG, chosen by the suffix.
 
-    Raises InputError for an unsupported suffix, 16-bit JPEG, or when the file cannot be written;
-    ValueError for another array.
+    The file is replaced whole or not at all. Raises InputError for an unsupported suffix, 16-bit
+    JPEG, or a file that cannot be written; raises ValueError for another array.
     """
     if array.ndim != 2 or array.dtype not in (np.uint8, np.uint16):
         raise ValueError(f"need uint8 or uint16 [H, W], got {array.dtype} {array.shape}")
-    if array.dtype == np.uint16 and path.name.lower().endswith((".jpg", ".jpeg")):
+    if array.dtype == np.uint16 and path.name.lower().endswith(JPEG):
         raise InputError(f"{path}: JPEG cannot hold 16 bits; write .png or .tif")
-    with written_beside(path, SUFFIXES) as beside:
+    with written_beside(path, LOSSLESS + JPEG) as beside:
         Image.fromarray(np.ascontiguousarray(array)).save(beside)

@@ -1,7 +1,7 @@
-"""MATLAB's files of version 5 to 7, as far as they hold arrays of numbers.
+"""Reads arrays of numbers from MATLAB's files of version 5 to 7.
 
-Not scipy's reader: a damaged type code makes it read past its tables and ends the process. The
-format is MathWorks' "MAT-File Format" (Level 5), R2023a.
+scipy's reader is not used: one changed byte (a type code) still ends the process in scipy 1.17.1.
+The format is MathWorks' "MAT-File Format" (Level 5), R2023a.
 """
 
 import dataclasses
@@ -12,10 +12,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
 
 _HEADER = 128  # bytes of the file's own
-_BEFORE_NUMBERS = 4096  # bytes that flags, shape and name of an array need at most
+_BEFORE_NUMBERS = 4096  # flags, shape and name of an array need at most so many bytes
 _COMPRESSED, _MATRIX = 15, 14
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"}
 _STORED |= {13: "u8"}
@@ -35,12 +35,12 @@ class Matrix:
 
 
 def is_matlab5(stream: BinaryIO) -> bool:
-    """Whether the file is of version 5 to 7; leaves the stream behind its header."""
+    """Returns whether the file is of version 5 to 7; leaves the stream behind its header."""
     return stream.read(_HEADER)[-4:] in (b"\0\1IM", b"\1\0MI")
 
 
 def matrices(stream: BinaryIO) -> list[Matrix]:
-    """The variables of a file, whose numbers are not read yet.
+    """Returns the variables of a file, whose numbers are not read yet.
 
     Raises ValueError, struct.error or zlib.error for damaged files.
     """
@@ -93,7 +93,7 @@ def _matrix(stream: BinaryIO, compressed: bool, tag: bytes, size: int, order: st
 
 
 def _element(body: bytes, place: int, order: str) -> tuple[int, int, int, int]:
-    """Type, begin, length of the element at `place`, and where the next one begins."""
+    """Returns type, begin and length of the element at `place`, and where the next one begins."""
     kind, length = struct.unpack_from(f"{order}II", body, place)
     if kind >> 16:  # up to four bytes stand within the tag
         return kind & 0xFFFF, place + 4, kind >> 16, place + 8

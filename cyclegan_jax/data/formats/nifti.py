@@ -1,20 +1,14 @@
-"""NIfTI volumes: reading in RAS+ orientation, writing with the source's geometry, slices.
-
-An ``InputError`` raised about a file starts with its path and ends with the mend.
-"""
+"""Reads NIfTI volumes in RAS+ orientation, and writes volumes with the geometry of a source."""
 
 import contextlib
 import gzip
 import io
-import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.affines import voxel_sizes
 from nibabel.loadsave import load
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Header
@@ -22,57 +16,30 @@ from nibabel.orientations import (
     aff2axcodes,
     apply_orientation,
     axcodes2ornt,
-    inv_ornt_aff,
     io_orientation,
     ornt_transform,
 )
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats.volume import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.system.files import written_beside
 
 SUFFIXES = (".nii", ".nii.gz")
-# RAS+ axes that become (slice, row, column). Rows and columns are both reversed afterwards.
-AXIS_ORDER = {"axial": (2, 1, 0), "coronal": (1, 2, 0), "sagittal": (0, 2, 1)}
-AXES = tuple(AXIS_ORDER)
 _NIFTI_1 = (b"\x5c\1\0\0", b"\0\0\1\x5c")  # a header's length, 348, in either byte order
 _RAS = axcodes2ornt(("R", "A", "S"))
 
 
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """A volume as float32 ``[X, Y, Z]`` in RAS+ orientation, and the image it came from.
-
-    ``source`` is 3-D (or has trailing axes of 1); ``write_volume`` takes its geometry.
-    """
-
-    data: NDArray[np.float32]
-    source: Nifti1Image
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size in mm along X, Y and Z."""
-        return affine_spacing(np.asarray(self.source.affine))
-
-    @property
-    def corners(self) -> np.ndarray:
-        """Where the eight corner voxels lie, ``[8, 3]`` in mm, RAS+; in the order of ``data``."""
-        affine = np.asarray(self.source.affine)
-        to_file = inv_ornt_aff(io_orientation(affine), self.source.shape[:3])
-        voxels = list(itertools.product(*((0, n - 1) for n in self.data.shape)))
-        return apply_affine(affine @ to_file, voxels)
-
-
-def read_volume(path: Path, frame: int | None = None) -> Volume:
-    """Read a ``.nii`` or ``.nii.gz`` file; its scaling is applied, trailing axes of 1 dropped.
+def read_nifti(path: Path, frame: int | None = None) -> Volume:
+    """Reads a ``.nii`` or ``.nii.gz`` file, applies its scaling and drops trailing axes of 1.
 
     ``frame`` (from 0) picks one of a file of several; the source is then that frame's 3-D image.
-    Raises InputError for a file that is unreadable or truncated, has several frames and ``frame``
-    is None, has no such frame, is RGB or complex, has NaN or infinite voxels, is constant, has no
-    affine (neither sform nor qform), one without orientation, or two that disagree, or declares
-    frames of more than ``guard.MOST_VOXELS`` or less than it inflates to.
+    Raises InputError for a file that is unreadable or truncated; that has several frames while
+    ``frame`` is None, or no such frame; that is RGB or complex, constant, or has NaN or infinite
+    voxels; that has no affine (neither sform nor qform), an affine without orientation, or two that
+    disagree; that declares frames of more than ``limits.MOST_VOXELS``, or less than it inflates to.
     """
     with _reading(path), np.errstate(over="ignore"):  # too large becomes inf, reported below
         source = _open(path)
@@ -86,33 +53,21 @@ def read_volume(path: Path, frame: int | None = None) -> Volume:
         return Volume(to_canonical(data.reshape(data.shape[:3]), affine), source)
 
 
-def read_spacing(path: Path) -> tuple[float, float, float]:
-    """Voxel size in mm along X, Y and Z of RAS+, from the header alone.
+def read_nifti_spacing(path: Path) -> tuple[float, float, float]:
+    """Returns the voxel size in mm along X, Y and Z of RAS+, from the header alone.
 
-    Raises InputError as ``read_volume`` does about headers.
+    Raises InputError as ``read_nifti`` does about headers.
     """
     with _reading(path):
         return affine_spacing(np.asarray(_open(path).affine))
 
 
-def to_canonical(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """``[I, J, K]`` in the voxel order of ``affine`` to RAS+ ``[X, Y, Z]``."""
-    return np.ascontiguousarray(apply_orientation(data, io_orientation(affine)))
-
-
-def affine_spacing(affine: np.ndarray) -> tuple[float, float, float]:
-    """Voxel size in mm along X, Y and Z of RAS+ of an affine in any voxel order."""
-    x, y, z = np.argsort(io_orientation(affine)[:, 0])  # the voxel axis nearest to each of RAS
-    sizes = voxel_sizes(affine)
-    return float(sizes[x]), float(sizes[y]), float(sizes[z])
-
-
 def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
-    return limits.reading(path, "volume", "re-export it")
+    return limits.reading(path, "volume", "export it again")
 
 
 def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> tuple[Any, ...]:
-    """Where `frame` lies on the axes beyond the third."""
+    """Returns where `frame` lies on the axes beyond the third."""
     frames = math.prod(shape[3:])
     if frame is None and frames > 1:
         raise InputError(
@@ -120,10 +75,10 @@ def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> tuple
             "as a 3-D file"
         )
     if frame is not None and not 0 <= frame < frames:
-        mend = (
+        what_to_do = (
             f"give --frame=0 to --frame={frames - 1}" if frames > 1 else "it is 3-D, omit --frame"
         )
-        raise InputError(f"{path}: has no frame {frame}; {mend}")
+        raise InputError(f"{path}: has no frame {frame}; {what_to_do}")
     return np.unravel_index(frame or 0, shape[3:], "F")
 
 
@@ -143,7 +98,7 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _check_declared(path: Path) -> None:
-    """Refuses what would take too much memory; nibabel reads extensions of any declared length."""
+    """Refuses a header that would take too much memory; nibabel reads any declared extension."""
     with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
         kind = Nifti1Header if stream.read(4) in _NIFTI_1 else Nifti2Header
         stream.seek(0)
@@ -165,8 +120,8 @@ def _check_declared(path: Path) -> None:
 def _check_length(path: Path, source: Nifti1Image) -> None:
     """Refuses a file that is shorter than declared, before nibabel makes room for the voxels.
 
-    A compressed one is read to its end, since nibabel stops short of the checksum there, or at too
-    much.
+    A compressed file is read to its end, or until it is too long, since nibabel stops before the
+    checksum at its end.
     """
     voxels: Any = source.dataobj
     declared = voxels.offset + math.prod(source.shape) * voxels.dtype.itemsize
@@ -199,7 +154,7 @@ def _check_header(path: Path, source: Nifti1Image) -> None:
         )
     affine = np.asarray(source.affine)
     if not np.isfinite(affine).all() or np.isnan(io_orientation(affine)).any():
-        raise InputError(f"{path}: its affine gives no orientation; mend its sform or qform")
+        raise InputError(f"{path}: its affine gives no orientation; fix its sform or qform")
     if header["sform_code"] and header["qform_code"]:
         try:
             qform = np.asarray(header.get_qform())
@@ -211,7 +166,7 @@ def _check_header(path: Path, source: Nifti1Image) -> None:
 
 
 def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray) -> None:
-    """Refuses two affines of which one must be wrong about orientation or voxel size.
+    """Refuses two affines if one of them must be wrong about orientation or voxel size.
 
     A shift or a rotation between them is legitimate: one leads to the scanner's space, the other
     may lead to a template's.
@@ -222,21 +177,23 @@ def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray) -> None:
     sizes = voxel_sizes(sform), voxel_sizes(qform)
     if (turn == [[0, 1], [1, 1], [2, 1]]).all() and np.allclose(*sizes, rtol=0.01, atol=0):
         return
-    said = (
+    affines = (
         f"{name} ({''.join(aff2axcodes(affine))}, {' x '.join(f'{n:.4g}' for n in size)} mm)"
         for name, affine, size in zip(("sform", "qform"), (sform, qform), sizes, strict=True)
     )
-    raise InputError(f"{path}: {' and '.join(said)} disagree; remove the wrong one or set it right")
+    raise InputError(
+        f"{path}: {' and '.join(affines)} disagree; remove the wrong one or set it right"
+    )
 
 
 def write_volume(path: Path, data: NDArray[np.float32], like: Volume, descrip: str = "") -> None:
-    """Write RAS+ ``[X, Y, Z]`` as float32 NIfTI with the geometry of ``like``'s file; atomic.
+    """Writes RAS+ ``[X, Y, Z]`` as float32 NIfTI with the geometry of ``like``'s file.
 
-    Orientation, shape, affine, qform, sform, their codes, zooms and units are the source's, bit for
-    bit. Scaling is 1 and 0, cal_min and cal_max are 0, and ``descrip`` (at most 79 bytes of UTF-8)
-    replaces the source's description.
-    Raises InputError for another suffix or when the file cannot be written; ValueError for data of
-    another shape than ``like.data``, non-finite data, or too long a ``descrip``.
+    The file is replaced whole or not at all. Orientation, shape, affine, qform, sform, their codes,
+    zooms and units are the source's, bit for bit. Scaling is 1 and 0, cal_min and cal_max are 0,
+    and ``descrip`` (at most 79 bytes of UTF-8) replaces the source's description.
+    Raises InputError for another suffix or a file that cannot be written; raises ValueError for
+    data that are not finite or have another shape than ``like.data``, or too long a ``descrip``.
     """
     if data.shape != like.data.shape or not np.isfinite(data).all():
         raise ValueError(f"need finite data of shape {like.data.shape}, got {data.shape}")
@@ -253,34 +210,3 @@ def write_volume(path: Path, data: NDArray[np.float32], like: Volume, descrip: s
     image = type(like.source)(voxels, like.source.affine, header)
     with written_beside(path, SUFFIXES) as beside:
         image.to_filename(beside)
-
-
-def to_slices(data: np.ndarray, axis: str) -> np.ndarray:
-    """RAS+ ``[X, Y, Z]`` to ``[N, H, W]`` in display orientation, by increasing RAS coordinate.
-
-    axial: anterior at the top, patient right on the left (radiological); coronal: superior at top,
-    right on the left; sagittal: superior at top, anterior on the left. InputError: other ``axis``.
-    """
-    return np.ascontiguousarray(data.transpose(_order(axis))[:, ::-1, ::-1])
-
-
-def in_plane(spacing: tuple[float, float, float], axis: str) -> tuple[float, float]:
-    """Height and width of a pixel of ``to_slices`` in mm; ``spacing`` as ``Volume.spacing``."""
-    _, down, right = _order(axis)
-    return spacing[down], spacing[right]
-
-
-def alike(a: Sequence[float], b: Sequence[float], factor: float = 1.05) -> bool:
-    """Whether sizes differ by less than ``factor``; the default is what a network cannot tell."""
-    return all(1 / factor <= p / q <= factor for p, q in zip(a, b, strict=True))
-
-
-def from_slices(slices: np.ndarray, axis: str) -> np.ndarray:
-    """Exact inverse of ``to_slices``: ``[N, H, W]`` to RAS+ ``[X, Y, Z]``."""
-    return np.ascontiguousarray(slices[:, ::-1, ::-1].transpose(np.argsort(_order(axis))))
-
-
-def _order(axis: str) -> tuple[int, int, int]:
-    if axis not in AXIS_ORDER:
-        raise InputError(f"axis {axis!r}: use one of {', '.join(AXES)}")
-    return AXIS_ORDER[axis]

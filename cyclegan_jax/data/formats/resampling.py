@@ -1,4 +1,4 @@
-"""Resampling of volumes to a wanted voxel size, with SimpleITK."""
+"""Resamples volumes to a wanted voxel size, with SimpleITK."""
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,13 +14,13 @@ def resample(
     spacing: tuple[float, float, float],
     wanted: float | tuple[float, float, float],
 ) -> NDArray[np.float32]:
-    """Resample ``[X, Y, Z]`` of voxel size ``spacing`` (mm) to ``wanted`` (mm; one for all axes).
+    """Resamples ``[X, Y, Z]`` of voxel size ``spacing`` (mm) to ``wanted`` (mm; one for all axes).
 
-    The centre of the volume stays where it is, and its extent to half a new voxel. An axis that
-    becomes coarser is smoothed first, by the Gaussian that widens the old voxel's point spread to
-    the new one's (FWHM² = wanted² - spacing²; Cardoso et al., MICCAI 2015). Cubic B-splines, since
-    linear interpolation loses more detail. They overshoot at sharp edges, so the result is clipped
-    to the volume's own range.
+    The centre of the volume stays where it is, and its extent changes by at most half a new voxel.
+    An axis that becomes coarser is smoothed first, by the Gaussian that widens the old voxel's
+    point spread to the new one's (FWHM² = wanted² - spacing²; Cardoso et al., MICCAI 2015). The
+    interpolation uses cubic B-splines, since linear interpolation loses more detail. They overshoot
+    at sharp edges, so the result is clipped to the volume's own range.
     Equal spacing returns the same values. Raises InputError unless the sizes are positive.
     """
     old, new = np.array(spacing, float), np.broadcast_to(np.array(wanted, float), 3)
@@ -54,6 +54,6 @@ def resampled_shape(
     spacing: tuple[float, float, float],
     wanted: float | tuple[float, float, float],
 ) -> tuple[int, ...]:
-    """The shape that `resample` gives to a volume of `shape`."""
+    """Returns the shape that `resample` gives to a volume of `shape`."""
     sizes = np.array(shape) * np.array(spacing, float) / np.broadcast_to(wanted, 3)
     return tuple(int(n) for n in np.maximum(1, np.round(sizes)))

@@ -1,4 +1,4 @@
-"""Stacks of slices: MATLAB files, as SynDiff's training data (`data_train_T1.mat`), and `.npy`."""
+"""Reads stacks of slices: MATLAB files such as SynDiff's `data_train_T1.mat`, and `.npy`."""
 
 import math
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import limits, matlab
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats import matlab
 from cyclegan_jax.data.intensity import check_values
 
 SUFFIXES = (".mat", ".npy")
@@ -20,14 +21,14 @@ _HDF5_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILT
 
 
 def read_stack(path: Path) -> NDArray[np.float32]:
-    """Read slices of any units as float32 ``[N, H, W]``, values as they are.
+    """Reads slices of any units as float32 ``[N, H, W]`` and leaves their values as they are.
 
-    A ``.npy`` has these axes. Of MATLAB's files, the variable is ``data_fs``, or else the only
-    numeric one with three axes, which are (row, column, slice) in MATLAB; version 7.3 (HDF5) and
-    older files are read. In HDF5 the axes are reversed and each slice transposed, as SynDiff's
-    loader does (github.com/icon-lab/SynDiff, dataset.py).
-    Raises InputError for a file that is unreadable, has no such variable or several, or one of
-    complex numbers, with NaN or infinity, constant, or of more than ``guard.MOST_VOXELS``.
+    A ``.npy`` has these axes. In MATLAB's files, of version 7.3 (HDF5) or older, the variable is
+    ``data_fs``, or else the only numeric one with three axes, which are (row, column, slice) in
+    MATLAB. In HDF5 the axes are reversed and each slice is transposed, as SynDiff's loader does
+    (github.com/icon-lab/SynDiff, dataset.py).
+    Raises InputError for a file that is unreadable or has no such variable or several; for a
+    variable that is complex or constant, has NaN or infinity, or more than ``limits.MOST_VOXELS``.
     """
     with limits.reading(path, "stack", "save it again"), np.errstate(over="ignore"):
         data = _read(path)
@@ -72,7 +73,7 @@ def _read_hdf5(path: Path) -> np.ndarray:
 
 
 def _check_chunks(path: Path, item: h5py.Dataset) -> None:
-    """HDF5 inflates a chunk to whatever comes out of it."""
+    """Refuses what HDF5 would read without a limit: it inflates a chunk to whatever comes out."""
     if item.is_virtual or item.external:
         raise InputError(f"{path}: {item.name} lies in other files; save it into this one")
     if item.chunks is None:

@@ -1,1 +1,1 @@
-"""The simulated heads: the default data, and what is known of them."""
+"""Simulates heads, the default data, and gives what is known of them."""

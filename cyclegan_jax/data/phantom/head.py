@@ -1,4 +1,4 @@
-"""Physics-based 3-D head phantom: the default data set, made on the spot from a seed.
+"""Simulates a 3-D head by physics: the default data set, made from a seed when it is needed.
 
 A head is a set of implicit surfaces shaped by random parameters and smooth random fields. Every
 voxel gets tissue fractions, every tissue a spin-echo signal; mixed, they give an exactly paired
@@ -97,7 +97,7 @@ class _Head:
 
 
 def _ellipsoid(p: np.ndarray, centre: Sequence[float], axes: Sequence[float]) -> np.ndarray:
-    """Signed distance (mm, negative inside, first order) to an axis-aligned ellipsoid."""
+    """Returns the signed distance (mm, negative inside, first order) to an aligned ellipsoid."""
     scale = np.array(axes, np.float32)[:, None]
     q = (p - np.array(centre, np.float32)[:, None]) / scale
     radius = np.sqrt((q**2).sum(axis=0)) + 1e-3
@@ -105,7 +105,10 @@ def _ellipsoid(p: np.ndarray, centre: Sequence[float], axes: Sequence[float]) ->
 
 
 def _tube(p: np.ndarray, nodes: Sequence[tuple[float, float, float, float]]) -> np.ndarray:
-    """Signed distance (mm, negative inside) to round cones through nodes (x, y, z, radius)."""
+    """Returns the signed distance (mm, negative inside) to round cones.
+
+    Their nodes are (x, y, z, radius).
+    """
     result = np.full(p.shape[1], np.inf, np.float32)
     for a, b in itertools.pairwise(np.array(nodes, np.float32)):
         step, d = b[:3] - a[:3], p - a[:3, None]
@@ -116,7 +119,7 @@ def _tube(p: np.ndarray, nodes: Sequence[tuple[float, float, float, float]]) -> 
 
 
 def _hull_depth(head: _Head, p: np.ndarray) -> np.ndarray:
-    """Depth (mm, negative outside, first order) below the smooth hull of the brain."""
+    """Returns the depth (mm, negative outside, first order) below the brain's smooth hull."""
     power = 2.3  # between an ellipsoid and a box: the fullness of a skull
     axes = np.array(head.axes, np.float32)[:, None]
     q = np.stack([p[0] * (1 + head.egg / head.axes[1] * p[1]), p[1], p[2] - head.centre])
@@ -127,7 +130,7 @@ def _hull_depth(head: _Head, p: np.ndarray) -> np.ndarray:
 
 
 def _sulcal_distance(head: _Head, p: np.ndarray) -> np.ndarray:
-    """Distance (mm, first order: |f| / |grad f|) to the middle of the nearest sulcus.
+    """Returns the distance (mm, first order: |f| / |grad f|) to the middle of the nearest sulcus.
 
     The fold field is read at u = p (|p| / 55)^(a - 1), p from the middle of the hemisphere. It
     changes slowly along the rays: its zero set is sheets at right angles to the surface, as sulci
@@ -141,12 +144,12 @@ def _sulcal_distance(head: _Head, p: np.ndarray) -> np.ndarray:
     gradient = head.folds.gradient(u)
     radial = (gradient * q).sum(axis=0) ** 2 / square
     slope = (gradient**2).sum(axis=0) - (1 - a * a) * radial
-    floor = 0.2 * float((head.folds.vectors**2).mean())  # else saddles turn into lakes
-    return np.abs(head.folds.value(u)) / (stretch * np.sqrt(slope + floor))
+    least = 0.2 * float((head.folds.vectors**2).mean())  # else saddles turn into lakes
+    return np.abs(head.folds.value(u)) / (stretch * np.sqrt(slope + least))
 
 
 def _pial_depth(head: _Head, p: np.ndarray, hull: np.ndarray) -> np.ndarray:
-    """Depth (mm) below the folded surface of the brain; negative in CSF."""
+    """Returns the depth (mm) below the folded surface of the brain; it is negative in CSF."""
     x, (_, y, z) = np.abs(p[0]), p
     # Fissure between the hemispheres, closed by the corpus callosum and what lies below it.
     callosum = -_ellipsoid(p, (0, -8, 0), (60, 38, 29))
@@ -167,7 +170,7 @@ def _pial_depth(head: _Head, p: np.ndarray, hull: np.ndarray) -> np.ndarray:
 
 
 def _ventricles(head: _Head, p: np.ndarray) -> np.ndarray:
-    """Signed distance (mm, negative inside) to lateral and third ventricle and a cistern."""
+    """Returns the signed distance (mm, negative inside) to the ventricles and a cistern."""
     front = ((15, 34, 2, 2.5), (9.5, 22, 6.5, 4.5), (9, 2, 10.5, 4.5), (12, -18, 11.5, 5))
     back = ((20, -36, 8, 6), (24, -48, 4, 4), (24, -62, 3, 2))
     # The lateral ventricle is twice as tall as wide: a tube, from horn to horn, in halved z.
@@ -219,7 +222,7 @@ def _paint(fractions: np.ndarray, layers: _Layers, h: float) -> None:
 
 
 def _slice(head: _Head, z: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tissue fractions [tissues, size^2] and relative density [size^2] of an axial slice."""
+    """Returns tissue fractions [tissues, size^2] and relative density [size^2] of a slice."""
     h = FIELD_OF_VIEW / size
     centres = ((np.arange(size) + 0.5) * h - FIELD_OF_VIEW / 2).astype(np.float32)
     x, y = (c.ravel() for c in np.meshgrid(centres, -centres))
@@ -240,7 +243,7 @@ def _slice(head: _Head, z: float, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spin_echo(pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, tr: float, te: float) -> np.ndarray:
-    """Spin-echo signal for TE << TR, times in ms (Haacke et al., MRI, Wiley 1999)."""
+    """Returns the spin-echo signal for TE << TR, times in ms (Haacke et al., MRI, Wiley 1999)."""
     return pd * (1 - np.exp(-tr / t1)) * np.exp(-te / t2)
 
 

@@ -1,7 +1,7 @@
-"""What is known about the heads of a phantom data set and not stored in it: tissues, lesions.
+"""Gives what is known about the heads of a phantom data set and not stored in it.
 
-A head is a function of its seed, which its name tells, and of facts that the manifest holds, so it
-is made again when it is needed.
+These are the tissues, and each head with and without lesions. A head is a function of its seed,
+which its name holds, and of facts in the manifest, so it is made again when it is needed.
 """
 
 import dataclasses
@@ -11,18 +11,23 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
-from cyclegan_jax.data.batches import fit, fitted_size, subject_of_slice
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.framing import fit, fitted_size
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW, TISSUES, Phantom, make_phantom
+from cyclegan_jax.data.slicing import index_of_slice, subject_of_slice
 
-# Differences by which another processor's rounding can part the stored images, of a range of 2.
+# The largest difference between the stored images and those of a processor that rounds in another
+# way, of a range of 2.
 _ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
-    """`x` and `y` `[S, H, W, 1]` in [-1, 1], and `labels` `[S, H, W]`, indices of `TISSUES`."""
+class HeadImages:
+    """One head in both contrasts: `x` and `y` `[S, H, W, 1]` in [-1, 1].
+
+    `labels` `[S, H, W]` are indices of `TISSUES`.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -45,17 +50,17 @@ class Head:
 
     subject: str
     stored: np.ndarray
-    plain: Images
-    lesioned: Images
+    plain: HeadImages
+    lesioned: HeadImages
 
 
 def is_phantom(dataset: Dataset) -> bool:
-    """Whether the data set holds simulated heads."""
+    """Returns whether the data set holds simulated heads."""
     return dataset.manifest["source"]["kind"] == "phantom"
 
 
 def pixel_size(dataset: Dataset, image_size: int, mode: str) -> float:
-    """Millimetres of a pixel of a phantom data set as the networks see it."""
+    """Returns the size in mm of a pixel of a phantom data set as the networks see it."""
     size = _size(dataset)
     seen = fitted_size((size, size), (image_size, image_size)) if mode == "resize" else (size, size)
     return FIELD_OF_VIEW / seen[0]
@@ -65,10 +70,10 @@ def heads(dataset: Dataset, split: str, *, image_size: int, mode: str) -> Iterat
     """Makes the heads of a split again, one at a time, in the order of their names.
 
     Args:
-      dataset: of phantoms.
+      dataset: a data set of phantoms.
       split: "val" or "test".
       image_size: height and width of the result.
-      mode: of `pipeline.fit`.
+      mode: "pad" or "resize", see `framing.fit`.
 
     Raises:
       InputError: a head is not the one that is stored, so another version made the data set.
@@ -92,7 +97,7 @@ def heads(dataset: Dataset, split: str, *, image_size: int, mode: str) -> Iterat
         wanted = {i: n for i, n in enumerate(names) if subject_of_slice(n) == subject}
         for index, name in wanted.items():
             image = from_storage(records[index]["image"][..., 0])
-            if np.abs(image - again[int(name.split("#")[1])]).max() > _ROUNDING:
+            if np.abs(image - again[index_of_slice(name)]).max() > _ROUNDING:
                 raise InputError(
                     f"{dataset.folder}: {name} is not what this version makes of its manifest "
                     f"({dataset.manifest['made_by']} prepared it), so its tissues are not known; "
@@ -112,7 +117,7 @@ def _images(
     ranges: tuple[intensity.IntensityRange, intensity.IntensityRange],
     image_size: int,
     mode: str,
-) -> Images:
+) -> HeadImages:
     def framed(slices: np.ndarray) -> np.ndarray:
         return np.stack([fit(image, (image_size, image_size), mode)[0] for image in slices])
 
@@ -122,4 +127,4 @@ def _images(
     )
     # each tissue on its own, so that scaling does not mix the numbers of labels
     fractions = [framed((phantom.labels == i).astype(np.float32)) for i in range(len(TISSUES))]
-    return Images(x, y, np.argmax(fractions, axis=0).astype(np.uint8))
+    return HeadImages(x, y, np.argmax(fractions, axis=0).astype(np.uint8))

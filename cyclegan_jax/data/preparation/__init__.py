@@ -1,1 +1,1 @@
-"""From folders or lists of scans to a prepared data set, divided by subject."""
+"""Turns folders or lists of scans into a prepared data set, divided by subject."""

@@ -1,4 +1,6 @@
-"""A CSV that declares subject, domain and split of every scan, instead of folders and file names.
+"""Reads a CSV that declares the file, subject, domain and split of every scan.
+
+It takes the place of folders and file names, for example:
 
 file,subject,domain,split
 scans/0001.nii.gz,anna,T1,train
@@ -9,23 +11,23 @@ import csv
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats.readers import list_scans
+from cyclegan_jax.data.formats import list_scans
 from cyclegan_jax.data.preparation.splits import DECLARED, Item
+from cyclegan_jax.domains import CONTRASTS, DOMAIN_OF
 
 COLUMNS = ("file", "subject", "domain", "split")
-_DOMAINS = {"x": "x", "y": "y", "t1": "x", "t2": "y"}
 
 
 def read_listing(path: Path) -> list[Item]:
-    """The scans that the CSV `path` declares, in its order.
+    """Returns the scans that the CSV `path` declares, in its order.
 
-    Its columns, in any order, are `file` (relative to the CSV's folder; a DICOM series is named by
-    its folder), `subject`, `domain` ("x" or "T1", "y" or "T2") and `split` ("train", "val",
-    "test"). A subject may have several files in one domain, for example its exported slices.
+    Its columns, in any order, are `file` (relative to the folder of the CSV; a DICOM series is
+    named by its folder), `subject`, `domain` ("x" or "T1", "y" or "T2") and `split` ("train",
+    "val", "test"). A subject may have several files in one domain, for example its exported slices.
 
     Raises:
-      InputError: a CSV that cannot be read, another column or value, a file that is missing, named
-        twice or of an unknown kind, no training scan of a domain.
+      InputError: the CSV cannot be read or has another column or value; a file is missing, named
+        twice or of an unknown kind; a domain has no training scan.
     """
     items: list[Item] = []
     lines: dict[Path, int] = {}
@@ -43,24 +45,29 @@ def read_listing(path: Path) -> list[Item]:
     if missing:
         raise InputError(
             f"{path}: {len(missing)} of {len(items)} files do not exist, first "
-            f"{str(missing[0].path)!r} (line {lines[missing[0].path.resolve()]}); mend the column "
-            "file, which is relative to the CSV's folder"
+            f"{str(missing[0].path)!r} (line {lines[missing[0].path.resolve()]}); fix the column "
+            "'file', which is relative to the CSV's folder"
         )
-    for domain, contrast in (("x", "T1"), ("y", "T2")):
+    for domain, contrast in CONTRASTS.items():
         if not any((i.split, i.domain) == ("train", domain) for i in items):
             raise InputError(f"{path} has no train row of domain {domain} ({contrast}); add some")
     for item in items:
-        try:
-            alone = list_scans(item.path) == [item.path]
-        except InputError as error:
-            raise InputError(f"{item.where}: {error}") from error
-        if not alone:
-            raise InputError(f"{item.where}: {item.path} is a folder; name one scan in each line")
+        _check_scan(item)
     return items
 
 
+def _check_scan(item: Item) -> None:
+    """Checks that an existing file is one scan of a known kind."""
+    try:
+        alone = list_scans(item.path) == [item.path]
+    except InputError as error:
+        raise InputError(f"{item.where}: {error}") from error
+    if not alone:
+        raise InputError(f"{item.where}: {item.path} is a folder; name one scan in each line")
+
+
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Each row with the number of its line."""
+    """Returns each row with the number of its line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:  # Excel writes the mark
             reader = csv.DictReader(stream, strict=True)
@@ -87,9 +94,10 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _item(path: Path, number: int, row: dict[str, str]) -> Item:
     where = f"{path} line {number}"
-    domain = _DOMAINS.get(row["domain"].lower())
+    domain = DOMAIN_OF.get(row["domain"].lower())
     if domain is None:
-        raise InputError(f"{where}: domain {row['domain']!r} must be x or T1, or y or T2")
+        known = ", or ".join(f"{domain} or {contrast}" for domain, contrast in CONTRASTS.items())
+        raise InputError(f"{where}: domain {row['domain']!r} must be {known}")
     if row["split"] not in DECLARED:
         raise InputError(f"{where}: split {row['split']!r} must be one of {', '.join(DECLARED)}")
     for column in ("file", "subject"):
@@ -100,5 +108,5 @@ def _item(path: Path, number: int, row: dict[str, str]) -> Item:
         file.resolve()
         file.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a loop of links
-        raise InputError(f"{where}: no file can be {row['file']!r} ({error}); mend it") from error
+        raise InputError(f"{where}: no file can be {row['file']!r} ({error}); fix it") from error
     return Item(file, row["subject"], domain, row["split"], where)

@@ -1,4 +1,4 @@
-"""Scans of files as a `Source`: checked as one set first, read when they are needed."""
+"""Makes a `Source` of scan files: checks them as one set first, reads each when it is needed."""
 
 import dataclasses
 import functools
@@ -10,18 +10,14 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import images, limits, nifti, readers, resampling, stacks
-from cyclegan_jax.data.intensity import IntensityRange, full_range, normalise, saturated
+from cyclegan_jax.data import formats, limits, slicing
+from cyclegan_jax.data.formats import resampling
+from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
 from cyclegan_jax.data.preparation.folders import subject_of
-from cyclegan_jax.data.preparation.scan import (
-    Scan,
-    ScanImages,
-    Source,
-    in_order,
-    stack_images,
-    volume_images,
-)
+from cyclegan_jax.data.preparation.reading import in_order
+from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.data.preparation.splits import Item, divide
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 
 _EQUAL = 1.01  # voxel sizes of one domain; headers round
 _Read = Callable[[Path, str], ScanImages]
@@ -40,32 +36,31 @@ def scan_source(
     spacing: float | None = None,
     frame: int | None = None,
 ) -> Source:
-    """The scans that `list_folders` or `read_listing` found, divided by subject.
+    """Returns the scans that `list_folders` or `read_listing` found, divided by subject.
 
-    Images keep the range of their type (8 bits) or of the training scans (16 bits). Volumes are
-    brought to RAS+, sliced, and normalised as a whole. Slices of stacks are kept as they are, 0 to
-    the stack's maximum.
+    Images are normalised by the range of their type (8 bits) or of the training scans (16 bits).
+    Volumes are brought to RAS+, sliced, and normalised as a whole. Stacks keep all their slices and
+    are normalised by their maximum.
 
     Args:
-      items: the scans; all of one domain of one kind.
-      facts: for the manifest: what the items were found in.
+      items: the scans; all scans of one domain must be of one kind.
+      facts: for the manifest: where the items were found.
       holdout: see `divide`.
       validation: see `divide`.
       unpaired: see `divide`.
       axis: along which volumes are sliced: "axial", "coronal" or "sagittal".
-      min_head: volumes' slices with a smaller fraction of head are left out.
+      min_head: slices of volumes with a smaller fraction of head are left out.
       spacing: voxel size in mm to which volumes are resampled; None leaves them as they are.
       frame: which frame, from 0, is taken of volumes with several.
 
     Raises:
-      InputError: a scan that does not go with the others, mixed voxel sizes, or what `divide`
-        raises.
+      InputError: a scan does not go with the others, voxel sizes are mixed, or `divide` raises.
     """
     division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
     pixels: dict[str, tuple[float, float]] = {}
-    for domain in "xy":
+    for domain in DOMAINS:
         group = [i for i in items if i.domain == domain]
         kind = _one_kind(group)
         if kind != "volume" and (spacing is not None or frame is not None):
@@ -79,7 +74,7 @@ def scan_source(
             reads[domain] = _read_stack
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
-            pixels[domain] = nifti.in_plane(voxel, axis)
+            pixels[domain] = slicing.in_plane(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -95,9 +90,9 @@ def scan_source(
 
 
 def _several(items: Sequence[Item], chosen: Sequence[Item]) -> set[str]:
-    """The subjects of `chosen` that have several scans in one domain."""
+    """Returns the subjects of `chosen` that have several scans in one domain."""
     counts = Counter((i.subject, i.domain) for i in items)
-    return {i.subject for i in chosen if max(counts[i.subject, d] for d in "xy") > 1}
+    return {i.subject for i in chosen if max(counts[i.subject, d] for d in DOMAINS) > 1}
 
 
 def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]:
@@ -119,21 +114,25 @@ def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]
 
 
 def _one_kind(group: Sequence[Item]) -> str:
-    kind = readers.kind(group[0].path)
+    """Returns the kind that all scans of a domain have: "image", "volume" or "stack"."""
+    kind = formats.format_of(group[0].path).kind
     for item in group:
-        if readers.kind(item.path) != kind:
+        if (other := formats.format_of(item.path).kind) != kind:
             raise InputError(
-                f"{item.where}: is of kind {readers.kind(item.path)}, {group[0].path.name} of kind "
-                f"{kind}; give all scans of one contrast in one format"
+                f"{item.where}: is of kind {other}, {group[0].path.name} of kind {kind}; give all "
+                "scans of one contrast in one format"
             )
     return kind
 
 
 def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
-    """Reads every image once, so that a bad one is named before anything is written."""
+    """Reads every image once, so that a bad one is named before anything is written.
+
+    Returns the type of the images and the range that normalises them.
+    """
     firsts: dict[str, tuple[Path, np.ndarray]] = {}
     highest = 0
-    read = in_order(images.read_image, [i.path for i in group])
+    read = in_order(_pixels, [i.path for i in group])
     for item, image in zip(group, read, strict=True):
         path, first = firsts.setdefault(item.split, (item.path, image))
         if image.shape != first.shape:
@@ -152,17 +151,15 @@ def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
     path, first = firsts["train"]
     if not highest:
         raise InputError(f"{path.parent}: every training image is black; give images with contrast")
-    if first.dtype == np.uint8:
-        return "uint8", full_range(first.dtype)
-    return str(first.dtype), IntensityRange(0.0, float(highest))  # scanners use 10 to 15 bits
+    return str(first.dtype), images_range(first.dtype, highest)
 
 
 def _one_spacing(group: Sequence[Item]) -> _Spacing:
-    """The voxel size that all volumes of a domain have, from their headers."""
-    first = readers.spacing(group[0].path)
+    """Returns the voxel size that all volumes of a domain have, from their headers."""
+    first = formats.read_spacing(group[0].path)
     for item in group:
-        found = readers.spacing(item.path)
-        if not nifti.alike(found, first, _EQUAL):
+        found = formats.read_spacing(item.path)
+        if not slicing.alike(found, first, _EQUAL):
             raise InputError(
                 f"{item.path} has voxels of {_mm(found)} but {group[0].path.name} of {_mm(first)}; "
                 "resample all with --spacing=MM"
@@ -171,11 +168,12 @@ def _one_spacing(group: Sequence[Item]) -> _Spacing:
 
 
 def _pixel_note(pixels: dict[str, tuple[float, float]]) -> list[str]:
-    if len(pixels) < 2 or nifti.alike(pixels["x"], pixels["y"]):
+    if len(pixels) < 2 or slicing.alike(pixels["x"], pixels["y"]):
         return []
+    x, y = (f"{_mm(pixels[d])} in {d} ({CONTRASTS[d]})" for d in DOMAINS)
     return [
-        f"pixels are {_mm(pixels['x'])} in x (T1) but {_mm(pixels['y'])} in y (T2), so heads "
-        "differ in size between the domains; --spacing=MM brings both to one"
+        f"pixels are {x} but {y}, so heads differ in size between the domains; --spacing=MM brings "
+        "both to one"
     ]
 
 
@@ -183,25 +181,27 @@ def _mm(sizes: Sequence[float]) -> str:
     return " x ".join(f"{s:.4g}" for s in sizes) + " mm"
 
 
+def _pixels(path: Path) -> np.ndarray:
+    return formats.format_of(path).read(path)
+
+
 def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImages:
-    image = normalise(images.read_image(path), intensity)
-    return ScanImages({name: image}, intensity, (1, *image.shape))
+    return ScanImages.of_image(_pixels(path), name, intensity)
 
 
 def _read_volume(
     path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
 ) -> ScanImages:
-    volume = readers.read_volume(path, frame)
+    volume = formats.read_volume(path, frame)
     data = volume.data
     if spacing is not None:
-        mend = "mend the voxel size in its header, or --spacing"
-        with limits.reading(path, "volume", mend):
+        with limits.reading(path, "volume", "fix the voxel size in its header, or --spacing"):
             wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
             limits.check_declared(path, wanted, limits.MOST_VOXELS)
             data = resampling.resample(data, volume.spacing, spacing)
-    slices = nifti.to_slices(data, axis)
+    slices = slicing.to_slices(data, axis)
     try:
-        found = volume_images(slices, name, min_head)
+        found = ScanImages.of_volume(slices, name, min_head)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum
@@ -210,8 +210,8 @@ def _read_volume(
 
 
 def _read_stack(path: Path, name: str) -> ScanImages:
-    slices = stacks.read_stack(path)
+    slices = formats.format_of(path).read(path)
     try:
-        return stack_images(slices, name)
+        return ScanImages.of_stack(slices, name)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error

@@ -1,10 +1,10 @@
-"""Folders of scans, one for each contrast and split; the subject is the file's name."""
+"""Lists folders of scans, one for each contrast and split; the file's name is the subject."""
 
 import re
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats.readers import list_scans, stem
+from cyclegan_jax.data.formats import list_scans, stem
 from cyclegan_jax.data.preparation.splits import Item
 
 # "sub-01_T1w", "IXI146-HH-1389-T2", "case3.t1": the trailing contrast is no part of the subject.
@@ -22,7 +22,7 @@ def list_folders(
     test_x: Path | None = None,
     test_y: Path | None = None,
 ) -> list[Item]:
-    """The scans directly in the given folders (or single files), by domain and split.
+    """Returns the scans directly in the given folders (or single files), by domain and split.
 
     The subject is the file's name without suffix and without a trailing contrast (`_T1w`, `-t2`,
     `_contrast1`); equal subjects in both domains are the same anatomy.
@@ -36,7 +36,8 @@ def list_folders(
       test_y: T2-weighted test scans.
 
     Raises:
-      InputError: an unusable folder, two files of one subject in a folder, half a pair of folders.
+      InputError: a folder cannot be used, two files in a folder have one subject, or only one
+        folder of a pair is given.
     """
     items = [*_list(x, "x", "train"), *_list(y, "y", "train")]
     for split, of_x, of_y in (("val", val_x, val_y), ("test", test_x, test_y)):
@@ -50,7 +51,10 @@ def list_folders(
 
 
 def subject_of(path: Path) -> str:
-    """The file's name without suffix and trailing contrast; the whole stem if nothing is left."""
+    """Returns the file's name without suffix and trailing contrast.
+
+    If nothing is left of it, the result is the name without its suffix.
+    """
     name = stem(path)
     return _CONTRAST.sub("", name) or name
 

@@ -1,6 +1,6 @@
-"""What a user must know of a prepared data set and is no error: lines for its manifest.
+"""Writes what a user must know of a prepared data set and is no error: lines for its manifest.
 
-Every function returns a line, or "" where there is nothing to say.
+Every function returns one line, or "" if there is nothing to say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,37 +9,46 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax.data.intensity import SATURATED
+from cyclegan_jax.domains import CONTRASTS
 
 _APART = 1.0  # mm; registered scans have one grid
 
 
 def clipped(split: str, fractions: Sequence[float]) -> str:
-    """Of volumes that were clipped; `fractions` of their heads lie on the maximum."""
+    """Says how many volumes of a split were clipped when they were exported.
+
+    `fractions` has, for each volume, the fraction of its head voxels that lie on its maximum.
+    """
     percents = [round(100 * f) for f in fractions if f > SATURATED]
     if not percents:
         return ""
     share = " to ".join(str(percent) for percent in sorted({min(percents), max(percents)}))
     return (
-        f"{split}: clipped volumes: {len(percents)} of {len(fractions)}; {share} % of their head "
-        "voxels sit on the maximum, their contrast is lost; export them again without clipping"
+        f"{split}: {len(percents)} of {len(fractions)} volumes are clipped: {share} % of their "
+        "head voxels have the maximum value, and the contrast there is lost; export them again "
+        "without clipping"
     )
 
 
 def unpaired_slices(split: str, x: Sequence[str], y: Sequence[str]) -> str:
-    """Of slices that only one scan of a pair has; their names in both domains."""
+    """Says how many slices only one scan of a pair has; `x` and `y` are names of slices."""
     both, only_x, only_y = set(x) & set(y), set(x) - set(y), set(y) - set(x)
     if not only_x and not only_y:
         return ""
     return (
         f"{split}: {len(both)} slices are in both scans of their pair and make the pairs; "
-        f"{len(only_x)} are in the T1 scan only and {len(only_y)} in the T2 scan only"
+        f"{len(only_x)} are in the {CONTRASTS['x']} scan only and {len(only_y)} in the "
+        f"{CONTRASTS['y']} scan only"
     )
 
 
 def apart(
     split: str, x: Mapping[str, np.ndarray | None], y: Mapping[str, np.ndarray | None]
 ) -> str:
-    """Of pairs of one shape that are not in one place; `Volume.corners` by name, if known."""
+    """Says how many pairs do not lie in one place, though their shapes are equal.
+
+    `x` and `y` map the name of a scan to its `Volume.corners` in mm, or to None if not known.
+    """
     distances = {}
     for name, corners in x.items():
         other = y.get(name)
@@ -50,14 +59,17 @@ def apart(
     if not distances:
         return ""
     return (
-        f"{split}: {len(distances)} pair(s) lie up to {max(distances.values()):.3g} mm apart by "
-        f"their headers, first {next(iter(distances))!r}; unless the headers are wrong, register "
-        "one scan to the other"
+        f"{split}: the scans of {len(distances)} pair(s) lie up to {max(distances.values()):.3g} "
+        f"mm apart according to their headers, first {next(iter(distances))!r}; unless the headers "
+        "are wrong, register one scan to the other"
     )
 
 
 def copies(splits: Mapping[str, Mapping[str, Any]]) -> str:
-    """Of files of one content in two splits, which names do not tell; `splits` of the manifest."""
+    """Says how many files have the content of a file in another split, which no name shows.
+
+    `splits` are those of the manifest, with the checksums of their files.
+    """
     seen: dict[str, tuple[str, str]] = {}
     found = []
     for split, entry in splits.items():
@@ -70,5 +82,5 @@ def copies(splits: Mapping[str, Mapping[str, Any]]) -> str:
         return ""
     return (
         f"{len(found)} file(s) have the content of a file in another split, first {found[0]}; "
-        "unless they are blank, remove one, or training scans are scored"
+        "unless they are blank, remove one of the two, since otherwise training scans are scored"
     )

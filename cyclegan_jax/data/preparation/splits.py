@@ -1,22 +1,27 @@
-"""Who is trained on, validated on and tested on: scans divided by subject, without a leak."""
+"""Divides scans by subject into training, validation and test scans, without a leak."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from cyclegan_jax import InputError
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 
 DECLARED = ("train", "val", "test")
-LONGEST_NAME = 200  # characters; with a slice's number it is shown on pictures and pages
-_CONTRAST = {"x": "T1", "y": "T2"}
-_NAMED = 3  # subjects that a note names
+LONGEST_NAME = 200  # characters; pictures and pages show it, with the number of a slice
+_NAMED = 3  # subjects that a note names at most
 
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """A scan as it was declared: `domain` is "x" or "y", `split` "train", "val" or "test".
+    """A scan as it was declared by its folder and file name, or by a line of a CSV.
 
-    `where` says in messages what declared it: the file, or the line of a CSV.
+    Attributes:
+      path: the file, or the folder of a DICOM series.
+      subject: the name of the person.
+      domain: "x" or "y".
+      split: "train", "val" or "test".
+      where: says in messages what declared the scan: the file, or the line of a CSV.
     """
 
     path: Path
@@ -28,7 +33,13 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Division:
-    """Items for each split and domain ("train_x", …); subjects in both training sets; notes."""
+    """The result of `divide`.
+
+    Attributes:
+      splits: the items of each split and domain, for example "train_x".
+      in_both: number of subjects that were declared for training in both domains and not held out.
+      notes: lines that a user must know and that are no errors.
+    """
 
     splits: dict[str, list[Item]]
     in_both: int
@@ -44,23 +55,23 @@ def divide(
     """Divides scans by subject, so that no subject is in two splits.
 
     Args:
-      items: the scans; those declared for "val" and "test" pair up by subject, and those without a
+      items: the scans. Those declared for "val" and "test" pair up by subject, and those without a
         partner are left out with a note.
-      holdout: Python slice `start:stop:step` over the sorted subjects that train in both domains;
-        those become the test pairs and are trained on in neither domain.
-      validation: the same over the subjects that are left; those become the validation pairs.
-      unpaired: "disjoint" divides training subjects that are in both domains between the domains,
-        so that no anatomy trains in both; "shared" trains both domains on them.
+      holdout: a Python slice `start:stop:step` over the sorted subjects that train in both domains.
+        It selects the test pairs, and neither domain is trained on these subjects.
+      validation: the same over the subjects that are left; it selects the validation pairs.
+      unpaired: "disjoint" divides the training subjects that are in both domains between the
+        domains, so that no anatomy trains in both; "shared" trains both domains on all of them.
 
     Raises:
-      InputError: a subject in two splits, a slice over subjects beside scans declared for the same
-        split, or nothing left to train on or to pair.
+      InputError: a subject is in two splits, a slice over subjects is given beside scans declared
+        for the same split, or nothing is left to train on or to pair.
     """
     for item in items:
         if "#" in item.subject:
             raise InputError(
-                f"{item.where}: subject {item.subject!r} has a '#', which parts subject and slice; "
-                "rename it"
+                f"{item.where}: subject {item.subject!r} has a '#', which separates subject and "
+                "slice in names; rename it"
             )
         if not item.subject.isprintable() or len(item.subject) > LONGEST_NAME:
             raise InputError(
@@ -76,7 +87,7 @@ def divide(
     ):
         own = declared[split]
         if chosen:
-            if first := next((i for d in "xy" for i in own[d]), None):
+            if first := next((i for d in DOMAINS for i in own[d]), None):
                 raise InputError(
                     f"{flag}={chosen} and {split} scans of their own ({first.where}) exclude each "
                     "other; give one of them"
@@ -90,24 +101,24 @@ def divide(
     splits = {"train": train, **pairs}
     if unpaired == "disjoint":
         away = {"x": set(both[1::2]), "y": set(both[0::2])}
-        splits["train"] = {d: [i for i in train[d] if i.subject not in away[d]] for d in "xy"}
+        splits["train"] = {d: [i for i in train[d] if i.subject not in away[d]] for d in DOMAINS}
     for domain, kept in splits["train"].items():
         if not kept:
             raise InputError(
-                f"no {_CONTRAST[domain]} training scan is left of "
+                f"no {CONTRASTS[domain]} training scan is left of "
                 f"{len(declared['train'][domain])} after --holdout={holdout!r}, --validation="
                 f"{validation!r} and --unpaired={unpaired}; hold out fewer, add scans"
                 + (", or give --unpaired=shared" if train[domain] else "")
             )
     return Division(
-        {f"{split}_{d}": group[d] for split, group in splits.items() for d in "xy"},
+        {f"{split}_{d}": group[d] for split, group in splits.items() for d in DOMAINS},
         len(both),
         notes,
     )
 
 
 def _by_domain(items: Sequence[Item]) -> _Domains:
-    return {d: [i for i in items if i.domain == d] for d in "xy"}
+    return {d: [i for i in items if i.domain == d] for d in DOMAINS}
 
 
 def _subjects(scans: _Domains) -> set[str]:
@@ -119,7 +130,7 @@ def _common(scans: _Domains) -> set[str]:
 
 
 def _only(scans: _Domains, subjects: set[str]) -> _Domains:
-    return {d: [i for i in scans[d] if i.subject in subjects] for d in "xy"}
+    return {d: [i for i in scans[d] if i.subject in subjects] for d in DOMAINS}
 
 
 def _refuse_leaks(items: Sequence[Item]) -> None:
@@ -141,23 +152,23 @@ def _refuse_leaks(items: Sequence[Item]) -> None:
 def _partners(scans: _Domains, split: str, notes: list[str]) -> _Domains:
     common = _common(scans)
     if not common:
-        first = next(i for d in "xy" for i in scans[d])
+        first = next(i for d in DOMAINS for i in scans[d])
         raise InputError(
             f"no {split} scan has a partner in the other domain, first {first.where}; the scans "
             "of a pair must have one subject: equal file names apart from suffix and a trailing "
-            "_T1 or _T2, or an equal subject in the CSV"
+            f"_{CONTRASTS['x']} or _{CONTRASTS['y']}, or an equal subject in the CSV"
         )
     lone = {
-        i.subject: f"{i.subject!r} ({_CONTRAST[d]} only)"
-        for d in "xy"
+        i.subject: f"{i.subject!r} ({CONTRASTS[d]} only)"
+        for d in DOMAINS
         for i in scans[d]
         if i.subject not in common
     }
     if lone:
         named = ", ".join([*lone.values()][:_NAMED]) + (", …" if len(lone) > _NAMED else "")
         notes.append(
-            f"{split}: {len(lone)} of {len(lone) + len(common)} subjects are left out, they have "
-            f"no partner in the other domain: {named}"
+            f"{split}: {len(lone)} of {len(lone) + len(common)} subjects are left out, because "
+            f"they have no partner in the other domain: {named}"
         )
     return _only(scans, common)
 

@@ -36,7 +36,7 @@ def test_every_voxel_is_where_the_scanner_says(tmp_path, save_series, axes):
     assert np.array_equal(volume.data, canonical.get_fdata())
     expected = tuple(float(s) for s in canonical.header.get_zooms())
     assert volume.spacing == pytest.approx(expected)
-    assert dicom.read_spacing(tmp_path / "s") == pytest.approx(volume.spacing)
+    assert dicom.read_series_spacing(tmp_path / "s") == pytest.approx(volume.spacing)
 
 
 def test_what_itk_reads_as_a_series_is_the_same(tmp_path, save_series):
@@ -55,7 +55,7 @@ def test_written_translation_overlays_the_series(tmp_path, save_series):
     save_series(tmp_path / "s", SLICES, axes=OBLIQUE)
     volume = dicom.read_series(tmp_path / "s")
     nifti.write_volume(tmp_path / "a.nii.gz", volume.data + 1, volume, "words")
-    back = nifti.read_volume(tmp_path / "a.nii.gz")
+    back = nifti.read_nifti(tmp_path / "a.nii.gz")
     assert np.array_equal(back.data, volume.data + 1)
     np.testing.assert_allclose(back.source.affine, volume.source.affine, atol=1e-5)
     header = load(tmp_path / "a.nii.gz").header
@@ -98,7 +98,7 @@ def test_several_series_are_listed(tmp_path, save_series, fails):
     save_series(tmp_path / "s", SLICES)
     save_series(tmp_path / "s", SLICES[:3], **{"0020|000e": "5.6", "0008|103e": "T2 tse"})
     said = ["2 series", "'T1 head', 4 files, UID 1.2.3.4", "'T2 tse', 3 files, UID 5.6", "own"]
-    for read in (dicom.read_series, dicom.read_spacing):
+    for read in (dicom.read_series, dicom.read_series_spacing):
         with fails(tmp_path / "s", *said):
             read(tmp_path / "s")
 

@@ -62,7 +62,7 @@ def test_32_bit_image(tmp_path, dtype, fails):
         values = GREY16.astype(dtype)
         values[1, 1] = bad
         Image.fromarray(values).save(path)
-        with fails(path, "0..65535", "re-export"):
+        with fails(path, "0..65535", "export it again"):
             images.read_image(path)
 
 
@@ -83,7 +83,7 @@ def test_coloured(tmp_path, mode, fails):
     rgb[2, 2] = 10, 10, 11
     path = tmp_path / "a.png"
     Image.fromarray(rgb).convert(mode, palette=Image.Palette.ADAPTIVE).save(path)
-    with fails(path, "coloured", "re-export it as grey"):
+    with fails(path, "coloured", "export it again as grey"):
         images.read_image(path)
 
 
@@ -122,7 +122,9 @@ def test_unusable_images(tmp_path, fails):
     with fails(path, "CMYK", "grey"):
         images.read_image(path)
     frame.save(path, format="BMP")
-    with fails(path, "cannot read the image (none of PNG, JPEG, TIFF, or damaged); re-export"):
+    with fails(
+        path, "cannot read the image (none of PNG, JPEG, TIFF, or damaged); export it again"
+    ):
         images.read_image(path)
     with fails(tmp_path / "gone.png", "cannot read", "No such file"):
         images.read_image(tmp_path / "gone.png")
@@ -150,7 +152,7 @@ def test_truncated_image(tmp_path, suffix, fails):
     whole = path.read_bytes()
     for share in (0.01, 0.3, 0.9):
         path.write_bytes(whole[: int(len(whole) * share)])
-        with fails(path, "cannot read", "re-export"):
+        with fails(path, "cannot read", "export it again"):
             images.read_image(path)
 
 

@@ -1,4 +1,4 @@
-"""Tests of reading and writing NIfTI volumes, and of slicing."""
+"""Tests of reading and writing NIfTI volumes."""
 
 import gzip
 import itertools
@@ -63,7 +63,7 @@ def test_geometry_kept_for_every_axis_order(tmp_path, codes):
     image.to_filename(path)
     assert nib.aff2axcodes(affine) == tuple(codes)
 
-    volume = v.read_volume(path)
+    volume = v.read_nifti(path)
     canonical = nib.as_closest_canonical(image)
     assert volume.data.dtype == np.float32
     assert np.array_equal(volume.data, canonical.get_fdata(dtype=np.float32))
@@ -88,7 +88,7 @@ def test_oblique_codes_and_singleton(tmp_path, kind, qcode, scode, shape):
     image.set_qform(other, code=qcode)
     image.set_sform(OBLIQUE, code=scode)
     image.to_filename(path)
-    volume = v.read_volume(path)
+    volume = v.read_nifti(path)
     assert volume.data.shape == nib.as_closest_canonical(load_nifti(path)).shape[:3]
     v.write_volume(out, volume.data, volume)
     written = load_nifti(out)
@@ -105,7 +105,7 @@ def test_scaling_and_other_fields(tmp_path):
     image.header["cal_max"], image.header["cal_min"] = 900, 100
     image.header["descrip"] = b"the scanner's words"
     image.to_filename(path)  # keeps the stored numbers when slope and intercept are set
-    volume = v.read_volume(path)
+    volume = v.read_nifti(path)
     assert np.array_equal(volume.data, stored.astype(np.float32) * 0.5 + 10)
     v.write_volume(out, volume.data, volume, "é" * 39 + "x")
     header = load_nifti(out).header
@@ -120,20 +120,20 @@ def test_scaling_and_other_fields(tmp_path):
 
 def test_reading_what_was_read_can_be_overwritten(tmp_path):
     path = save_nifti(tmp_path / "a.nii", DATA)
-    volume = v.read_volume(path)
+    volume = v.read_nifti(path)
     v.write_volume(path, volume.data * 2, volume)
-    assert np.array_equal(v.read_volume(path).data, DATA * 2)
+    assert np.array_equal(v.read_nifti(path).data, DATA * 2)
     assert np.array_equal(volume.data, DATA)
 
 
 def test_big_endian(tmp_path):
     header = Nifti1Image.header_class(endianness=">")
     Nifti1Image(DATA, np.eye(4), header).to_filename(tmp_path / "a.nii")
-    volume = v.read_volume(tmp_path / "a.nii")
+    volume = v.read_nifti(tmp_path / "a.nii")
     assert volume.source.header.endianness == ">"
     assert volume.data.dtype.isnative
     v.write_volume(tmp_path / "b.nii", volume.data, volume)
-    assert np.array_equal(v.read_volume(tmp_path / "b.nii").data, DATA)
+    assert np.array_equal(v.read_nifti(tmp_path / "b.nii").data, DATA)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_big_endian(tmp_path):
 def test_unusable_volumes(tmp_path, data, words, fails):
     path = save_nifti(tmp_path / "a.nii.gz", data)
     with fails(path, *words):
-        v.read_volume(path)
+        v.read_nifti(path)
 
 
 def test_volume_without_orientation(tmp_path, fails):
@@ -163,7 +163,7 @@ def test_volume_without_orientation(tmp_path, fails):
     image.header["srow_x"] = 0
     Nifti1Image(DATA, None, image.header).to_filename(path)
     with fails(path, "no orientation", "sform"):
-        v.read_volume(path)
+        v.read_nifti(path)
 
 
 def test_volume_without_affine(tmp_path, fails):
@@ -171,7 +171,7 @@ def test_volume_without_affine(tmp_path, fails):
     image.set_sform(None, code=0)
     image.set_qform(None, code=0)
     image.to_filename(tmp_path / "a.nii")
-    for read in (v.read_volume, v.read_spacing):
+    for read in (v.read_nifti, v.read_nifti_spacing):
         with fails(tmp_path / "a.nii", "neither sform nor qform", "set_sform(affine, code=1)"):
             read(tmp_path / "a.nii")
 
@@ -199,7 +199,7 @@ def test_affines_that_disagree(tmp_path, fails, change, said):
     qform = OBLIQUE @ np.linalg.inv(scale) @ change @ scale
     path = save_two_affines(tmp_path / "a.nii", qform)
     with fails(path, "sform (LAS, 1 x 2 x 3 mm)", said, "disagree"):
-        v.read_volume(path)
+        v.read_nifti(path)
 
 
 @pytest.mark.parametrize("quaternion", [(np.nan, 0, 0), (2, 2, 0)], ids=["nan", "long"])
@@ -212,7 +212,7 @@ def test_damaged_qform(tmp_path, fails, quaternion):
     header = image.header.binaryblock
     path.write_bytes(header + path.read_bytes()[len(header) :])
     with fails(path, "qform is damaged", "its code to 0"):
-        v.read_volume(path)
+        v.read_nifti(path)
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PSR", "LIP"])
@@ -222,7 +222,7 @@ def test_corners_do_not_depend_on_the_files_axes(tmp_path, codes):
     turned = image.as_reoriented(turn)
     turned.set_sform(turned.affine, code=1)
     turned.to_filename(tmp_path / "a.nii")
-    corners = v.read_volume(tmp_path / "a.nii").corners
+    corners = v.read_nifti(tmp_path / "a.nii").corners
     np.testing.assert_allclose(corners[0], [-3, 5, 7])
     np.testing.assert_allclose(corners[-1], [-3 + 2 * 3, 5 + 3 * 4, 7 + 4 * 5])
 
@@ -230,7 +230,7 @@ def test_corners_do_not_depend_on_the_files_axes(tmp_path, codes):
 def test_affines_may_differ_by_a_shift_and_a_turn(tmp_path):
     turn = from_matvec(quat2mat([np.cos(0.2), np.sin(0.2), 0, 0]), [30, -20, 10])
     path = save_two_affines(tmp_path / "a.nii", turn @ OBLIQUE)
-    volume = v.read_volume(path)
+    volume = v.read_nifti(path)
     v.write_volume(tmp_path / "b.nii", volume.data, volume)
     assert_same_geometry(load_nifti(tmp_path / "b.nii"), load_nifti(path))
 
@@ -242,7 +242,7 @@ def test_one_of_several_frames(tmp_path, fails, shape):
     image.set_qform(OBLIQUE, code=1)
     image.header.set_xyzt_units("mm", "sec")
     image.to_filename(tmp_path / "a.nii.gz")
-    volume = v.read_volume(tmp_path / "a.nii.gz", frame=1)
+    volume = v.read_nifti(tmp_path / "a.nii.gz", frame=1)
     v.write_volume(tmp_path / "b.nii", volume.data, volume)
     single = Nifti1Image(frames[1], OBLIQUE)
     single.set_qform(OBLIQUE, code=1)
@@ -253,14 +253,14 @@ def test_one_of_several_frames(tmp_path, fails, shape):
     assert np.array_equal(np.asarray(written.dataobj), frames[1])
     for wrong in (3, -1):
         with fails(tmp_path / "a.nii.gz", f"no frame {wrong}", "--frame=0 to --frame=2"):
-            v.read_volume(tmp_path / "a.nii.gz", frame=wrong)
-    assert np.array_equal(v.read_volume(tmp_path / "c.nii", frame=0).data, volume.data)
+            v.read_nifti(tmp_path / "a.nii.gz", frame=wrong)
+    assert np.array_equal(v.read_nifti(tmp_path / "c.nii", frame=0).data, volume.data)
 
 
 def test_spacing_is_along_ras(tmp_path):
     affine = from_matvec([[0, 0, -4.0], [2, 0, 0], [0, -3, 0]], [1, 2, 3])  # axes A, I, L
     path = save_nifti(tmp_path / "a.nii.gz", DATA, affine)
-    assert v.read_spacing(path) == v.read_volume(path).spacing == (4, 2, 3)
+    assert v.read_nifti_spacing(path) == v.read_nifti(path).spacing == (4, 2, 3)
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
@@ -269,8 +269,8 @@ def test_truncated_volume(tmp_path, suffix, fails):
     whole = path.read_bytes()
     for length in (0, 100, 349, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with fails(path, "cannot read", "re-export"):
-            v.read_volume(path)
+        with fails(path, "cannot read", "export it again"):
+            v.read_nifti(path)
 
 
 def test_damaged_volumes(tmp_path, fails):
@@ -280,17 +280,17 @@ def test_damaged_volumes(tmp_path, fails):
     whole[-6] ^= 1
     path.write_bytes(whole)
     with fails(path, "cannot read"):
-        v.read_volume(path)
+        v.read_nifti(path)
     path.write_bytes(gzip.decompress(save_nifti(tmp_path / "b.nii.gz", DATA).read_bytes()))
     with fails(path, "cannot read"):  # not compressed, whatever its name says
-        v.read_volume(path)
+        v.read_nifti(path)
     for name, said in (("gone.nii", "cannot read"), ("a.png", ".nii.gz")):
         with fails(tmp_path / name, said):
-            v.read_volume(tmp_path / name)
+            v.read_nifti(tmp_path / name)
 
 
 def test_write_volume_errors(tmp_path, fails):
-    volume = v.read_volume(save_nifti(tmp_path / "a.nii", DATA))
+    volume = v.read_nifti(save_nifti(tmp_path / "a.nii", DATA))
     with fails(tmp_path / "b.mgz", ".nii.gz"):
         v.write_volume(tmp_path / "b.mgz", DATA, volume)
     bad = np.where(DATA > 100, np.nan, DATA)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from cyclegan_jax.data.formats import limits, stacks
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats import stacks
 
 SLICES = np.random.default_rng(0).uniform(0, 1, (3, 4, 5)).astype(np.float32)  # [N, H, W]
 IN_MATLAB = SLICES.transpose(1, 2, 0)  # data_fs(row, column, slice)

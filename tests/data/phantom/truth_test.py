@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.dataset import Dataset, prepare
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.phantom import truth
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW, TISSUES
-from cyclegan_jax.data.preparation.scan import phantom_source
+from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.preparation.write import prepare
 
 LESION = TISSUES.index("lesion")
 

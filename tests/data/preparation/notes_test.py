@@ -9,10 +9,10 @@ CORNERS = np.arange(24.0).reshape(8, 3)
 
 def test_clipped_volumes():
     assert notes.clipped("train_x", [0, 0.009]) == ""
-    assert "train_x: clipped volumes: 2 of 3; 40 to 61 %" in notes.clipped(
+    assert "train_x: 2 of 3 volumes are clipped: 40 to 61 % of" in notes.clipped(
         "train_x", [0.4, 0, 0.61]
     )
-    assert "1 of 1; 40 %" in notes.clipped("train_x", [0.4])
+    assert "1 of 1 volumes are clipped: 40 %" in notes.clipped("train_x", [0.4])
 
 
 def test_slices_without_partner():
@@ -27,7 +27,7 @@ def test_pairs_that_are_apart():
     said = notes.apart(
         "val", {"a": CORNERS, "b": CORNERS}, {"a": CORNERS, "b": np.add(CORNERS, (0, 0, 7))}
     )
-    assert "val: 1 pair(s) lie up to 7 mm apart" in said
+    assert "val: the scans of 1 pair(s) lie up to 7 mm apart" in said
     assert "'b'" in said
 
 

@@ -83,8 +83,8 @@ def test_declared_pairs_go_by_subject_and_the_others_are_noted():
     assert subjects(division, "test_y") == ["p", "q"]
     assert subjects(division, "val_x") == subjects(division, "val_y") == ["v"]
     assert division.notes == [
-        "test: 2 of 4 subjects are left out, they have no partner in the other domain: "
-        "'lone' (T1 only), 'other' (T2 only)"
+        "test: 2 of 4 subjects are left out, because they have no partner in the other "
+        "domain: 'lone' (T1 only), 'other' (T2 only)"
     ]
 
 

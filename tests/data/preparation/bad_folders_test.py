@@ -10,9 +10,9 @@ from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import dataset
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.folders import list_folders
+from cyclegan_jax.data.preparation.write import prepare
 
 NAMES = [f"s{i}" for i in range(12)]
 
@@ -64,7 +64,7 @@ WITH_NAN[0, 0, 0] = np.nan
 BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "empty": (clear, ("x", "no supported scan", "use")),
     "missing": (remove, ("x", "No such file", "give an existing folder")),
-    "truncated": (truncate, ("s3.png", "re-export")),
+    "truncated": (truncate, ("s3.png", "export it again")),
     "sizes": (save("s3.png", np.ones((8, 6), np.uint8)), ("s3.png is 6x8", "8x6", "one size")),
     "depths": (save("s3.png", np.ones((6, 8), np.uint16)), ("s3.png", "uint16", "one bit depth")),
     "coloured": (save("s3.png", COLOURED), ("s3.png", "coloured", "as grey")),
@@ -87,5 +87,5 @@ def test_bad_folder_is_refused_and_leaves_nothing(tmp_path, case, domain, image_
     before = sorted(tmp_path.rglob("*"))
     words = (f"/{domain}", *words[1:]) if words[0] == "x" else (f"/{domain}/", *words)
     with refused(*words):
-        dataset.prepare(scan_source(list_folders(**folders), {}), tmp_path / "out")
+        prepare(scan_source(list_folders(**folders), {}), tmp_path / "out")
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,8 +1,8 @@
-"""What any file may do to this process: the bounds on memory, and errors instead of crashes.
+"""Limits what a file may do to this process: it bounds memory and turns crashes into errors.
 
 A few kilobytes can declare, and inflate to, more than any machine holds, so what a file declares is
-checked before any of it is decoded. Memory is bounded by the number of voxels: one of float64 takes
-12 bytes while it is read, with the float32 made of it, so that the largest volume takes 6 GiB.
+checked before any of it is decoded. Memory is bounded by the number of voxels: a float64 voxel
+takes 12 bytes while it is read, with the float32 made of it, so the largest volume takes 6 GiB.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ PIECE = 2**24  # bytes that are inflated at once
 
 
 def check_declared(
-    path: Path, shape: Sequence[int], most: int, mend: str = "crop it, or mend its header"
+    path: Path, shape: Sequence[int], most: int, what_to_do: str = "crop it, or fix its header"
 ) -> None:
-    """Raises InputError where a file declares a ``shape`` of more than ``most`` values, or none."""
+    """Raises InputError if a file declares a ``shape`` of more than ``most`` values, or of none."""
     declared = f"{path}: declares {' x '.join(map(str, shape)) or 'no'} values"
     if not shape or min(shape) < 1:
         raise InputError(f"{declared}; its header is damaged, export it again")
     if math.prod(map(int, shape)) > most:
-        raise InputError(f"{declared}, but at most {most} are read; {mend}")
+        raise InputError(f"{declared}, but at most {most} are read; {what_to_do}")
 
 
 def inflate(compressed: bytes, size: int) -> bytes:
-    """The first ``size`` bytes of zlib data, or all if it has fewer.
+    """Returns the first ``size`` bytes of zlib data, or all if it has fewer.
 
     Raises zlib.error for damaged data.
     """
@@ -39,9 +39,9 @@ def inflate(compressed: bytes, size: int) -> bytes:
 
 
 def inflate_whole(compressed: bytes, most: int) -> bytes:
-    """All of zlib data, up to its checksum.
+    """Returns all of zlib data, up to its checksum.
 
-    Raises zlib.error for data that are damaged, cut off, or of more than ``most`` bytes.
+    Raises zlib.error for data that are damaged, cut off, or longer than ``most`` bytes.
     """
     worker = zlib.decompressobj()
     inflated = worker.decompress(compressed, most + 1)  # zlib checks where there is room for more
@@ -51,9 +51,9 @@ def inflate_whole(compressed: bytes, most: int) -> bytes:
 
 
 def inflated_length(compressed: bytes, most: int) -> int:
-    """How many bytes zlib data inflates to, without keeping them; stops once above ``most``.
+    """Returns how many bytes zlib data inflates to; stops counting once it is above ``most``.
 
-    Raises zlib.error for damaged data.
+    The bytes are not kept. Raises zlib.error for damaged data.
     """
     worker, length = zlib.decompressobj(), 0
     while compressed and length <= most:
@@ -63,8 +63,11 @@ def inflated_length(compressed: bytes, most: int) -> int:
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str, mend: str) -> Iterator[None]:
-    """Makes an InputError of whatever a library raises, which is nearly anything."""
+def reading(path: Path, what: str, what_to_do: str) -> Iterator[None]:
+    """Makes an InputError of whatever a library raises, which can be nearly anything.
+
+    ``what`` names the thing that is read, for example "image"; ``what_to_do`` ends the message.
+    """
     try:
         yield
     except InputError:
@@ -75,4 +78,4 @@ def reading(path: Path, what: str, mend: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         cause = " ".join(str(error).split())[:300] or type(error).__name__  # on one line
-        raise InputError(f"{path}: cannot read the {what} ({cause}); {mend}") from error
+        raise InputError(f"{path}: cannot read the {what} ({cause}); {what_to_do}") from error

@@ -1,0 +1,47 @@
+"""Holds a volume in RAS+ orientation, and brings a file's own voxel order to it."""
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.nifti1 import Nifti1Image
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A volume as float32 ``[X, Y, Z]`` in RAS+ orientation, and the image it came from.
+
+    ``source`` is a 3-D image (or has trailing axes of 1) with the file's own geometry, which
+    ``nifti.write_volume`` gives to a translation.
+    """
+
+    data: NDArray[np.float32]
+    source: Nifti1Image
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """The voxel size in mm along X, Y and Z."""
+        return affine_spacing(np.asarray(self.source.affine))
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Where the eight corner voxels lie, ``[8, 3]`` in mm, RAS+, in the order of ``data``."""
+        affine = np.asarray(self.source.affine)
+        to_file = inv_ornt_aff(io_orientation(affine), self.source.shape[:3])
+        voxels = list(itertools.product(*((0, n - 1) for n in self.data.shape)))
+        return apply_affine(affine @ to_file, voxels)
+
+
+def to_canonical(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Turns ``[I, J, K]`` in the voxel order of ``affine`` into RAS+ ``[X, Y, Z]``."""
+    return np.ascontiguousarray(apply_orientation(data, io_orientation(affine)))
+
+
+def affine_spacing(affine: np.ndarray) -> tuple[float, float, float]:
+    """Returns the voxel size in mm along X, Y and Z of RAS+ of an affine in any voxel order."""
+    x, y, z = np.argsort(io_orientation(affine)[:, 0])  # the voxel axis nearest to each of RAS
+    sizes = voxel_sizes(affine)
+    return float(sizes[x]), float(sizes[y]), float(sizes[z])

@@ -1,0 +1,66 @@
+"""Brings images to the size that the networks take, and back to their own size."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+AIR = -1.0  # the darkest normalised value, with which images are padded
+
+
+def fit(image: np.ndarray, frame: tuple[int, int], mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Brings an image to the networks' size.
+
+    Args:
+      image: `[H, W]` float32 in [-1, 1].
+      frame: height and width to bring it to.
+      mode: "pad" centres it without resampling, fills the rest with air and crops what is too
+        large; "resize" first scales it (bilinear, anti-aliased) so that it just fits.
+
+    Returns:
+      The image `[*frame]`, and a bool mask `[*frame]` of the pixels that come from the image.
+    """
+    if mode == "resize":
+        image = resize(image, fitted_size(image.shape, frame))
+    framed = np.full(frame, AIR, np.float32)
+    mask = np.zeros(frame, bool)
+    target, origin = _centred(image.shape, frame)
+    framed[target] = image[origin]
+    mask[target] = True
+    return framed, mask
+
+
+def unfit(framed: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
+    """Undoes `fit`: returns the part of `framed` `[h, w]` that came from an image of `size`.
+
+    `size` is `[H, W]`, and so is the result. Pixels that `fit` cropped come back as air.
+    """
+    inner = fitted_size(size, framed.shape) if mode == "resize" else size
+    target, origin = _centred(inner, framed.shape)
+    image = np.full(inner, AIR, np.float32)
+    image[origin] = framed[target]
+    return resize(image, size) if mode == "resize" else image
+
+
+def fitted_size(size: tuple[int, ...], frame: tuple[int, ...]) -> tuple[int, int]:
+    """Returns height and width of an image of `size` after it is scaled to just fit `frame`."""
+    scale = min(frame[0] / size[0], frame[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """Scales `[H, W]` float32 to `size`: bilinear, and anti-aliased when it gets smaller."""
+    if image.shape == size:
+        return image
+    pixels = Image.fromarray(np.asarray(image, np.float32))
+    return np.asarray(pixels.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _centred(size: tuple[int, ...], frame: tuple[int, ...]) -> tuple[Any, Any]:
+    """Returns slices into the frame and into the image: where they overlap if both are centred."""
+    target, origin = [], []
+    for n, room in zip(size, frame, strict=True):
+        length, offset = min(n, room), (room - n) // 2
+        target.append(slice(max(offset, 0), max(offset, 0) + length))
+        origin.append(slice(max(-offset, 0), max(-offset, 0) + length))
+    return tuple(target), tuple(origin)

@@ -1,0 +1,185 @@
+"""Writes a prepared data set from any `Source`: images, manifest and contact sheet."""
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from cyclegan_jax import InputError, __version__
+from cyclegan_jax.data.dataset import FEATURES, RECORDS, Dataset
+from cyclegan_jax.data.intensity import from_storage, reference_range, to_storage
+from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest
+from cyclegan_jax.data.pairs import spread
+from cyclegan_jax.data.preparation import notes
+from cyclegan_jax.data.preparation.reading import in_order
+from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
+from cyclegan_jax.render.image_grid import save_grid
+from cyclegan_jax.system.files import file_digest
+
+CONTACT_SHEET = "contact_sheet.png"
+_SHARD = 4096  # records in a file
+_SHEET_COLUMNS = 8
+
+
+def prepare(source: Source, out: Path) -> Dataset:
+    """Reads every scan of `source` and writes the prepared folder `out`, whole or not at all.
+
+    Raises:
+      InputError: `out` is not empty or cannot be written, or a scan cannot be used.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not an empty folder; name another or remove it")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror}") from error
+    try:
+        manifest = _write(source, work)
+        written = json.loads((work / MANIFEST).read_text())
+        check_manifest(out / MANIFEST, written, "fix the scans")
+        work.chmod(0o755)
+        os.replace(work, out)
+    except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
+        reason = str(error).split("\n")[0]
+        raise InputError(
+            f"{out}: cannot be written: {reason}; make room or name another"
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Dataset(out, manifest)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stored:
+    """A scan's records, which are removed once they are written, and what the manifest needs."""
+
+    name: str
+    records: list[dict[str, Any]]
+    slices: list[str]
+    sizes: set[tuple[int, ...]]
+    read: ScanImages  # without its images
+    file: dict[str, str]
+
+
+def _store(scan: Scan) -> _Stored:
+    read = scan.read()
+    records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
+    file = {}
+    if scan.path is not None:
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": file_digest(scan.path)}
+    sizes = {image.shape for image in read.images.values()}
+    facts = dataclasses.replace(read, images={})
+    return _Stored(scan.name, records, [*read.images], sizes, facts, file)
+
+
+def _write(source: Source, folder: Path) -> dict[str, Any]:
+    stored = _write_records(source, folder)
+    manifest = _manifest(source, stored)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
+    dataset = Dataset(folder, manifest)
+    rows = [_examples(dataset.split(f"train_{domain}")) for domain in DOMAINS]
+    titles = [f"{domain}: {contrast}-weighted" for domain, contrast in CONTRASTS.items()]
+    save_grid(folder / CONTACT_SHEET, rows, [], titles)
+    return manifest
+
+
+def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
+    """Writes while it reads; a TFDS builder would hold a whole split in memory to order it."""
+    path = folder / RECORDS
+    path.mkdir(parents=True)
+    name, version = RECORDS.parts
+    identity = tfds.core.DatasetIdentity(
+        name=name, version=tfds.core.Version(version), data_dir=str(path), module_name=__name__
+    )
+    info = tfds.core.DatasetInfo(
+        builder=identity,
+        description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
+        features=FEATURES,
+        disable_shuffling=True,
+    )
+    writer = tfds.core.SequentialWriter(info, _SHARD, file_format="array_record")
+    writer.initialize_splits(list(source.splits))
+    stored: dict[str, list[_Stored]] = {}
+    for split in sorted(source.splits, key=lambda s: s.startswith("train")):  # pairs fail early
+        stored[split] = []
+        for scan in in_order(_store, source.splits[split]):
+            writer.add_examples({split: scan.records})
+            scan.records.clear()
+            stored[split].append(scan)
+        if split in ("val_y", "test_y"):
+            x, y = ({s.name: s for s in stored[split[:-1] + d]} for d in DOMAINS)
+            _check_pairs(split[:-2], x, y)
+    writer.close_all()
+    return stored
+
+
+def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any]:
+    domains = {}
+    for domain in DOMAINS:
+        low, high = reference_range([scan.read.intensity for scan in stored[f"train_{domain}"]])
+        domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
+        if domain in source.pixels:
+            domains[domain]["pixel_mm"] = list(source.pixels[domain])
+    splits = {
+        split: {
+            "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
+            "sizes": sorted(set().union(*(scan.sizes for scan in stored[split]))),
+            "names": [name for scan in stored[split] for name in scan.slices],
+        }
+        for split, scans in source.splits.items()
+    }
+    for split, entry in splits.items():
+        if files := [scan.file for scan in stored[split] if scan.file]:
+            entry["files"] = files
+    lines = [*source.notes]
+    lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
+    for split in ("val", "test"):
+        if f"{split}_x" in splits:
+            x, y = f"{split}_x", f"{split}_y"
+            lines.append(notes.unpaired_slices(split, splits[x]["names"], splits[y]["names"]))
+            places = ({scan.name: scan.read.corners for scan in stored[s]} for s in (x, y))
+            lines.append(notes.apart(split, *places))
+    lines.append(notes.copies(splits))
+    return {
+        "format": FORMAT,
+        "made_by": f"cyclegan_jax {__version__}",
+        "source": source.facts,
+        "domains": domains,
+        "splits": splits,
+        "notes": [line for line in lines if line],
+    }
+
+
+def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> None:
+    """Checks that the two scans of a pair are one grid, since slices pair up by number."""
+    for name in x.keys() & y.keys():
+        a, b = x[name], y[name]
+        if a.read.shape != b.read.shape:
+            raise InputError(
+                f"{split} pair {name!r}: the {CONTRASTS['x']} scan has {_size(a.read.shape)} and "
+                f"the {CONTRASTS['y']} scan {_size(b.read.shape)}; register and resample one to "
+                "the other"
+            )
+    if not any(set(x[name].slices) & set(y[name].slices) for name in x.keys() & y.keys()):
+        raise InputError(
+            f"{split}: no slice is in both scans of its pair; lower --min_head, or give the files "
+            "of a pair equal names"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[0]} slice(s) of {shape[2]}x{shape[1]} pixels"
+
+
+def _examples(records: Sequence[dict[str, Any]]) -> list[np.ndarray]:
+    """Returns images for a row of the contact sheet."""
+    return [from_storage(records[i]["image"]) for i in spread(len(records), _SHEET_COLUMNS)]

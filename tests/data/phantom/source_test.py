@@ -1,0 +1,46 @@
+"""Tests of how phantom heads are divided into splits."""
+
+import numpy as np
+
+from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.preparation.scan import Source
+
+
+def subjects(source: Source, split: str) -> list[str]:
+    return [scan.subject for scan in source.splits[split]]
+
+
+def phantoms(unpaired: str) -> Source:
+    return phantom_source(
+        subjects=16,
+        held_out=2,
+        unpaired=unpaired,
+        slices=2,
+        lesions=False,
+        noise=0.03,
+        bias=0.15,
+        size=16,
+    )
+
+
+def test_shared_phantoms_train_both_domains_on_all_heads():
+    source = phantoms("shared")
+    trained = subjects(source, "train_x")
+    assert trained == subjects(source, "train_y")
+    assert len(trained) == 16
+    assert not {*trained} & {*subjects(source, "val_x"), *subjects(source, "test_x")}
+
+
+def test_phantoms_are_split_by_head_and_only_tests_are_paired():
+    source = phantoms("disjoint")
+    assert subjects(source, "val_x") == subjects(source, "val_y") == ["phantom0000", "phantom0001"]
+    assert (
+        subjects(source, "test_x") == subjects(source, "test_y") == ["phantom0002", "phantom0003"]
+    )
+    of_x, of_y = subjects(source, "train_x"), subjects(source, "train_y")
+    assert len(of_x) == len(of_y) == 8
+    assert len({*of_x, *of_y, *subjects(source, "val_x"), *subjects(source, "test_x")}) == 20
+    one, two = (source.splits[s][0].read().images for s in ("test_x", "test_y"))
+    assert list(one) == list(two) == ["phantom0002#000", "phantom0002#001"]
+    assert one["phantom0002#000"].shape == (16, 16)
+    assert not np.array_equal(one["phantom0002#000"], two["phantom0002#000"])
