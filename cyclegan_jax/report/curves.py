@@ -66,7 +66,7 @@ _LABELS = {
 _COLOURS = ("tab:blue", "tab:orange", "tab:gray", "tab:green")
 
 
-def loss_curves(lines: Sequence[Line]) -> list[str]:
+def loss_curves(lines: Sequence[Line]) -> list[html.Figure]:
     """A drawing of each loss term, both directions in one, as parts of a page.
 
     Args:
@@ -87,7 +87,7 @@ def loss_curves(lines: Sequence[Line]) -> list[str]:
     return parts
 
 
-def score_curves(lines: Sequence[Line]) -> list[str]:
+def score_curves(lines: Sequence[Line]) -> list[html.Figure]:
     """A drawing of each score of the monitored pairs, `eval/<direction>/<metric>` in `lines`."""
     metrics: dict[str, dict[str, str]] = {}
     for name in dict.fromkeys(n for line in lines for n in line if n.startswith(_SCORE)):
@@ -97,7 +97,9 @@ def score_curves(lines: Sequence[Line]) -> list[str]:
     return [part for m in ordered for part in _drawn(_METRICS.get(m, m), "", metrics[m], lines)]
 
 
-def _drawn(title: str, note: str, names: Mapping[str, str], lines: Sequence[Line]) -> list[str]:
+def _drawn(
+    title: str, note: str, names: Mapping[str, str], lines: Sequence[Line]
+) -> list[html.Figure]:
     """The drawing of the quantities `{name in lines: label}`, or nothing where there are none."""
     curves = {
         label: [(int(line["step"]), line[name]) for line in lines if name in line]

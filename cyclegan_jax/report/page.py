@@ -21,6 +21,7 @@ from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
 from cyclegan_jax.render.image_grid import description
+from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.report import curves
 from cyclegan_jax.system.files import write_whole, writing_workdir
 from cyclegan_jax.system.workdir import CONFIG
@@ -63,7 +64,7 @@ def write(workdir: Path) -> Path:
             f"{workdir / CONFIG} cannot be read ({error}); give the --workdir of a run"
         ) from error
     lines = read_metrics(workdir) if (workdir / METRICS).exists() else []
-    sections: dict[str, Callable[[], Sequence[str]]] = {
+    sections: dict[str, Callable[[], Sequence[html.Part]]] = {
         "State": lambda: _state(config, lines),
         "Evaluation": lambda: _evaluation(workdir),
         "Samples": lambda: _samples(workdir),
@@ -73,14 +74,14 @@ def write(workdir: Path) -> Path:
         "Config": lambda: _config(config),
         "Versions and device": lambda: _versions(workdir),
     }
-    body = [html.warning(_WARNING)]
+    body: list[html.Part] = [html.Caution(_WARNING)]
     for title, make in sections.items():
-        body.append(html.heading(title))
+        body.append(html.Heading(title))
         try:
             body += make()
         except (InputError, OSError, ValueError, KeyError, TypeError) as error:
             # what an older version wrote, or someone edited, must not hide the rest
-            body.append(html.paragraph(f"Cannot be shown: {error or type(error).__name__}"))
+            body.append(html.Paragraph(f"Cannot be shown: {error or type(error).__name__}"))
     with writing_workdir(workdir):
         write_whole(workdir / HTML, html.page(f"Run {workdir.absolute().name}", body))
     return workdir / HTML
@@ -115,10 +116,10 @@ def write_or_say_why(workdir: Path) -> None:
         print(f"no report was written ({type(error).__name__}: {error}); everything else is safe")
 
 
-def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[str]:
+def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[html.Part]:
     written = f"This page was written {_date(time.time())}."
     if not lines:
-        return [html.paragraph(f"Nothing is logged yet. {written}")]
+        return [html.Paragraph(f"Nothing is logged yet. {written}")]
     steps, last = config["steps"], max(int(line["step"]) for line in lines)
     state = f"Not finished: {last} of {steps} steps are logged; it trains or was stopped."
     if last >= steps:
@@ -137,31 +138,28 @@ def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[str]
             ["images of each domain per second", f"{done / seconds * config['batch_size']:.3g}"],
         ]
     rows += [["first and last line logged", f"{_date(begin)} and {_date(end)}"]]
-    return [html.paragraph(f"{state} {written}"), html.facts(rows)]
+    return [html.Paragraph(f"{state} {written}"), html.Facts(rows)]
 
 
-def _evaluation(workdir: Path) -> list[str]:
-    command = html.code(_command(workdir))
+def _evaluation(workdir: Path) -> list[html.Part]:
+    command = html.Code(_command(workdir))
     scored = sorted(workdir.glob("eval/**/scores.json"), key=lambda path: path.stat().st_mtime)
     if not scored:
-        return [html.paragraph("No checkpoint is scored yet. To score one:"), command]
+        return [html.Paragraph("No checkpoint is scored yet. To score one:"), command]
     folder = scored[-1].parent
     scores = json.loads(scored[-1].read_text())
     if "step" not in scores:
-        return [html.paragraph(f"{scored[-1]} is of an older version; to score it again:"), command]
-    parts = [
-        html.paragraph(
+        return [html.Paragraph(f"{scored[-1]} is of an older version; to score it again:"), command]
+    parts: list[html.Part] = [
+        html.Paragraph(
             f"Checkpoint of step {scores['step']} on {scores['images']} {scores['split']} images "
             f"of {scores['data']}."
         )
     ]
     if scored[:-1]:
         others = ", ".join(str(path.parent.relative_to(workdir)) for path in scored[:-1])
-        parts.append(html.paragraph(f"Scored before: {others}."))
-    for table in score_tables(scores):
-        parts.append(html.heading(table.title, 3))
-        parts += [html.paragraph(table.note)] if table.note else []
-        parts.append(html.table(table.header, table.rows))
+        parts.append(html.Paragraph(f"Scored before: {others}."))
+    parts += score_tables(scores)
     missing = []
     for name, words in _PICTURES.items():
         if (folder / name).exists():
@@ -170,7 +168,7 @@ def _evaluation(workdir: Path) -> list[str]:
         elif name == "grid.png" or "protocols" in scores:  # without pairs there is no worst
             missing.append(name)
     if missing:
-        parts += [html.paragraph(f"Without {', '.join(missing)}; to make them:"), command]
+        parts += [html.Paragraph(f"Without {', '.join(missing)}; to make them:"), command]
     return parts
 
 
@@ -178,23 +176,23 @@ def _command(workdir: Path) -> str:
     return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
 
 
-def _samples(workdir: Path) -> list[str]:
+def _samples(workdir: Path) -> list[html.Part]:
     newest = max((workdir / SAMPLES).glob("step_*.png"), default=None)
     if newest is None:
-        return [html.paragraph("No samples are written yet (config.sample_every).")]
+        return [html.Paragraph("No samples are written yet (config.sample_every).")]
     step = int(newest.stem.removeprefix("step_"))
     title = f"Samples at step {step}"
     caption = f"{title}. G: T1→T2, F: T2→T1; F(x) and G(y) should change nothing."
     return [_embedded(newest, title, caption)]
 
 
-def _curves(drawings: Sequence[str], what: str, note: str) -> list[str]:
+def _curves(drawings: Sequence[html.Figure], what: str, note: str) -> list[html.Part]:
     if not drawings:
-        return [html.paragraph(f"No {what} is logged yet.")]
-    return [html.paragraph(note), html.side_by_side(drawings)]
+        return [html.Paragraph(f"No {what} is logged yet.")]
+    return [html.Paragraph(note), html.SideBySide(drawings)]
 
 
-def _data(config: Mapping[str, Any]) -> list[str]:
+def _data(config: Mapping[str, Any]) -> list[html.Part]:
     # a config of an older version may not be readable as a whole, its folder is
     directory = config["data"]["dir"]
     folder = (
@@ -222,15 +220,15 @@ def _data(config: Mapping[str, Any]) -> list[str]:
     ]
     facts = [[key, str(value)] for key, value in manifest["source"].items() if value != ""]
     return [
-        html.paragraph(f"{folder}, made by {manifest['made_by']}"),
-        html.table(["split", "images", "subjects", "width x height"], splits),
-        html.facts(ranges),
-        *(html.paragraph(f"Note: {note}") for note in manifest.get("notes", ())),
-        html.details("Where it comes from", [html.facts(facts)]),
+        html.Paragraph(f"{folder}, made by {manifest['made_by']}"),
+        Table("", "", ["split", "images", "subjects", "width x height"], splits),
+        html.Facts(ranges),
+        *(html.Paragraph(f"Note: {note}") for note in manifest.get("notes", ())),
+        html.Details("Where it comes from", [html.Facts(facts)]),
     ]
 
 
-def _config(config: Mapping[str, Any]) -> list[str]:
+def _config(config: Mapping[str, Any]) -> list[html.Part]:
     own, base = config_lib.flatten(config), config_lib.flatten(config_lib.base_config())
     changed = [
         [key, str(value), str(base.get(key, "no such key"))]
@@ -239,23 +237,23 @@ def _config(config: Mapping[str, Any]) -> list[str]:
     ]
     ratio, weight = config["loss"]["identity_ratio"], config["loss"]["cycle_weight"]
     return [
-        html.paragraph("What differs from the base config:"),
-        html.table(["key", "here", "base"], changed),
-        html.paragraph(
+        html.Paragraph("What differs from the base config:"),
+        Table("", "", ["key", "here", "base"], changed),
+        html.Paragraph(
             f"Weights: cycle consistency λ = {weight:g}, identity {ratio:g} λ = {ratio * weight:g}."
         ),
-        html.details("The whole config", [html.code(json.dumps(config, indent=2))]),
+        html.Details("The whole config", [html.Code(json.dumps(config, indent=2))]),
     ]
 
 
-def _versions(workdir: Path) -> list[str]:
+def _versions(workdir: Path) -> list[html.Part]:
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose("latest", "meta")
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
-    return [html.paragraph(f"As saved with step {saved.step}."), html.facts(rows)]
+    return [html.Paragraph(f"As saved with step {saved.step}."), html.Facts(rows)]
 
 
-def _embedded(path: Path, title: str, caption: str) -> str:
+def _embedded(path: Path, title: str, caption: str) -> html.Figure:
     """A PNG as it is, or scaled down where it is wider than a page needs."""
     png = path.read_bytes()
     with Image.open(path) as image:

@@ -47,37 +47,38 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     summary = f"{len(found)} trials: " + ", ".join(f"{n} {s}" for s, n in states.items())
     print(summary)
     if not done:
-        body = [html.paragraph(f"{summary}."), *_failures(found)]
+        body = [html.Paragraph(f"{summary}."), *_failures(found)]
         write_whole(workdir / HTML, html.page(f"Sweep {workdir.name}", body))
         print(f"nothing to rank yet; {workdir / CSV} and {workdir / HTML} list the trials")
         return
     command = _command(sweep, settings[0], config_flags)
-    tests = [html.paragraph("Test pairs are scored when all trials have ended.")]
+    tests = [html.Paragraph("Test pairs are scored when all trials have ended.")]
     if results.UNFINISHED not in states:
         tests = _tests(test_scores(sweep, workdir, settings[0], metric), metric)
     rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
     header = ["setting", *_HEADER, f"ranked by {metric}"]
-    print(text_table.as_text(Table("", "", header, rows)))
+    ranking = Table("", "", header, rows)
+    print(text_table.as_text(ranking))
     print(f"best, by {metric} of validation pairs: {settings[0].name}\n  {command}")
     body = [
-        html.paragraph(
+        html.Paragraph(
             f"{summary}. Validation scores at the last step, protocol {PROTOCOL}, mean ± sd over "
             f"seeds; ranked by {metric}, the mean of both directions."
         ),
-        html.heading("Which values"),
-        html.paragraph(f"Best: {settings[0].name}. To train it:"),
-        html.code(command),
+        html.Heading("Which values"),
+        html.Paragraph(f"Best: {settings[0].name}. To train it:"),
+        html.Code(command),
         *tests,
         *_maps(settings),
-        html.table(header, rows),
+        ranking,
         *_failures(found),
-        html.heading("The best and the worst trials while they trained"),
+        html.Heading("The best and the worst trials while they trained"),
         html.drawing(
             figures.curves(settings, metric),
             f"{metric} of validation pairs by step for the best and the worst setting",
             f"Validation {metric}, mean of both directions; one line for each seed.",
         ),
-        html.heading("Samples"),
+        html.Heading("Samples"),
         *_samples(workdir, settings),
     ]
     write_whole(workdir / HTML, html.page(f"Sweep {workdir.name}", body))
@@ -119,10 +120,10 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
     return found
 
 
-def _tests(found: dict[str, Any], metric: str) -> list[str]:
+def _tests(found: dict[str, Any], metric: str) -> list[html.Part]:
     tests = list(found["trials"].values())
     if not tests:
-        return [html.paragraph("The data set has no test pairs.")]
+        return [html.Paragraph("The data set has no test pairs.")]
 
     def cell(direction: str, name: str) -> str:
         return results.mean_sd([test[direction][name]["mean"] for test in tests], 3)
@@ -134,15 +135,15 @@ def _tests(found: dict[str, Any], metric: str) -> list[str]:
     n = tests[0][DIRECTIONS[0]]["ssim"]["n"]
     again = "" if found["metric"] == metric else " Another choice is not scored again."
     return [
-        html.paragraph(
+        html.Paragraph(
             f"Test scores of {found['setting']}, chosen by {found['metric']}: {n} subjects, "
             f"mean ± sd over {len(tests)} seed(s). Test pairs took no part in the choice.{again}"
         ),
-        html.table(["direction", "SSIM", "PSNR / dB", "MAE"], rows),
+        Table("", "", ["direction", "SSIM", "PSNR / dB", "MAE"], rows),
     ]
 
 
-def _maps(settings: Sequence[Setting]) -> list[str]:
+def _maps(settings: Sequence[Setting]) -> list[html.Part]:
     parts = []
     for metric, name in (("ssim", "SSIM"), ("psnr", "PSNR / dB")):
         figure = figures.score_map(settings, metric, name)
@@ -154,15 +155,15 @@ def _maps(settings: Sequence[Setting]) -> list[str]:
     return parts
 
 
-def _failures(found: Sequence[Result]) -> list[str]:
+def _failures(found: Sequence[Result]) -> list[html.Part]:
     failed = [r for r in found if r.message]
     if not failed:
         return []
     rows = [[str(r.index), str(r.values), r.message] for r in failed]
-    return [html.heading("Failed trials"), html.table(["trial", "values", "why"], rows)]
+    return [html.Heading("Failed trials"), Table("", "", ["trial", "values", "why"], rows)]
 
 
-def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
+def _samples(workdir: Path, settings: Sequence[Setting]) -> list[html.Part]:
     parts = []
     for setting in figures.corners(settings):
         result = next((r for r in setting.results if r.status == DONE), None)
