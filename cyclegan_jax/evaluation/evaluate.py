@@ -18,7 +18,7 @@ from cyclegan_jax.data import from_config
 from cyclegan_jax.data.batches import Pairs, spread
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.phantom import truth as phantom_truth
-from cyclegan_jax.evaluation import lesions, unpaired
+from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     DIRECTIONS,
@@ -74,8 +74,8 @@ def evaluate(
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
     `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. Of phantoms it has
-    "tissues" and "lesions" besides, see `phantom_scores`. Without pairs it has "unpaired" instead,
-    of training images. A mean over nothing is null.
+    "tissues" and "lesions" besides, see modules `regions` and `lesions`. Without pairs it has
+    "unpaired" instead, of training images. A mean over nothing is null.
 
     Args:
       workdir: of the run.
@@ -160,7 +160,7 @@ def _score_pairs(
         "protocols": {p: summarise(found, pairs.names) for p, found in per_image.items()},
     }
     if phantom:
-        scores["tissues"] = lesions.tissue_scores(heads, pairs, translated)
+        scores["tissues"] = regions.tissue_scores(heads, pairs, translated)
         pixel = phantom_truth.pixel_size(dataset, **frame)
         scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
