@@ -1,4 +1,4 @@
-"""Writes the page of a run, <workdir>/report.html, also while it trains.
+"""Writes the page of a run, <workdir>/report.html. This works while the run trains, too.
 
 python scripts/report.py --workdir=runs/quickstart
 """

@@ -190,7 +190,7 @@ ERRORS = {
     ),
     "sweep metric": (
         ["sweep", "--config=swept.py", "--workdir=w", "--metric=fid"],
-        "--metric=fid: computed are ssim, psnr, mae",
+        "--metric=fid: choose one of ssim, psnr, mae",
     ),
     "nothing to collect": (
         ["sweep", "--config=swept.py", "--workdir=w", *SMALL_PHANTOM, "--collect"],

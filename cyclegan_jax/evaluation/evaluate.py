@@ -17,7 +17,7 @@ from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
-from cyclegan_jax.evaluation import lesions, unpaired
+from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
@@ -139,7 +139,7 @@ def _score_pairs(
         },
     }
     if phantom:
-        scores["tissues"] = lesions.tissue_scores(heads, pairs, translated)
+        scores["tissues"] = regions.tissue_scores(heads, pairs, translated)
         pixel = phantom_truth.pixel_size(dataset, **frame)
         scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]

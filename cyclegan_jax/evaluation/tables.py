@@ -1,18 +1,11 @@
-"""The scores of a checkpoint as tables, for a terminal and for a page."""
+"""Makes tables of the scores of a checkpoint, for a terminal and for a page."""
 
 from typing import Any
 
+from cyclegan_jax.domains import BASELINES, CONTRASTS, label
 from cyclegan_jax.render.text_table import Table
 
-_NAMES = {
-    "t1_to_t2": "T1→T2",
-    "t2_to_t1": "T2→T1",
-    "t1_as_t2": "T1 as T2",
-    "t2_as_t1": "T2 as T1",
-    "t1_to_t2_to_t1": "T1→T2→T1",
-    "t2_to_t1_to_t2": "T2→T1→T2",
-}
-_METRICS = {  # header, decimals, factor
+_COLUMNS = {  # of each metric: header, decimals, factor
     "ssim": ("SSIM", 3, 1),
     "psnr": ("PSNR / dB", 2, 1),
     "mae": ("MAE", 4, 1),
@@ -20,63 +13,78 @@ _METRICS = {  # header, decimals, factor
     "intensity_error": ("intensity / %", 1, 100),
 }
 _PROTOCOLS = {
-    "fixed": "all pixels, data range 2",
-    "foreground": "inside the head, data range 2",
-    "slice_max": "each image divided by its own maximum, which hides a wrong intensity",
-    "gt_max": "data range the maximum of the true image",
+    "fixed": "All pixels count; the data range is 2.",
+    "foreground": "Only pixels inside the head count; the data range is 2.",
+    "slice_max": "Each image is divided by its own maximum, which hides a wrong intensity.",
+    "gt_max": "The data range is the maximum of the true image.",
 }
-_FLOOR = "T1 as T2 and T2 as T1: untranslated, the floor."
-_INTENSITY = "Intensity: signed error of the mean head intensity."
-_WHAT_LESIONS_MEAN = (
-    "Retained: the translation changes inside the lesion by at least half of the true change. "
-    "Invention: a region of white matter in the translation of a head without lesions, as large "
-    "as a lesion, off by half of a lesion's contrast to the lesions' side; mottled white matter "
-    "counts too. Mean ± sd over heads."
+_BASELINE = f"{' and '.join(map(label, BASELINES))} are the untranslated images, the baseline."
+_INTENSITY = "Intensity is the signed error of the mean head intensity."
+_LESION_TERMS = (
+    "A lesion is retained if the translation changes inside it by at least half of the true "
+    "change. An invention is a region of white matter in the translation of a head without "
+    "lesions. It is at least as large as the smallest lesion and wrong by at least half of a "
+    "typical lesion's contrast, to the lesions' side; mottled white matter counts too. Values are "
+    "mean ± sd over heads."
 )
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 
 
 def score_tables(scores: dict[str, Any]) -> list[Table]:
-    """The tables of a `scores.json`: one for each protocol, then tissues and lesions, or unpaired.
+    """Returns the tables of a `scores.json`.
+
+    With pairs there is one table for each protocol; phantoms have tables of tissues and lesions
+    besides. Without pairs there are tables of cycles and of histograms.
 
     Args:
-      scores: as `evaluate` writes them.
+      scores: the content of the file, as `evaluate` writes it.
     """
     tables = [
         protocol_table(protocol, summarised, f", {scores['split']} images")
         for protocol, summarised in scores.get("protocols", {}).items()
     ]
     if "tissues" in scores:
-        tables.append(_tissues(scores["tissues"]))
+        tables.append(_tissue_table(scores["tissues"]))
     if "lesions" in scores:
-        tables += _lesions(scores["lesions"], scores["lesions_in_data"])
+        tables += _lesion_tables(scores["lesions"], scores["lesions_in_data"])
     if "unpaired" in scores:
-        tables += _unpaired(scores["unpaired"])
+        tables += _unpaired_tables(scores["unpaired"])
     return tables
 
 
 def protocol_table(protocol: str, summarised: dict[str, Any], images: str = "") -> Table:
-    """Of `scoring.summarise`'s result under one protocol; `images` goes into the title."""
+    """Returns the table of the scores under one protocol.
+
+    Args:
+      protocol: one of `metrics.PROTOCOLS`.
+      summarised: the result of `scoring.summarise`.
+      images: what the title says of the images.
+    """
     metrics = list(next(iter(summarised.values())))
     every = [entry for metrics in summarised.values() for entry in metrics.values()]
-    note = f"{_PROTOCOLS[protocol]}; mean ± sd over {max(e['n'] for e in every)} subjects. {_FLOOR}"
+    note = (
+        f"{_PROTOCOLS[protocol]} Values are mean ± sd over {max(e['n'] for e in every)} subjects. "
+        f"{_BASELINE}"
+    )
     if "intensity_error" in metrics:
         note += f" {_INTENSITY}"
     if left_out := max(e["left_out"] for e in every):
         note += f" Not defined for {left_out} image(s), which are left out."
-    return Table(f"protocol {protocol}{images}", note, *_body(summarised, metrics))
+    return Table(f"protocol {protocol}{images}", note, *_header_and_rows(summarised, metrics))
 
 
-def _body(summarised: dict[str, Any], metrics: list[str]) -> tuple[list[str], list[list[str]]]:
+def _header_and_rows(
+    summarised: dict[str, Any], metrics: list[str]
+) -> tuple[list[str], list[list[str]]]:
     rows = [
-        [_NAMES.get(direction, direction), *(_cell(entry[m], m) for m in metrics)]
+        [label(direction), *(_cell(entry[m], m) for m in metrics)]
         for direction, entry in summarised.items()
     ]
-    return ["", *(_METRICS[m][0] for m in metrics)], rows
+    return ["", *(_COLUMNS[m][0] for m in metrics)], rows
 
 
 def _cell(entry: dict[str, Any], metric: str) -> str:
-    _, decimals, factor = _METRICS[metric]
+    _, decimals, factor = _COLUMNS[metric]
     return _mean_sd(entry, decimals, factor)
 
 
@@ -87,69 +95,73 @@ def _mean_sd(entry: dict[str, Any], decimals: int, factor: float) -> str:
     return f"{mean} ± {sd}"
 
 
-def _tissues(scores: dict[str, Any]) -> Table:
-    directions = list(scores)
-    pairs = [(d, m) for d in directions for m in ("mae", "intensity_error")]
-    names = list(dict.fromkeys(tissue for d in directions for tissue in scores[d]))
-    n = max(entry["mae"]["n"] for d in directions for entry in scores[d].values())
+def _tissue_table(scores: dict[str, Any]) -> Table:
+    columns = [(direction, m) for direction in scores for m in ("mae", "intensity_error")]
+    tissues = list(dict.fromkeys(tissue for entry in scores.values() for tissue in entry))
+    n = max(metrics["mae"]["n"] for entry in scores.values() for metrics in entry.values())
     note = (
-        f"Phantom, mean ± sd over {n} heads. A pixel is of the tissue with the largest share of "
-        "it; intensity: signed error of the tissue's mean, large where the true mean is near 0."
+        f"Values are mean ± sd over {n} phantom heads. A pixel belongs to the tissue that has the "
+        "largest share of it. Intensity is the signed error of the tissue's mean; it is large "
+        "where the true mean is near 0."
     )
-    header = ["", *(f"{_NAMES[d]} {_METRICS[m][0]}" for d, m in pairs)]
+    header = ["", *(f"{label(direction)} {_COLUMNS[m][0]}" for direction, m in columns)]
     rows = [
-        [name.replace("_", " "), *(_cell(scores[d][name][m], m) for d, m in pairs)]
-        for name in names
+        [
+            tissue.replace("_", " "),
+            *(_cell(scores[direction][tissue][m], m) for direction, m in columns),
+        ]
+        for tissue in tissues
     ]
     return Table("tissues", note, header, rows)
 
 
-def _lesions(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:
-    trained = "have lesions" if lesions_in_data else "have none"
+def _lesion_tables(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:
     some = next(iter(scores.values()))
     note = (
-        f"{some['lesions']} lesions in {len(some['heads'])} heads, of at least {some['smallest']} "
-        f"pixels in a slice ({some['smallest_mm2']:.0f} mm²); {some['too_small']} smaller ones "
-        f"are left out. The data set's training heads {trained}. {_WHAT_LESIONS_MEAN}"
+        f"{some['lesions']} lesions in {len(some['heads'])} heads count; each has at least "
+        f"{some['smallest']} pixels in a slice ({some['smallest_mm2']:.0f} mm²). "
+        f"{some['too_small']} smaller ones are left out. The training heads of this data set have "
+        f"{'lesions' if lesions_in_data else 'none'}. {_LESION_TERMS}"
     )
-    rows, heads = [], []
-    for direction, s in scores.items():
-        shares = [_mean_sd(s[key], 1, 100) for key in ("retention", "invention")]
-        rows.append([_NAMES[direction], *shares])
-        for subject, head in s["heads"].items():
-            counts = (head["retained"], head["lesions"], head["inventions"])
+    shares, counts = [], []
+    for direction, entry in scores.items():
+        cells = [_mean_sd(entry[key], 1, 100) for key in ("retention", "invention")]
+        shares.append([label(direction), *cells])
+        for subject, head in entry["heads"].items():
+            numbers = (head["retained"], head["lesions"], head["inventions"])
             slices = f"{head['slices_with_inventions']} of {head['slices']}"
-            heads.append([f"{_NAMES[direction]} {subject}", *map(str, counts), slices])
+            counts.append([f"{label(direction)} {subject}", *map(str, numbers), slices])
     return [
-        Table("lesions", note, ["", "retained / %", "slices with inventions / %"], rows),
+        Table("lesions", note, ["", "retained / %", "slices with inventions / %"], shares),
         Table(
             "lesions of each head",
             "",
             ["", "retained", "lesions", "inventions", "slices with inventions"],
-            heads,
+            counts,
         ),
     ]
 
 
-def _unpaired(scores: dict[str, Any]) -> list[Table]:
+def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:
     n, cycle = scores["images"], scores["cycle"]
+    images = " and ".join(f"{n[domain]} {contrast}" for domain, contrast in CONTRASTS.items())
     subjects = " and ".join(str(entry["ssim"]["n"]) for entry in cycle.values())
-    spread = f"{n['x']} T1 and {n['y']} T2 training images, spread over the data set"
     distances = [
-        [_NAMES.get(direction, direction), f"{value:.4f}" if value is not None else "none"]
-        for direction, value in scores["histogram_distance"].items()
+        [label(name), f"{distance:.4f}" if distance is not None else "none"]
+        for name, distance in scores["histogram_distance"].items()
     ]
     return [
         Table(
             "cycles, no pairs",
-            f"there and back against the image itself, protocol fixed; {spread}; mean ± sd over "
+            "Images that were translated there and back are compared with themselves, protocol "
+            f"fixed: {images} training images, spread over the data set. Values are mean ± sd over "
             f"{subjects} subjects. {_NOT_CORRECTNESS}",
-            *_body(cycle, ["ssim", "psnr"]),
+            *_header_and_rows(cycle, ["ssim", "psnr"]),
         ),
         Table(
             "histograms, no pairs",
-            "1-D Wasserstein distance of head intensities (range 2) to those of real images of "
-            f"the target contrast. {_NOT_CORRECTNESS}",
+            "The 1-D Wasserstein distance (range 2) of the head intensities to those of real "
+            f"images of the target contrast. {_NOT_CORRECTNESS}",
             ["", "distance"],
             distances,
         ),

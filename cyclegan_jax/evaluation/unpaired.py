@@ -1,7 +1,7 @@
-"""What can be said of translations without pairs. None of it measures whether they are correct.
+"""Scores translations without pairs. None of these scores measures whether they are correct.
 
-A generator that swaps two tissues, and another that swaps them back, has perfect cycles; one that
-moves every lesion keeps the histogram.
+A generator that swaps two tissues, and another one that swaps them back, make perfect cycles. A
+generator that moves every lesion keeps the histogram.
 """
 
 import dataclasses
@@ -14,14 +14,21 @@ from scipy.stats import wasserstein_distance
 from cyclegan_jax.data.framing import fit
 from cyclegan_jax.data.intensity import from_storage, head_mask
 from cyclegan_jax.data.pairs import spread
+from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.evaluation.scoring import PROTOCOL, score_images
 
-SAMPLE = 64  # images of each domain at most
+MOST_IMAGES = 64  # of each domain, so that a large data set takes no longer
 
 
 @dataclasses.dataclass(frozen=True)
-class Images:
-    """Images of one domain `[N, H, W, 1]`, `mask` of their own pixels, and their `names`."""
+class UnpairedImages:
+    """Images of one domain as the networks see them.
+
+    Attributes:
+      images: `[N, H, W, 1]` in [-1, 1].
+      mask: the pixels that are not padding, bool `[N, H, W, 1]`.
+      names: the N names of the images.
+    """
 
     images: np.ndarray
     mask: np.ndarray
@@ -29,48 +36,63 @@ class Images:
 
     @property
     def head(self) -> np.ndarray:
-        """`head_mask` of each."""
+        """The head mask of each image, bool `[N, H, W, 1]`."""
         return head_mask(self.images)
 
 
-def sample(records: Sequence[Any], names: list[str], *, image_size: int, mode: str) -> Images:
-    """At most `SAMPLE` images spread evenly over `records`, as the networks see them."""
-    chosen = spread(len(names), SAMPLE)
+def sample(
+    records: Sequence[Any], names: list[str], *, image_size: int, mode: str
+) -> UnpairedImages:
+    """Returns at most `MOST_IMAGES` images, spread evenly over `records`, as the networks see them.
+
+    Args:
+      records: a split of a prepared data set.
+      names: the names of its images.
+      image_size: height and width of the networks' images, in pixels.
+      mode: how images are brought to that size, `config.data.fit`.
+    """
+    chosen = spread(len(names), MOST_IMAGES)
     framed = [
         fit(from_storage(records[i]["image"][..., 0]), (image_size, image_size), mode)
         for i in chosen
     ]
     images, masks = (np.stack(parts)[..., None] for parts in zip(*framed, strict=True))
-    return Images(images, masks, [names[i] for i in chosen])
+    return UnpairedImages(images, masks, [names[i] for i in chosen])
 
 
-def cycle_scores(source: Images, cycled: np.ndarray) -> dict[str, np.ndarray]:
-    """SSIM, PSNR, MAE and NMSE under `fixed` of images there and back, against themselves."""
+def cycle_scores(source: UnpairedImages, cycled: np.ndarray) -> dict[str, np.ndarray]:
+    """Compares images that were translated there and back with the images themselves.
+
+    Returns:
+      SSIM, PSNR, MAE and NMSE of each image under the protocol `fixed`, `{metric: [N]}`.
+    """
     return score_images(cycled, source.images, source.mask)[PROTOCOL]
 
 
 def histogram_distances(
-    x: Images, y: Images, translated: Mapping[str, np.ndarray]
+    x: UnpairedImages, y: UnpairedImages, translated: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """1-D Wasserstein distance of head intensities to those of real images of the target domain.
+    """Compares the head intensities of translations with those of real images of the target domain.
 
-    In units of the normalised images, whose range is 2. A translation's head is its source's.
+    The distance is the 1-D Wasserstein distance, in units of the normalised images, whose range is
+    2. The head of a translation is that of its source.
 
     Args:
       x: T1-weighted images.
       y: T2-weighted images.
-      translated: `{"t1_to_t2": of x, "t2_to_t1": of y}`.
+      translated: their translations, `{direction: [N, H, W, 1]}`.
 
     Returns:
-      `{"t1_to_t2", "t2_to_t1", "untranslated"}`; the last is that of x to y. NaN without a head.
+      `{"t1_to_t2", "t2_to_t1", "untranslated"}`; the last is the distance of x to y. A distance is
+      NaN where no image has a head.
     """
-    real_x, real_y = x.images[x.head], y.images[y.head]
+    domains = {"x": x, "y": y}
+    real = {domain: images.images[images.head] for domain, images in domains.items()}
     compared = {
-        "t1_to_t2": (translated["t1_to_t2"][x.head], real_y),
-        "t2_to_t1": (translated["t2_to_t1"][y.head], real_x),
-        "untranslated": (real_x, real_y),
+        direction: (translated[direction][domains[direction.source].head], real[direction.target])
+        for direction in DIRECTIONS
     }
     return {
         name: float(wasserstein_distance(a, b)) if len(a) and len(b) else float("nan")
-        for name, (a, b) in compared.items()
+        for name, (a, b) in {**compared, "untranslated": (real["x"], real["y"])}.items()
     }

@@ -1,1 +1,1 @@
-"""Pictures, tables of text and HTML, knowing nothing of CycleGAN."""
+"""Draws image grids and tables of text, and makes HTML pages. It knows nothing of CycleGAN."""

@@ -1,4 +1,4 @@
-"""Tables of text: scores as a terminal prints them and a page shows them."""
+"""Tables of text, which a terminal prints and an HTML page shows."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,8 @@ _WIDTH = 100  # columns of a terminal that a note is wrapped to
 class Table(NamedTuple):
     """Rows of cells under a header; `title` and `note` may be empty.
 
-    `note` says what one must know to read the numbers right: protocol, n, what they do not mean.
+    `note` says what a reader must know to read the numbers correctly: the protocol, n, and what the
+    numbers do not mean.
     """
 
     title: str
@@ -20,7 +21,10 @@ class Table(NamedTuple):
 
 
 def as_text(table: Table) -> str:
-    """Aligned lines for a terminal: the first column to the left, the others to the right."""
+    """Returns aligned lines for a terminal: the first column to the left, the others to the right.
+
+    Title and note stand above them, wrapped to 100 columns.
+    """
     lines = [table.header, *table.rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     above = textwrap.fill(": ".join(part for part in (table.title, table.note) if part), _WIDTH)

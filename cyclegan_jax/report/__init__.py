@@ -1,1 +1,1 @@
-"""The page of a run."""
+"""Makes the page that shows a run."""

@@ -1,4 +1,4 @@
-"""One page that shows a run: `<workdir>/report.html`, self-contained, readable without training."""
+"""Writes one page that shows a run: `<workdir>/report.html`, self-contained, at any time."""
 
 import io
 import json
@@ -15,41 +15,47 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import open_dataset
+from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, label
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.scoring import PROTOCOL
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
 from cyclegan_jax.render.image_grid import description
+from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.report import curves
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
 from cyclegan_jax.training.metric_log import read_metrics
 
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
-_PICTURES = {
+_CAPTIONS = {  # of the pictures that an evaluation writes
     "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
     "best.png": "The best {split} images at step {step}, by the same score",
     "grid.png": "Spread evenly over all {split} images, at step {step}",
 }
 _WARNING = (
-    "Not a medical device and not for diagnosis: a translation can invent or remove anatomy. "
-    "Scores mean what their protocol says, on these images alone. This is one run with one seed; "
-    "another seed scores differently."
+    "This is not a medical device and not for diagnosis: a translation can invent or remove "
+    "anatomy. Scores mean what their protocol says, and only for these images. This is one run "
+    "with one seed; another seed gives other scores."
 )
 _MONITORED = (
-    f"Protocol {PROTOCOL}, of the validation pairs, or of the test pairs where there are no others."
+    f"These are scores of the validation pairs under the protocol {PROTOCOL}. In a data set "
+    "without validation pairs, they are scores of the test pairs."
 )
-_LOGGED = "Without their weights; each point is the mean over the steps since the one before."
+_LOGGED = (
+    "The loss terms are without their weights. Each point is the mean over the steps since the "
+    "point before it."
+)
 
 
 def write(workdir: Path) -> Path:
     """Writes `<workdir>/report.html` from what is there, also while the run trains.
 
-    What is missing (samples, scores, a checkpoint, the data set) is named where it would stand.
+    If something is missing (samples, scores, a checkpoint, the data set), its section says so.
 
     Returns:
-      The file.
+      The path of the file.
 
     Raises:
       InputError: `workdir` holds no run, or cannot be written.
@@ -62,7 +68,7 @@ def write(workdir: Path) -> Path:
             f"{paths.config} cannot be read ({error}); give the --workdir of a run"
         ) from error
     lines = read_metrics(workdir) if paths.metrics.exists() else []
-    sections: dict[str, Callable[[], Sequence[str]]] = {
+    sections: dict[str, Callable[[], Sequence[html.Part]]] = {
         "State": lambda: _state(config, lines),
         "Evaluation": lambda: _evaluation(workdir),
         "Samples": lambda: _samples(workdir),
@@ -72,28 +78,29 @@ def write(workdir: Path) -> Path:
         "Config": lambda: _config(config),
         "Versions and device": lambda: _versions(workdir),
     }
-    body = [html.warning(_WARNING)]
-    for title, make in sections.items():
-        body.append(html.heading(title))
+    parts: list[html.Part] = [html.Caution(_WARNING)]
+    for title, make_section in sections.items():
+        parts.append(html.Heading(title))
         try:
-            body += make()
+            parts += make_section()
         except (InputError, OSError, ValueError, KeyError, TypeError) as error:
-            # what an older version wrote, or someone edited, must not hide the rest
-            body.append(html.paragraph(f"Cannot be shown: {error or type(error).__name__}"))
+            # a file of an older version, or one that someone edited, must not hide the rest
+            reason = error or type(error).__name__
+            parts.append(html.Paragraph(f"This section cannot be shown: {reason}"))
     with writing_workdir(workdir):
-        write_whole(paths.report, html.page(f"Run {workdir.absolute().name}", body))
+        write_whole(paths.report, html.page(f"Run {workdir.absolute().name}", parts))
     return paths.report
 
 
 def finish(workdir: Path, step: int) -> None:
-    """Scores the last checkpoint of a finished run and writes the page; prints why where not.
+    """Scores the last checkpoint of a finished run and writes the page; prints why if it cannot.
 
-    Where both are there already it does nothing, so that a run that was killed between its last
-    step and its page gets it when launched again.
+    If both are there already, it does nothing. So a run that was killed between its last step and
+    its page gets the page when it is launched again.
 
     Args:
-      workdir: of the run.
-      step: its last.
+      workdir: the folder of the run.
+      step: its last step.
     """
     paths = Workdir(workdir)
     is_done = paths.report.exists() and paths.evaluation(step).exists()
@@ -102,76 +109,83 @@ def finish(workdir: Path, step: int) -> None:
     try:
         evaluate(workdir, "latest")
     except Exception as error:
-        print(f"not scored ({error}); to try again: {_command(workdir)}")
+        print(f"the run is not scored ({error}); to try again: {_command(workdir)}")
     if multihost.is_primary():
         write_or_say_why(workdir)
 
 
 def write_or_say_why(workdir: Path) -> None:
-    """As `write`, at the end of work that must not fail for its page: prints the reason."""
+    """Calls `write` at the end of work that must not fail because of it; prints any error."""
     try:
         print(f"report: {write(workdir)}")
     except Exception as error:
         print(f"no report was written ({type(error).__name__}: {error}); everything else is safe")
 
 
-def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[str]:
-    written = f"This page was written {_date(time.time())}."
+def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[html.Part]:
+    written = f"This page was written on {_date(time.time())}."
     if not lines:
-        return [html.paragraph(f"Nothing is logged yet. {written}")]
+        return [html.Paragraph(f"Nothing is logged yet. {written}")]
     steps, last = config["steps"], max(int(line["step"]) for line in lines)
-    state = f"Not finished: {last} of {steps} steps are logged; it trains or was stopped."
     if last >= steps:
         state = f"Finished: all {steps} steps are done."
-    done, seconds = 0, 0.0
-    for line in lines:
-        if line.get("steps_per_second"):  # the rate since the line before
-            seconds += (line["step"] - done) / line["steps_per_second"]
-            done = line["step"]
-    begin, end = (function(line["time"] for line in lines) for function in (min, max))
+    else:
+        state = f"Not finished: {last} of {steps} steps are logged; the run trains or was stopped."
     rows = [["steps", f"{last} of {steps}"]]
+    done, seconds = _time_in_steps(lines)
     if seconds:
         rows += [
             ["time spent on steps, without scoring, saving and pauses", _duration(seconds)],
             ["steps per second", f"{done / seconds:.3g}"],
             ["images of each domain per second", f"{done / seconds * config['batch_size']:.3g}"],
         ]
-    rows += [["first and last line logged", f"{_date(begin)} and {_date(end)}"]]
-    return [html.paragraph(f"{state} {written}"), html.facts(rows)]
+    times = [line["time"] for line in lines]
+    rows += [["first and last line logged", f"{_date(min(times))} and {_date(max(times))}"]]
+    return [html.Paragraph(f"{state} {written}"), html.Facts(rows)]
 
 
-def _evaluation(workdir: Path) -> list[str]:
-    command = html.code(_command(workdir))
-    found = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
-    scored = sorted(found, key=lambda path: path.stat().st_mtime)
-    if not scored:
-        return [html.paragraph("No checkpoint is scored yet. To score one:"), command]
-    folder = scored[-1].parent
-    scores = json.loads(scored[-1].read_text())
+def _time_in_steps(lines: Sequence[curves.Line]) -> tuple[float, float]:
+    """Returns a number of steps and the seconds that they took, without pauses between them."""
+    done, seconds = 0.0, 0.0
+    for line in lines:
+        if line.get("steps_per_second"):  # the rate since the line before
+            seconds += (line["step"] - done) / line["steps_per_second"]
+            done = line["step"]
+    return done, seconds
+
+
+def _evaluation(workdir: Path) -> list[html.Part]:
+    command = html.Code(_command(workdir))
+    scored = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
+    found = sorted(scored, key=lambda path: path.stat().st_mtime)
+    if not found:
+        return [html.Paragraph("No checkpoint is scored yet. This command scores one:"), command]
+    *earlier, newest = found
+    scores = json.loads(newest.read_text())
     if "step" not in scores:
-        return [html.paragraph(f"{scored[-1]} is of an older version; to score it again:"), command]
-    parts = [
-        html.paragraph(
-            f"Checkpoint of step {scores['step']} on {scores['images']} {scores['split']} images "
-            f"of {scores['data']}."
+        older = f"{newest} was written by an older version. This command scores again:"
+        return [html.Paragraph(older), command]
+    parts: list[html.Part] = [
+        html.Paragraph(
+            f"These are the scores of the checkpoint of step {scores['step']} on "
+            f"{scores['images']} {scores['split']} images of {scores['data']}."
         )
     ]
-    if scored[:-1]:
-        others = ", ".join(str(path.parent.relative_to(workdir)) for path in scored[:-1])
-        parts.append(html.paragraph(f"Scored before: {others}."))
-    for table in score_tables(scores):
-        parts.append(html.heading(table.title, 3))
-        parts += [html.paragraph(table.note)] if table.note else []
-        parts.append(html.table(table.header, table.rows))
+    if earlier:
+        folders = ", ".join(str(path.parent.relative_to(workdir)) for path in earlier)
+        parts.append(html.Paragraph(f"Earlier scores are in {folders}."))
+    parts += score_tables(scores)
     missing = []
-    for name, words in _PICTURES.items():
-        if (folder / name).exists():
+    for name, words in _CAPTIONS.items():
+        path = newest.parent / name
+        if path.exists():
             caption = words.format_map(scores)
-            parts.append(_embedded(folder / name, caption, f"{caption}. Errors: white on black."))
+            parts.append(_embedded(path, caption, f"{caption}. Errors are white on black."))
         elif name == "grid.png" or "protocols" in scores:  # without pairs there is no worst
             missing.append(name)
     if missing:
-        parts += [html.paragraph(f"Without {', '.join(missing)}; to make them:"), command]
+        again = f"Missing pictures: {', '.join(missing)}. This command makes them:"
+        parts += [html.Paragraph(again), command]
     return parts
 
 
@@ -179,30 +193,31 @@ def _command(workdir: Path) -> str:
     return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
 
 
-def _samples(workdir: Path) -> list[str]:
+def _samples(workdir: Path) -> list[html.Part]:
     newest = Workdir(workdir).newest_sample()
     if newest is None:
-        return [html.paragraph("No samples are written yet (config.sample_every).")]
+        return [html.Paragraph("No samples are written yet (config.sample_every).")]
     step, path = newest
     title = f"Samples at step {step}"
-    caption = f"{title}. G: T1→T2, F: T2→T1; F(x) and G(y) should change nothing."
+    g, f = map(label, DIRECTIONS)
+    caption = (
+        f"{title}. G translates {g}, and F translates {f}; F(x) and G(y) should change nothing."
+    )
     return [_embedded(path, title, caption)]
 
 
-def _curves(drawings: Sequence[str], what: str, note: str) -> list[str]:
-    if not drawings:
-        return [html.paragraph(f"No {what} is logged yet.")]
-    return [html.paragraph(note), html.side_by_side(drawings)]
+def _curves(figures: Sequence[html.Figure], kind: str, note: str) -> list[html.Part]:
+    if not figures:
+        return [html.Paragraph(f"No {kind} is logged yet.")]
+    return [html.Paragraph(note), html.SideBySide(figures)]
 
 
-def _data(config: Mapping[str, Any]) -> list[str]:
-    # a config of an older version may not be readable as a whole, its folder is
+def _data(config: Mapping[str, Any]) -> list[html.Part]:
     directory = config["data"]["dir"]
-    folder = (
-        Path(directory)
-        if directory
-        else from_config.data_folder(config_lib.from_json(json.dumps(config)))
-    )
+    if directory:  # readable even where the rest of an older version's config is not
+        folder = Path(directory)
+    else:
+        folder = from_config.data_folder(config_lib.from_json(json.dumps(config)))
     manifest = open_dataset(folder.expanduser()).manifest
     splits = [
         [
@@ -213,25 +228,24 @@ def _data(config: Mapping[str, Any]) -> list[str]:
         ]
         for name, split in manifest["splits"].items()
     ]
-    ranges = [
-        [
-            f"{domain} ({contrast})",
-            "{}, {:g} to {:g} is -1 to 1".format(info["dtype"], *info["range"]),
-        ]
-        for domain, contrast in (("x", "T1"), ("y", "T2"))
-        for info in [manifest["domains"][domain]]
-    ]
-    facts = [[key, str(value)] for key, value in manifest["source"].items() if value != ""]
+    ranges = []
+    for domain, contrast in CONTRASTS.items():
+        stored = manifest["domains"][domain]
+        low, high = stored["range"]
+        ranges.append(
+            [f"{domain} ({contrast})", f"{stored['dtype']}, {low:g} to {high:g} become -1 to 1"]
+        )
+    origin = [[key, str(value)] for key, value in manifest["source"].items() if value != ""]
     return [
-        html.paragraph(f"{folder}, made by {manifest['made_by']}"),
-        html.table(["split", "images", "subjects", "width x height"], splits),
-        html.facts(ranges),
-        *(html.paragraph(f"Note: {note}") for note in manifest.get("notes", ())),
-        html.details("Where it comes from", [html.facts(facts)]),
+        html.Paragraph(f"The data set is {folder}, made by {manifest['made_by']}."),
+        Table("", "", ["split", "images", "subjects", "width x height"], splits),
+        html.Facts(ranges),
+        *(html.Paragraph(f"Note: {note}") for note in manifest.get("notes", ())),
+        html.Details("Where the data come from", [html.Facts(origin)]),
     ]
 
 
-def _config(config: Mapping[str, Any]) -> list[str]:
+def _config(config: Mapping[str, Any]) -> list[html.Part]:
     own, base = config_lib.flatten(config), config_lib.flatten(config_lib.base_config())
     changed = [
         [key, str(value), str(base.get(key, "no such key"))]
@@ -240,24 +254,24 @@ def _config(config: Mapping[str, Any]) -> list[str]:
     ]
     ratio, weight = config["loss"]["identity_ratio"], config["loss"]["cycle_weight"]
     return [
-        html.paragraph("What differs from the base config:"),
-        html.table(["key", "here", "base"], changed),
-        html.paragraph(
+        html.Paragraph("These keys differ from the base config:"),
+        Table("", "", ["key", "here", "base"], changed),
+        html.Paragraph(
             f"Weights: cycle consistency λ = {weight:g}, identity {ratio:g} λ = {ratio * weight:g}."
         ),
-        html.details("The whole config", [html.code(json.dumps(config, indent=2))]),
+        html.Details("The whole config", [html.Code(json.dumps(config, indent=2))]),
     ]
 
 
-def _versions(workdir: Path) -> list[str]:
+def _versions(workdir: Path) -> list[html.Part]:
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose("latest", "meta")
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
-    return [html.paragraph(f"As saved with step {saved.step}."), html.facts(rows)]
+    return [html.Paragraph(f"The checkpoint of step {saved.step} was saved by:"), html.Facts(rows)]
 
 
-def _embedded(path: Path, title: str, caption: str) -> str:
-    """A PNG as it is, or scaled down where it is wider than a page needs."""
+def _embedded(path: Path, title: str, caption: str) -> html.Figure:
+    """Returns a PNG as it is, or scaled down if it is wider than a page needs."""
     png = path.read_bytes()
     with Image.open(path) as image:
         if image.width > _WIDEST:

@@ -1,1 +1,1 @@
-"""Many trials of one config, and which values are best."""
+"""Trains many trials of one config and finds out which values are best."""

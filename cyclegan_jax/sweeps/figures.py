@@ -1,4 +1,4 @@
-"""Pictures of a sweep: scores over two keys, curves of the best and the worst setting."""
+"""Draws a sweep: the scores over two keys, and the curves of the best and the worst setting."""
 
 import itertools
 import statistics
@@ -9,18 +9,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cyclegan_jax.domains import DIRECTIONS
-from cyclegan_jax.sweeps.results import Setting, digits, mean_sd
+from cyclegan_jax.domains import DIRECTIONS, label
+from cyclegan_jax.sweeps.results import Setting, decimals, mean_sd
 
-_PANELS = ((None, "mean of both"), (DIRECTIONS[0], "T1→T2"), (DIRECTIONS[1], "T2→T1"))
+_PANELS = ((None, "mean of both"), *((direction, label(direction)) for direction in DIRECTIONS))
 _LARGEST_GRID = 12  # values of a key that a heat map still shows readably
 
 
 def score_map(settings: Sequence[Setting], metric: str, name: str) -> Figure | None:
-    """Scores over the first two swept keys: a heat map, or points where values are many.
+    """Draws the scores over the first two swept keys, for both directions and their mean.
 
-    Further keys are averaged over; a single one is drawn as a line. None when nothing but the seed
-    is swept.
+    The figure is a heat map, or points where the keys have many values, or a line where a single
+    key is swept. Scores are averaged over further keys.
+
+    Args:
+      settings: at least one, as `results.ranked_settings` returns them.
+      metric: the score, such as "ssim".
+      name: what the title calls it.
+
+    Returns:
+      The figure, or None if nothing but the seed is swept.
     """
     keys = list(settings[0].values)[:2]
     if not keys:
@@ -46,19 +54,24 @@ def score_map(settings: Sequence[Setting], metric: str, name: str) -> Figure | N
     return figure
 
 
-def curves(settings: Sequence[Setting], metric: str) -> Figure:
-    """Validation scores by step for the best and the worst setting that are done."""
+def training_curves(settings: Sequence[Setting], metric: str) -> Figure:
+    """Draws the validation scores by step of the best and the worst setting, one line a seed.
+
+    Args:
+      settings: as `results.ranked_settings` returns them; at least one has a score.
+      metric: the score, such as "ssim"; the figure shows the mean of both directions.
+    """
     done = [s for s in settings if s.scores(metric)]
     figure = Figure(figsize=(8, 4))
     axes = figure.subplots()
     for setting, colour in ((done[0], "tab:blue"), (done[-1], "tab:red"))[: len(done)]:
-        label = setting.name
+        name = setting.name
         for result in setting.results:
             both = [result.curves[f"{direction}/{metric}"] for direction in DIRECTIONS]
             points = [(step, (a + b) / 2) for (step, a), (_, b) in zip(*both, strict=True)]
             if points:
-                axes.plot(*zip(*points, strict=True), ".-", color=colour, label=label)
-                label = "_"  # one entry in the legend for all seeds
+                axes.plot(*zip(*points, strict=True), ".-", color=colour, label=name)
+                name = "_"  # one entry in the legend for all seeds
     axes.set_xlabel("step")
     axes.set_ylabel(metric)
     axes.legend(fontsize="small")
@@ -66,8 +79,11 @@ def curves(settings: Sequence[Setting], metric: str) -> Figure:
     return figure
 
 
-def corners(settings: Sequence[Setting]) -> list[Setting]:
-    """The best and the worst setting, and those nearest to the extremes of the first two keys."""
+def corner_settings(settings: Sequence[Setting]) -> list[Setting]:
+    """Returns the best setting, those nearest to the extremes of the first two keys, and the worst.
+
+    A setting is returned once only.
+    """
     keys = list(settings[0].values)[:2]
     places = {}  # of each value of a key, from 0 to 1 by rank
     for key in keys:
@@ -89,7 +105,11 @@ def corners(settings: Sequence[Setting]) -> list[Setting]:
 def _cells(
     settings: Sequence[Setting], keys: Sequence[str], metric: str, direction: str | None
 ) -> dict[tuple[Any, ...], list[float]]:
-    """Scores for the keys' values: of each seed, or of each setting's mean where keys are left."""
+    """Returns the scores for each combination of the keys' values.
+
+    There is one score for each seed. If more keys are swept than `keys`, there is one score for
+    each setting instead, the mean over its seeds.
+    """
     cells: dict[tuple[Any, ...], list[float]] = {}
     for setting in settings:
         scores = setting.scores(metric, direction)
@@ -100,7 +120,7 @@ def _cells(
 
 
 def _line(axes: Axes, cells: dict[tuple[Any, ...], list[float]]) -> None:
-    """Means, with bars of one sd where there are several scores."""
+    """Draws means, with bars of one sd where there are several scores."""
     scored = sorted(((cell[0], scores) for cell, scores in cells.items() if scores), key=_first)
     values = [value for value, _ in scored]
     if not all(isinstance(value, int | float) for value in values):
@@ -121,7 +141,7 @@ def _heat_map(
     axes.imshow(means, cmap="viridis", aspect="auto")
     middle = np.nanmean([np.nanmin(means), np.nanmax(means)]) if np.isfinite(means).any() else 0
     for (row, column), scores in cells.items():
-        text = mean_sd(scores, digits(metric), "\n") if scores else "none"
+        text = mean_sd(scores, decimals(metric), "\n") if scores else "none"
         dark = bool(scores) and statistics.fmean(scores) < middle
         axes.text(
             columns.index(column),

@@ -1,8 +1,8 @@
-"""How a config file declares its sweep, and what trials that makes.
+"""Turns the sweep that a config file declares into trials, and checks them.
 
-A file in `configs/` may define `sweep()` beside `get_config()`. It returns a dict of dotted config
-keys and the values each takes (their product is swept), or a list of trials, each a dict of keys
-and single values, as the functions here make them:
+A file in `configs/` may define `sweep()` beside `get_config()`. It returns one of two things:
+- a dict of dotted config keys and the values that each takes. Every combination is a trial.
+- a list of trials. A trial is a dict of keys and single values. The functions here make such lists:
 
     def sweep():
         return {"loss.cycle_weight": (5, 10, 15), "seed": (0, 1, 2)}       # 9 trials
@@ -31,19 +31,23 @@ from cyclegan_jax.config import Config
 
 SEED = "seed"
 
-Trial = dict[str, Any]  # dotted config keys and their values
+Trial = dict[str, Any]  # {dotted config key: value}
 Draw = Callable[[np.random.Generator], Any]
 
 
 def product(values: Mapping[str, Sequence[Any]]) -> list[Trial]:
-    """Every combination of the keys' values; the last key changes fastest."""
+    """Returns a trial for every combination of the values; the last key changes fastest."""
     return [
         dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*_listed(values))
     ]
 
 
 def zipped(values: Mapping[str, Sequence[Any]]) -> list[Trial]:
-    """The keys' first values, then their second ones, and so on; all have equally many."""
+    """Returns a trial of the first values of all keys, one of the second values, and so on.
+
+    Raises:
+      InputError: the keys have different numbers of values.
+    """
     columns = _listed(values)
     if len({len(column) for column in columns}) > 1:
         counts = ", ".join(f"{k}: {len(c)}" for k, c in zip(values, columns, strict=True))
@@ -52,12 +56,21 @@ def zipped(values: Mapping[str, Sequence[Any]]) -> list[Trial]:
 
 
 def draws(count: int, seed: int, values: Mapping[str, Draw | Sequence[Any]]) -> list[Trial]:
-    """`count` random trials; a key has a `log_uniform` range, or values to choose from."""
+    """Returns random trials.
+
+    Args:
+      count: the number of trials.
+      seed: chooses the numbers; the same seed gives the same trials.
+      values: for each key a `log_uniform` range, or the values to choose from.
+
+    Raises:
+      InputError: a key has no value.
+    """
     rng = np.random.default_rng(seed)
     chosen = {key: value for key, value in values.items() if not callable(value)}
     for key, several in zip(chosen, _listed(chosen), strict=True):
         if not several:
-            raise InputError(f"draws(): {key!r} has no value")
+            raise InputError(f"draws(): {key!r} has no value; give at least one")
 
     def drawn(value: Draw | Sequence[Any]) -> Any:
         return value(rng) if callable(value) else value[int(rng.integers(len(value)))]
@@ -66,15 +79,24 @@ def draws(count: int, seed: int, values: Mapping[str, Draw | Sequence[Any]]) -> 
 
 
 def log_uniform(low: float, high: float) -> Draw:
-    """For `draws`: a number between `low` and `high` whose logarithm is uniform."""
+    """Returns a range for `draws`: numbers between `low` and `high` whose logarithm is uniform.
+
+    The numbers have three digits.
+
+    Raises:
+      InputError: the bounds are not 0 < low < high.
+    """
     if not 0 < low < high < math.inf:
         raise InputError(f"log_uniform({low!r}, {high!r}) needs 0 < low < high")
-    # three digits: as exact as anyone will type again
+    # people type these numbers again
     return lambda rng: float(f"{np.exp(rng.uniform(math.log(low), math.log(high))):.3g}")
 
 
 def cross(*lists: Sequence[Trial]) -> list[Trial]:
-    """Every trial of the first list with every one of the next; a later one's keys win."""
+    """Returns every trial of the first list joined with every trial of the next lists.
+
+    If two of them set the same key, the value of the later list counts.
+    """
     return [
         {key: value for trial in chosen for key, value in trial.items()}
         for chosen in itertools.product(*lists)
@@ -83,57 +105,63 @@ def cross(*lists: Sequence[Trial]) -> list[Trial]:
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """A config and the trials that change it; `configs[i]` is that of `trials[i]`."""
+    """A config and the trials that change it.
+
+    Attributes:
+      base: the config that every trial changes.
+      trials: the keys that each trial sets, and their values.
+      configs: the whole config of each trial, in the order of `trials`.
+    """
 
     base: Config
     trials: list[Trial]
     configs: list[Config]
 
     @functools.cached_property
-    def flat(self) -> list[dict[str, Any]]:
-        """`config.flatten` of every trial's config."""
+    def flat_configs(self) -> list[dict[str, Any]]:
+        """The config of each trial as `{dotted key: value}`."""
         return [config_lib.flatten(config) for config in self.configs]
 
     @functools.cached_property
-    def keys(self) -> list[str]:
-        """The keys that take more than one value, in the order of their declaration."""
+    def swept_keys(self) -> list[str]:
+        """The keys that have more than one value in the sweep, in the order of declaration."""
         keys = dict.fromkeys(key for trial in self.trials for key in trial)
-        return [key for key in keys if len({str(flat[key]) for flat in self.flat}) > 1]
+        return [key for key in keys if len({str(flat[key]) for flat in self.flat_configs}) > 1]
 
     def overrides(self, trial: int) -> dict[str, Any]:
-        """What makes the base config this trial's, without a swept seed."""
+        """Returns what a trial changes in the base config, without a swept seed."""
         base = config_lib.flatten(self.base)
         return {
             key: value
-            for key, value in self.flat[trial].items()
-            if value != base[key] and not (key == SEED and SEED in self.keys)
+            for key, value in self.flat_configs[trial].items()
+            if value != base[key] and not (key == SEED and SEED in self.swept_keys)
         }
 
     def given(self, trial: int) -> list[str]:
-        """Those of `keys` that a trial sets; the others have the base config's value."""
-        return [key for key in self.keys if key in self.trials[trial]]
+        """Returns the swept keys that a trial sets; the others keep the base config's value."""
+        return [key for key in self.swept_keys if key in self.trials[trial]]
 
     @property
     def indices(self) -> range:
-        """Numbers of the trials."""
+        """The numbers of the trials."""
         return range(len(self.trials))
 
     def value(self, trial: int, key: str) -> Any:
-        """What `key` is in a trial, whether it changes it or not."""
-        return self.flat[trial][key]
+        """Returns the value of `key` in a trial, also if the trial does not set it."""
+        return self.flat_configs[trial][key]
 
 
 def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep:
-    """The trials of what a `sweep()` returned, each checked.
+    """Makes the trials that a `sweep()` declares, and checks each of them.
 
     Args:
       base: the config that every trial changes.
-      declared: a dict of keys and values (see `product`), or a list of trials.
+      declared: what `sweep()` returned: a dict (see `product`) or a list of trials.
       overridden: keys of `base` that were set on the command line.
 
     Raises:
-      InputError: nothing to sweep, an unknown key, a value that a config cannot have, two trials
-        that are the same, or a key set on the command line that the trials set too.
+      InputError: there is no trial, a key is unknown, a config cannot have a value, two trials are
+        equal, or a trial sets a key that the command line sets, too.
     """
     trials = product(declared) if isinstance(declared, Mapping) else declared
     if not isinstance(trials, Sequence) or not all(isinstance(t, Mapping) for t in trials):
@@ -150,8 +178,8 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
         for key in trial:
             if key in overridden:
                 raise InputError(
-                    f"--config.{key} would change nothing: sweep() sets it too; "
-                    "leave it out, or change sweep()"
+                    f"--config.{key} would change nothing, since sweep() sets {key}, too; "
+                    "leave the flag out, or change sweep()"
                 )
         config = base.copy_and_resolve_references()
         try:
@@ -163,7 +191,7 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
             raise InputError(f"{where} {trial}: {error}") from error
         earlier = seen.setdefault(config_lib.to_json(config), index)
         if earlier != index:
-            raise InputError(f"trials {earlier} and {index} of sweep() are equal")
+            raise InputError(f"trials {earlier} and {index} of sweep() are equal; remove one")
         configs.append(config.lock())
     return Sweep(base, [dict(trial) for trial in trials], configs)
 
@@ -171,5 +199,7 @@ def expand(base: Config, declared: Any, overridden: Sequence[str] = ()) -> Sweep
 def _listed(values: Mapping[str, Sequence[Any]]) -> list[list[Any]]:
     for key, several in values.items():
         if isinstance(several, str) or not isinstance(several, Sequence):
-            raise InputError(f"sweep(): {key!r} has {several!r}; give a tuple of values, as (1, 2)")
+            raise InputError(
+                f"sweep(): {key!r} has {several!r}; give a tuple of values, such as (1, 2)"
+            )
     return [list(several) for several in values.values()]

@@ -1,5 +1,6 @@
-"""Which values are best: `sweep.csv`, `sweep.html` and a table, from what the trials wrote."""
+"""Answers which values of a sweep are best: in `sweep.csv`, `sweep.html` and a printed table."""
 
+import collections
 import json
 import shlex
 from collections.abc import Sequence
@@ -7,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax.data import from_config
+from cyclegan_jax.domains import DIRECTIONS, label
 from cyclegan_jax.evaluation.evaluate import evaluate
-from cyclegan_jax.evaluation.scoring import DIRECTIONS, PROTOCOL
+from cyclegan_jax.evaluation.scoring import PROTOCOL
 from cyclegan_jax.render import html, text_table
 from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.render.text_table import Table
@@ -19,67 +21,77 @@ from cyclegan_jax.sweeps.runner import DONE
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir
 
-_HEADER = ("SSIM T1→T2", "SSIM T2→T1", "PSNR T1→T2", "PSNR T2→T1")
 _COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
 
 
 def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str]) -> None:
-    """Writes `sweep.csv` and `sweep.html` and prints the ranking.
+    """Writes `sweep.csv` and `sweep.html`, and prints the ranking.
 
-    Settings are ranked by `metric` of the validation pairs at the last step, the mean of both
+    Settings are ranked by `metric` of the validation pairs at the last step: the mean of both
     directions and of all seeds. When every trial has ended, the trials of the best setting are
     scored on the test pairs, once.
 
     Args:
-      sweep: of `workdir`.
-      workdir: with any number of trials done.
+      sweep: the sweep of `workdir`.
+      workdir: a folder with any number of trials done.
       metric: "ssim", "psnr" or "mae"; see `results.check_metric`.
       config_flags: `--config=…` and its overrides, for the command that trains the best setting.
     """
     paths = Workdir(workdir)
-    found = results.read(sweep, workdir)
+    found = results.read_results(sweep, workdir)
     results.write_csv(found, paths.sweep_table)
-    settings = results.ranked(found, metric)
-    done = [r for r in found if r.status == DONE]
-    states = {s: sum(r.status == s for r in found) for s in dict.fromkeys(r.status for r in found)}
-    summary = f"{len(found)} trials: " + ", ".join(f"{n} {s}" for s, n in states.items())
+    counts = collections.Counter(result.status for result in found)
+    summary = f"{len(found)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())
     print(summary)
-    if not done:
-        body = [html.paragraph(f"{summary}."), *_failures(found)]
-        write_whole(paths.sweep_page, html.page(f"Sweep {workdir.name}", body))
+    title = f"Sweep {workdir.absolute().name}"
+    if not counts[DONE]:
+        parts = [html.Paragraph(f"{summary}."), *_failures(found)]
+        write_whole(paths.sweep_page, html.page(title, parts))
         print(f"nothing to rank yet; {paths.sweep_table} and {paths.sweep_page} list the trials")
         return
-    command = _command(sweep, settings[0], config_flags)
-    tests = [html.paragraph("Test pairs are scored when all trials have ended.")]
-    if results.UNFINISHED not in states:
-        tests = _tests(test_scores(sweep, workdir, settings[0], metric), metric)
-    rows = [[s.name, *(s.shown(m, d) for m, d in _COLUMNS), s.shown(metric)] for s in settings]
-    header = ["setting", *_HEADER, f"ranked by {metric}"]
-    print(text_table.as_text(Table("", "", header, rows)))
-    print(f"best, by {metric} of validation pairs: {settings[0].name}\n  {command}")
-    body = [
-        html.paragraph(
-            f"{summary}. Validation scores at the last step, protocol {PROTOCOL}, mean ± sd over "
-            f"seeds; ranked by {metric}, the mean of both directions."
+    settings = results.ranked_settings(found, metric)
+    best = settings[0]
+    command = _command(sweep, best, config_flags)
+    if results.UNFINISHED in counts:
+        tests = [html.Paragraph("The test pairs are scored when all trials have ended.")]
+    else:
+        tests = _tests(score_best_on_test(sweep, workdir, best, metric), metric)
+    ranking = _ranking(settings, metric)
+    print(text_table.as_text(ranking))
+    print(f"best, by {metric} of validation pairs: {best.name}\n  {command}")
+    parts = [
+        html.Paragraph(
+            f"{summary}. Scores are those of the validation pairs at the last step, protocol "
+            f"{PROTOCOL}, mean ± sd over seeds. Settings are ranked by {metric}, the mean of both "
+            "directions."
         ),
-        html.heading("Which values"),
-        html.paragraph(f"Best: {settings[0].name}. To train it:"),
-        html.code(command),
+        html.Heading("The best values"),
+        html.Paragraph(f"The best setting is {best.name}. This command trains it:"),
+        html.Code(command),
         *tests,
         *_maps(settings),
-        html.table(header, rows),
+        ranking,
         *_failures(found),
-        html.heading("The best and the worst trials while they trained"),
+        html.Heading("The best and the worst trials while they trained"),
         html.drawing(
-            figures.curves(settings, metric),
+            figures.training_curves(settings, metric),
             f"{metric} of validation pairs by step for the best and the worst setting",
             f"Validation {metric}, mean of both directions; one line for each seed.",
         ),
-        html.heading("Samples"),
+        html.Heading("Samples"),
         *_samples(workdir, settings),
     ]
-    write_whole(paths.sweep_page, html.page(f"Sweep {workdir.name}", body))
+    write_whole(paths.sweep_page, html.page(title, parts))
     print(f"written to {paths.sweep_table} and {paths.sweep_page}")
+
+
+def _ranking(settings: Sequence[Setting], metric: str) -> Table:
+    header = [f"{m.upper()} {label(direction)}" for m, direction in _COLUMNS]
+    rows = [
+        [s.name, *(s.score_text(m, direction) for m, direction in _COLUMNS), s.score_text(metric)]
+        for s in settings
+    ]
+    return Table("", "", ["setting", *header, f"ranked by {metric}"], rows)
 
 
 def _command(sweep: Sweep, setting: Setting, config_flags: Sequence[str]) -> str:
@@ -93,12 +105,18 @@ def _flag(value: Any) -> str:
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 
-def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict[str, Any]:
-    """What the best setting's trials score on the test pairs; they are scored once in a sweep.
+def score_best_on_test(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict[str, Any]:
+    """Scores the trials of the best setting on the test pairs, once in a sweep.
+
+    Args:
+      sweep: the sweep of `workdir`.
+      workdir: its folder, where `test.json` keeps the result.
+      best: the setting that was chosen.
+      metric: the validation metric that it was chosen by.
 
     Returns:
-      `{"metric", "setting", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`, what is in
-      `<workdir>/test.json` and may come from an earlier choice; no trials without test pairs.
+      `{"metric", "setting", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`, the content
+      of `test.json`, which may come from an earlier choice. Without test pairs there are no trials.
     """
     path = Workdir(workdir).test_scores
     if path.exists():
@@ -117,52 +135,56 @@ def test_scores(sweep: Sweep, workdir: Path, best: Setting, metric: str) -> dict
     return found
 
 
-def _tests(found: dict[str, Any], metric: str) -> list[str]:
+def _tests(found: dict[str, Any], metric: str) -> list[html.Part]:
     tests = list(found["trials"].values())
     if not tests:
-        return [html.paragraph("The data set has no test pairs.")]
+        return [html.Paragraph("The data set has no test pairs.")]
 
     def cell(direction: str, name: str) -> str:
         return results.mean_sd([test[direction][name]["mean"] for test in tests], 3)
 
     rows = [
-        [direction, *(cell(direction, name) for name in ("ssim", "psnr", "mae"))]
+        [label(direction), *(cell(direction, name) for name in ("ssim", "psnr", "mae"))]
         for direction in tests[0]
     ]
-    n = tests[0][DIRECTIONS[0]]["ssim"]["n"]
-    again = "" if found["metric"] == metric else " Another choice is not scored again."
+    subjects = tests[0][DIRECTIONS[0]]["ssim"]["n"]
+    later = "" if found["metric"] == metric else " A later choice is not scored."
     return [
-        html.paragraph(
-            f"Test scores of {found['setting']}, chosen by {found['metric']}: {n} subjects, "
-            f"mean ± sd over {len(tests)} seed(s). Test pairs took no part in the choice.{again}"
+        html.Paragraph(
+            f"These are the test scores of {found['setting']}, chosen by {found['metric']}: "
+            f"{subjects} subjects, mean ± sd over {len(tests)} seed(s). Test pairs took no part in "
+            f"the choice.{later}"
         ),
-        html.table(["direction", "SSIM", "PSNR / dB", "MAE"], rows),
+        Table("", "", ["direction", "SSIM", "PSNR / dB", "MAE"], rows),
     ]
 
 
-def _maps(settings: Sequence[Setting]) -> list[str]:
+def _maps(settings: Sequence[Setting]) -> list[html.Part]:
     parts = []
     for metric, name in (("ssim", "SSIM"), ("psnr", "PSNR / dB")):
         figure = figures.score_map(settings, metric, name)
         if figure is not None:
-            scores = "; ".join(f"{s.name}: {s.shown(metric)}" for s in settings)
+            scores = "; ".join(f"{s.name}: {s.score_text(metric)}" for s in settings)
             parts.append(
                 html.drawing(figure, f"{name} of every setting. {scores}", f"Validation {name}.")
             )
     return parts
 
 
-def _failures(found: Sequence[Result]) -> list[str]:
+def _failures(found: Sequence[Result]) -> list[html.Part]:
     failed = [r for r in found if r.message]
     if not failed:
         return []
-    rows = [[str(r.index), str(r.values), r.message] for r in failed]
-    return [html.heading("Failed trials"), html.table(["trial", "values", "why"], rows)]
+    rows = [
+        [str(r.index), ", ".join(f"{k} = {v}" for k, v in r.values.items()), r.message]
+        for r in failed
+    ]
+    return [html.Heading("Failed trials"), Table("", "", ["trial", "values", "why"], rows)]
 
 
-def _samples(workdir: Path, settings: Sequence[Setting]) -> list[str]:
+def _samples(workdir: Path, settings: Sequence[Setting]) -> list[html.Part]:
     parts = []
-    for setting in figures.corners(settings):
+    for setting in figures.corner_settings(settings):
         result = next((r for r in setting.results if r.status == DONE), None)
         if result is None:
             continue

@@ -1,4 +1,4 @@
-"""What the trials of a sweep scored, ranked by a validation metric."""
+"""Reads the scores of the trials of a sweep and ranks them by a validation metric."""
 
 import csv
 import dataclasses
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan_jax import InputError
-from cyclegan_jax.evaluation.scoring import DIRECTIONS, scalar_name
+from cyclegan_jax.domains import DIRECTIONS
+from cyclegan_jax.evaluation.scoring import scalar_name
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending
 from cyclegan_jax.system.files import write_whole
@@ -18,17 +19,23 @@ from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.training.metric_log import read_metrics
 
 UNFINISHED = "unfinished"
-_BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # whether higher or lower is better
+_BETTER = {"ssim": 1, "psnr": 1, "mae": -1}  # 1 if a higher score is better, -1 if a lower one
 
-Curve = list[tuple[int, float]]
+Curve = list[tuple[int, float]]  # (step, score)
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One trial: its length, the values of the swept keys, how it ended, and validation curves.
+    """One trial: its values, how it ended, and its validation scores.
 
-    `given` are the swept keys that the trial itself sets; the others have the base config's values.
-    `curves` has `(step, score)` for each "direction/metric", of validation subjects.
+    Attributes:
+      index: the number of the trial.
+      steps: the number of steps that its config asks for.
+      values: the swept keys and the trial's values.
+      given: the swept keys that the trial itself sets; the others have the base config's values.
+      status: `DONE`, `FAILED` or `UNFINISHED`.
+      message: why it failed; else empty.
+      curves: the mean score of the validation subjects by step, for each "direction/metric".
     """
 
     index: int
@@ -41,13 +48,13 @@ class Result:
 
     @property
     def setting(self) -> tuple[tuple[str, Any], ...]:
-        """The values without the seed: trials of one setting are repetitions."""
+        """The values without the seed. Trials with the same setting are repetitions."""
         return tuple((k, _hashable(v)) for k, v in self.values.items() if k != SEED)
 
     def score(self, metric: str, direction: str | None = None) -> float | None:
-        """Of the last step, the mean of both directions or one.
+        """Returns the score at the last step: of one direction, or the mean of both.
 
-        None unless the trial is done and the score is a finite number.
+        It is None unless the trial is done and the score is a finite number.
         """
         if self.status != DONE:
             return None
@@ -65,7 +72,7 @@ class Setting:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Of the swept keys, without the seed."""
+        """The values of the swept keys, without the seed."""
         return {k: v for k, v in self.results[0].values.items() if k != SEED}
 
     @property
@@ -75,48 +82,49 @@ class Setting:
         return ", ".join(named) or "the config as it is"
 
     def scores(self, metric: str, direction: str | None = None) -> list[float]:
-        """One for each seed that is done."""
+        """Returns one score for each seed that is done, as `Result.score` does."""
         found = (r.score(metric, direction) for r in self.results)
         return [score for score in found if score is not None]
 
-    def shown(self, metric: str, direction: str | None = None) -> str:
-        """Mean ± sd over seeds; without sd for a single one."""
+    def score_text(self, metric: str, direction: str | None = None) -> str:
+        """Returns mean ± sd over seeds as text; a single seed has no sd."""
         scores = self.scores(metric, direction)
         if not scores:
             return "none"
-        text = mean_sd(scores, digits(metric))
+        text = mean_sd(scores, decimals(metric))
         missing = len(scores) < len(self.results)
         return f"{text} ({len(scores)} of {len(self.results)} seeds)" if missing else text
 
 
-def digits(metric: str) -> int:
-    """Decimals to show."""
+def decimals(metric: str) -> int:
+    """Returns how many decimals of a score are shown."""
     return 2 if metric == "psnr" else 3
 
 
-def mean_sd(scores: Sequence[float], decimals: int, separator: str = " ") -> str:
-    """Mean ± sd as text; the mean alone of a single score."""
-    mean = f"{statistics.fmean(scores):.{decimals}f}"
+def mean_sd(scores: Sequence[float], digits: int, separator: str = " ") -> str:
+    """Returns mean ± sd as text with `digits` decimals; a single score has no sd."""
+    mean = f"{statistics.fmean(scores):.{digits}f}"
     if len(scores) == 1:
         return mean
-    return f"{mean}{separator}± {statistics.stdev(scores):.{decimals}f}"
+    return f"{mean}{separator}± {statistics.stdev(scores):.{digits}f}"
 
 
 def check_metric(metric: str) -> None:
-    """Raises `InputError` for a metric that training does not compute."""
+    """Raises `InputError` if training does not compute the metric."""
     if metric not in _BETTER:
-        raise InputError(f"--metric={metric}: computed are {', '.join(_BETTER)}")
+        raise InputError(f"--metric={metric}: choose one of {', '.join(_BETTER)}")
 
 
-def read(sweep: Sweep, workdir: Path) -> list[Result]:
-    """The results of all trials so far, in their order."""
-    return [_read(sweep, workdir, index) for index in sweep.indices]
+def read_results(sweep: Sweep, workdir: Path) -> list[Result]:
+    """Returns the result of each trial so far, in the order of the trials."""
+    return [_read_result(sweep, workdir, index) for index in sweep.indices]
 
 
-def ranked(results: Sequence[Result], metric: str) -> list[Setting]:
-    """Settings, the best first: by the mean over seeds, then those that have no score.
+def ranked_settings(results: Sequence[Result], metric: str) -> list[Setting]:
+    """Returns the settings, the best first: by the mean score over their seeds.
 
-    A setting with a failed seed ranks below all that have none: it is not to be relied on.
+    A setting with a failed seed comes after all settings without one, because nobody can rely on
+    it. Settings without a score come last.
     """
     groups: dict[Any, list[Result]] = {}
     for result in results:
@@ -132,7 +140,11 @@ def ranked(results: Sequence[Result], metric: str) -> list[Setting]:
 
 
 def write_csv(results: Sequence[Result], path: Path) -> None:
-    """One line for each trial: number, status, values, and every validation score of its end."""
+    """Writes a CSV file with one line for each trial.
+
+    The line has the number of the trial, its status, its values, every validation score at its last
+    step (empty if there is none), and the message of a failure.
+    """
     scores = [(direction, metric) for metric in _BETTER for direction in (*DIRECTIONS, None)]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
@@ -148,7 +160,7 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
+def _read_result(sweep: Sweep, workdir: Path, index: int) -> Result:
     status, message = ending(workdir, index) or (UNFINISHED, "")
     folder = Workdir(workdir).trial(index)
     lines = read_metrics(folder) if Workdir(folder).metrics.exists() else []
@@ -161,7 +173,7 @@ def _read(sweep: Sweep, workdir: Path, index: int) -> Result:
         for direction in DIRECTIONS
         for metric in _BETTER
     }
-    values = {key: sweep.value(index, key) for key in sweep.keys}
+    values = {key: sweep.value(index, key) for key in sweep.swept_keys}
     steps, given = sweep.configs[index].steps, sweep.given(index)
     return Result(index, steps, values, given, status, message, curves)
 

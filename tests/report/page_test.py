@@ -1,4 +1,4 @@
-"""What the page of a run says, and that a part which is missing or broken hides no other."""
+"""The page of a run: what it says, and that no missing or broken part hides another part."""
 
 import json
 import math
@@ -14,7 +14,6 @@ from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.report import curves
 from cyclegan_jax.report import page as report
-from cyclegan_jax.training import train
 
 SECTIONS = [
     "State",
@@ -74,9 +73,9 @@ def run(tiny_run, tmp_path):
 def test_a_trained_and_scored_run_is_shown_whole(run):
     page = read(run)
     assert page.headings == SECTIONS
-    assert "Not a medical device" in page.sections[""]
+    assert "not a medical device" in page.sections[""]
     assert "Finished: all 4 steps are done" in page.sections["State"]
-    assert "Cannot be shown" not in "".join(page.sections.values())
+    assert "cannot be shown" not in "".join(page.sections.values())
     assert ["steps", "4 of 4"] in page.rows
     assert ["image_size", "16", "256"] in page.rows  # what differs from the base
     assert not any(row[0] == "parallel" for row in page.rows)
@@ -114,7 +113,7 @@ def test_every_picture_says_in_words_what_it_shows(run):
         assert sum(bool(re.search(words, alt)) for alt in pictures) == 1, words
     lines = report.read_metrics(run)
     for name in {name for line in lines for name in line if "/" in name}:
-        assert any(f"{lines_of(lines, name)[-1]:.4g} at last" in alt for alt in pictures), name
+        assert any(f"ends at {lines_of(lines, name)[-1]:.4g}" in alt for alt in pictures), name
 
 
 def lines_of(lines, name):
@@ -124,9 +123,9 @@ def lines_of(lines, name):
 def test_unknown_terms_and_scores_are_drawn_too():
     lines = [{"step": 1, "time": 0.0, "loss/new": 2.0, "eval/there/fid": math.nan}]
     (drawn,) = curves.loss_curves(lines)
-    assert "new by step, from step 1 to 1: new 2 at first, 2 at last" in drawn
+    assert "new by step, from step 1 to 1: new begins at 2 and ends at 2" in drawn.alternative
     (drawn,) = curves.score_curves(lines)
-    assert "fid by step, from step 1 to 1: there nan at first" in drawn
+    assert "fid by step, from step 1 to 1: there begins at nan" in drawn.alternative
 
 
 def test_the_time_in_steps_counts_no_pauses(run):
@@ -144,8 +143,11 @@ MISSING = {
     "metrics.jsonl": ("State", "Nothing is logged yet"),
     "samples": ("Samples", "No samples are written yet"),
     "eval": ("Evaluation", "python scripts/evaluate.py --workdir="),
-    "checkpoints": ("Versions and device", "Cannot be shown: .*has no checkpoints"),
-    "eval/4/test/worst.png": ("Evaluation", r"Without .*worst\.png.*; to make them"),
+    "checkpoints": ("Versions and device", "cannot be shown: .*has no checkpoints"),
+    "eval/4/test/worst.png": (
+        "Evaluation",
+        r"Missing pictures: worst\.png\. This command makes them",
+    ),
 }
 
 
@@ -160,10 +162,14 @@ def test_a_missing_part_is_named(run, name):
 
 
 BROKEN = {
-    "eval/4/test/scores.json": ("Evaluation", "{", "Cannot be shown"),
-    "eval/4/test/scores.json of old": ("Evaluation", '{"fixed": {}}', "is of an older version"),
-    "samples/step_0000009.png": ("Samples", "no picture", "Cannot be shown"),
-    "config.json": ("Data", '{"steps": 4, "batch_size": 8}', "Cannot be shown"),
+    "eval/4/test/scores.json": ("Evaluation", "{", "cannot be shown"),
+    "eval/4/test/scores.json of old": (
+        "Evaluation",
+        '{"fixed": {}}',
+        "was written by an older version",
+    ),
+    "samples/step_0000009.png": ("Samples", "no picture", "cannot be shown"),
+    "config.json": ("Data", '{"steps": 4, "batch_size": 8}', "cannot be shown"),
 }
 
 
@@ -208,12 +214,25 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.usefixtures("_own_cache")
-def test_a_report_that_fails_fails_no_training(tiny, tmp_path, monkeypatch, capsys):
-    def broken(workdir):
+def test_a_finished_run_is_scored_and_shown_once(run, monkeypatch):
+    evaluated = []
+    monkeypatch.setattr(report, "evaluate", lambda *arguments: evaluated.append(arguments))
+    report.finish(run, 4)
+    assert not evaluated
+    (run / "report.html").unlink()
+    report.finish(run, 4)
+    assert evaluated == [(run, "latest")]
+    assert read(run).headings == SECTIONS
+
+
+def test_a_report_that_fails_fails_no_run(run, monkeypatch, capsys):
+    def broken(*arguments):
         raise RuntimeError("of some reason")
 
     monkeypatch.setattr(report, "write", broken)
-    assert train.train(tiny, tmp_path / "run")
+    monkeypatch.setattr(report, "evaluate", broken)
+    (run / "report.html").unlink()
+    report.finish(run, 4)
     printed = capsys.readouterr().out
+    assert "the run is not scored (of some reason); to try again: python scripts/eval" in printed
     assert "no report was written (RuntimeError: of some reason)" in printed

@@ -1,4 +1,4 @@
-"""What a declared sweep becomes, and everything that is refused."""
+"""A declared sweep becomes trials, and every mistake in it is refused."""
 
 import re
 
@@ -70,11 +70,11 @@ def test_a_list_of_trials_may_set_different_keys(tiny):
         (15.0, 0.5),
         (15.0, 0.25),
     ]
-    assert sweep.keys == [WEIGHT, RATIO]
+    assert sweep.swept_keys == [WEIGHT, RATIO]
 
 
 def test_keys_are_those_that_change(tiny):
-    assert expand(tiny, {RATIO: (0.5,), WEIGHT: (1.0, 2.0)}).keys == [WEIGHT]
+    assert expand(tiny, {RATIO: (0.5,), WEIGHT: (1.0, 2.0)}).swept_keys == [WEIGHT]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_trial_is_named_by_what_it_sets(tiny, tmp_path):
         f"  1: seed=0, {WEIGHT}=2.0",
         f"  2: seed=1, {RATIO}=0.5",
     ]
-    settings = results.ranked(results.read(sweep, tmp_path), "ssim")
+    settings = results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")
     assert [s.name for s in settings] == [
         "the config as it is",
         f"{WEIGHT} = 2.0",

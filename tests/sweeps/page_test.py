@@ -1,4 +1,4 @@
-"""The answer of a sweep: scores, ranking, the page, and test pairs that are used once."""
+"""The answer of a sweep: scores, the ranking, the page, and test pairs that are used once."""
 
 import csv
 import json
@@ -45,14 +45,14 @@ def write_trials(sweep, workdir, scores):
 def test_settings_are_ranked_by_the_mean_over_seeds(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0), "seed": (0, 1)})
     write_trials(sweep, tmp_path, [0.9, 0.1, 0.6, 0.7, 0.99, None])
-    ranked = results.ranked(results.read(sweep, tmp_path), "ssim")
+    ranked = results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")
     # the third has the best seed, but one that failed
     assert [s.values[WEIGHT] for s in ranked] == [10.0, 5.0, 20.0]
-    assert ranked[0].shown("ssim") == "0.650 ± 0.071"
-    assert ranked[2].shown("ssim") == "0.990 (1 of 2 seeds)"
-    by_error = results.ranked(results.read(sweep, tmp_path), "mae")
+    assert ranked[0].score_text("ssim") == "0.650 ± 0.071"
+    assert ranked[2].score_text("ssim") == "0.990 (1 of 2 seeds)"
+    by_error = results.ranked_settings(results.read_results(sweep, tmp_path), "mae")
     assert by_error[-1].values[WEIGHT] == 20.0
-    with pytest.raises(InputError, match="--metric=fid: computed are ssim, psnr, mae"):
+    with pytest.raises(InputError, match="--metric=fid: choose one of ssim, psnr, mae"):
         results.check_metric("fid")
 
 
@@ -61,9 +61,9 @@ def test_scores_that_are_no_numbers_or_of_another_step_do_not_rank(config, tmp_p
     write_trials(sweep, tmp_path, [float("nan"), 0.5, 0.9])
     path = Workdir(tmp_path).trial(2) / "metrics.jsonl"
     path.write_text(path.read_text().splitlines()[0])  # that of step 1
-    found = results.read(sweep, tmp_path)
+    found = results.read_results(sweep, tmp_path)
     assert [r.score("ssim") for r in found] == [None, pytest.approx(0.5), None]
-    assert results.ranked(found, "ssim")[0].values[WEIGHT] == 10.0
+    assert results.ranked_settings(found, "ssim")[0].values[WEIGHT] == 10.0
 
 
 def test_lower_error_ranks_higher(config, tmp_path):
@@ -71,7 +71,7 @@ def test_lower_error_ranks_higher(config, tmp_path):
     write_trials(sweep, tmp_path, [0.5, 0.6])
     path = Workdir(tmp_path).trial(0) / "metrics.jsonl"
     path.write_text(path.read_text().replace("0.1", "0.05"))
-    ranked = results.ranked(results.read(sweep, tmp_path), "mae")
+    ranked = results.ranked_settings(results.read_results(sweep, tmp_path), "mae")
     assert [s.values[WEIGHT] for s in ranked] == [5.0, 10.0]
 
 
@@ -90,14 +90,18 @@ def test_the_answer_for_any_kind_of_sweep(config, tmp_path, declared, monkeypatc
     sweep = expand(config, declared)
     count = len(sweep.trials)
     write_trials(sweep, tmp_path, [0.5 + 0.4 * i / count for i in range(count)])
-    monkeypatch.setattr(page, "test_scores", lambda *_: {"trials": {}})
+    monkeypatch.setattr(page, "score_best_on_test", lambda *_: {"trials": {}})
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     out = capsys.readouterr().out
     assert f"{count} trials: {count} done" in out
     assert "python scripts/train.py --workdir=runs/best --config=mine.py --config.steps=2" in out
     text = (tmp_path / "sweep.html").read_text()
-    maps = 2 if {*sweep.keys} - {"seed"} else 0
-    samples = len(figures.corners(results.ranked(results.read(sweep, tmp_path), "ssim")))
+    maps = 2 if {*sweep.swept_keys} - {"seed"} else 0
+    samples = len(
+        figures.corner_settings(
+            results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")
+        )
+    )
     assert text.count("data:image/png;base64,") == maps + 1 + samples
     assert len(re.findall(r'<img [^>]*alt="\w', text)) == maps + 1 + samples
     assert not re.search(r'(src|href)="http', text)
@@ -116,13 +120,13 @@ def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys)
     assert not list(tmp_path.rglob("scores.json"))  # the choice is not made yet
     runner.train_trials(sweep, tmp_path)
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
-    best = results.ranked(results.read(sweep, tmp_path), "ssim")[0]
+    best = results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")[0]
     scored = {path.parents[3].name for path in tmp_path.rglob("scores.json")}
     assert scored == {f"{r.index:03d}" for r in best.results}
     assert "chosen by ssim: 1 subjects" in (tmp_path / "sweep.html").read_text()
     capsys.readouterr()
     page.collect(sweep, tmp_path, "mae", ["--config=mine.py", "--config.steps=2"])
-    assert "Another choice is not scored again" in (tmp_path / "sweep.html").read_text()
+    assert "A later choice is not scored" in (tmp_path / "sweep.html").read_text()
     assert "on the test pairs" not in capsys.readouterr().out
 
 
@@ -130,14 +134,16 @@ def test_corners_are_the_nearest_settings(config, tmp_path):
     trials = [{WEIGHT: w, RATIO: r} for w, r in ((1.0, 0.1), (2.0, 0.5), (4.0, 0.2), (8.0, 0.9))]
     sweep = expand(config, trials)
     write_trials(sweep, tmp_path, [0.4, 0.9, 0.5, 0.6])
-    chosen = figures.corners(results.ranked(results.read(sweep, tmp_path), "ssim"))
+    chosen = figures.corner_settings(
+        results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")
+    )
     assert [s.values[WEIGHT] for s in chosen] == [2.0, 1.0, 4.0, 8.0]
 
 
 def test_a_heat_map_shows_the_scores(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0), RATIO: (0.0, 0.5), "seed": (0, 1)})
     write_trials(sweep, tmp_path, [0.2, 0.4, 0.5, 0.5, 0.6, None, None, None])
-    settings = results.ranked(results.read(sweep, tmp_path), "ssim")
+    settings = results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")
     figure = figures.score_map(settings, "ssim", "SSIM")
     shown = {(t.get_position(), t.get_text()) for t in figure.axes[1].texts}
     assert shown == {

@@ -221,12 +221,12 @@ def test_a_failure_is_recorded_at_once(config, tmp_path, monkeypatch):
 def test_scores_lost_after_the_last_save_are_made_again(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     assert runner.train_trials(sweep, tmp_path)
-    before = results.read(sweep, tmp_path)[0].score("ssim")
+    before = results.read_results(sweep, tmp_path)[0].score("ssim")
     folder = Workdir(tmp_path).trial(0)
     (folder / "end.json").unlink()
     (folder / "metrics.jsonl").write_text("")
     assert runner.train_trials(sweep, tmp_path)
-    assert results.read(sweep, tmp_path)[0].score("ssim") == pytest.approx(before, rel=1e-6)
+    assert results.read_results(sweep, tmp_path)[0].score("ssim") == pytest.approx(before, rel=1e-6)
 
 
 def test_one_trial_alone(config, tmp_path):

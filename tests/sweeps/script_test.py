@@ -22,7 +22,7 @@ def place(tmp_path, config_text):
     return tmp_path
 
 
-def test_a_killed_sweep_goes_on_and_answers(place, script, command, environment):
+def test_a_killed_sweep_resumes_and_answers(place, script, command, environment):
     swept = ["--config=swept.py", *SMALL_PHANTOM]
     arguments = [*swept, "--workdir=sweep"]
     listed = script(place, "sweep", *arguments, "--dry_run")
