@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cyclegan_jax.data.phantom.head import TISSUES
-from cyclegan_jax.data.phantom.truth import Head
+from cyclegan_jax.data.phantom.truth import Head, HeadImages
 from cyclegan_jax.evaluation.lesions import MIN_PIXELS, lesion_scores
 
 WHITE, GREY, LESION = (TISSUES.index(t) for t in ("white_matter", "grey_matter", "lesion"))

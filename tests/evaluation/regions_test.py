@@ -5,7 +5,7 @@ import pytest
 
 from cyclegan_jax.data.batches import Pairs
 from cyclegan_jax.data.phantom.head import TISSUES
-from cyclegan_jax.data.phantom.truth import Head, Images
+from cyclegan_jax.data.phantom.truth import Head, HeadImages
 from cyclegan_jax.evaluation.regions import tissue_errors, tissue_scores
 
 WHITE, GREY = TISSUES.index("white_matter"), TISSUES.index("grey_matter")
@@ -30,7 +30,7 @@ def image(labels, domain):
 
 def test_errors_go_to_their_tissue_and_direction(labels):
     x, y = (image(np.concatenate([labels, labels]), d) for d in "xy")
-    plain = Images(x[:4], y[:4], labels)
+    plain = HeadImages(x[:4], y[:4], labels)
     heads = [Head(subject, labels, plain, plain) for subject in ("a", "b")]
     names = [f"{h.subject}#{i:03d}" for h in heads for i in range(4)]
     pairs = Pairs(x, y, np.ones(x.shape, bool), names)
