@@ -13,7 +13,7 @@ from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """The base config is this recipe's networks, losses and optimizers."""
+    """Returns the base config, which has this recipe's networks and losses, with its data."""
     c = base_config()
     c.data.dir = "data/brainweb43"
     c.data.views = 4

@@ -13,7 +13,7 @@ from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Deltas on the base config."""
+    """Returns the deltas on the base config."""
     c = base_config()
     c.image_size = 128
     c.data.dir = "data/brainweb43"

@@ -12,7 +12,7 @@ from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Deltas on the base config."""
+    """Returns the deltas on the base config."""
     c = base_config()
     c.data.dir = "data/ixi"
     c.data.shift = 8

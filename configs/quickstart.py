@@ -11,7 +11,7 @@ from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Deltas on the base config."""
+    """Returns the deltas on the base config."""
     c = base_config()
     c.image_size = 64
     c.batch_size = 4

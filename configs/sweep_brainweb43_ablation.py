@@ -14,7 +14,7 @@ from cyclegan_jax.config import Config, load_file
 
 
 def get_config() -> Config:
-    """`brainweb43_best.py` at a quarter of its pixels, with validation pairs."""
+    """Returns `brainweb43_best.py` at a quarter of its pixels, with validation pairs."""
     c = load_file(Path(__file__).with_name("brainweb43_best.py")).get_config()
     c.data.dir = "data/brainweb43_val"
     c.image_size = 64
@@ -25,7 +25,7 @@ def get_config() -> Config:
 
 
 def sweep() -> list[dict[str, Any]]:
-    """The recipe, and the recipe with each of the reference's choices."""
+    """Sweeps the recipe, and the recipe with each of the reference's choices."""
     rates = ("optimizer.generator_learning_rate", "optimizer.discriminator_learning_rate")
     return [
         {},

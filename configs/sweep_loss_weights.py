@@ -12,12 +12,12 @@ from cyclegan_jax.config import Config, load_file
 
 
 def get_config() -> Config:
-    """The quick start."""
+    """Returns the quick start."""
     return load_file(Path(__file__).with_name("quickstart.py")).get_config()
 
 
 def sweep() -> dict[str, Any]:
-    """Every combination, seeds fastest."""
+    """Sweeps every combination, seeds fastest."""
     return {
         "loss.cycle_weight": (2.0, 5.0, 15.0),
         "loss.identity_ratio": (0.0, 0.1, 0.5),

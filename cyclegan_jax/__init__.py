@@ -4,7 +4,7 @@ Conventions, used everywhere and written only here:
 
 * Domain **X is T1-weighted**, domain **Y is T2-weighted**. ``generator_g`` maps X to Y and
   ``generator_f`` maps Y to X. ``discriminator_x`` judges images of X, ``discriminator_y``
-  images of Y. The four always travel together in ``state.Networks``.
+  images of Y. The four always travel together in ``models.networks.Networks``.
 * Images inside the package are ``float32 [B, H, W, 1]`` in ``[-1, 1]``; -1 is air and is the
   padding value.
 * With G = generator_g and F = generator_f: ``fake_y = G(real_x)``, ``cycled_x = F(fake_y)``,
@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 
 
 class InputError(ValueError):
-    """Input the user can mend; the message names the file or key, the value and the mend.
+    """A mistake in the input. The message names the file or key, the value, and what to do.
 
-    The scripts print it as one line and exit with status 1; anything else is a bug and keeps its
+    The scripts print it as one line and exit with status 1. Any other error is a bug and keeps its
     stack trace.
     """

@@ -34,7 +34,7 @@ _WARM_UP = 3
 
 
 def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str) -> Config:
-    """The config that is timed.
+    """Returns the config that is timed.
 
     Raises:
       InputError: `size` is no power of two from 32, or another value is not possible.
@@ -135,7 +135,7 @@ def input_pipeline(config: Config, batches: int) -> dict[str, float]:
 
 
 def peak_gflops(dtype: str) -> float:
-    """GFLOP/s of the best of some large matrix products with float32 sums on one device."""
+    """Returns the GFLOP/s of the best of some large matrix products with float32 sums."""
     side = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((side, side), dtype)
     dot = jax.jit(lambda a: jnp.dot(a, a, preferred_element_type=jnp.float32))
@@ -143,7 +143,7 @@ def peak_gflops(dtype: str) -> float:
 
 
 def peak_bytes() -> int:
-    """The most memory held so far: of the fullest device, or of the process on a CPU."""
+    """Returns the most bytes held so far: by the fullest device, or on a CPU by the process."""
     statistics_of = [device.memory_stats() for device in jax.local_devices()]
     if all(statistics_of):
         return max(s["peak_bytes_in_use"] for s in statistics_of)
@@ -152,7 +152,7 @@ def peak_bytes() -> int:
 
 
 def step_flops(config: Config) -> int:
-    """Operations of the convolutions in a step, two for each multiplication with its addition.
+    """Returns the operations of the convolutions in a step: two for a multiplication and addition.
 
     Six generator and six discriminator passes for each pair of images. A pass costs its forward
     operations again for the gradient in its input and again for that in its kernels, which the
@@ -163,7 +163,7 @@ def step_flops(config: Config) -> int:
 
 
 def generator_flops(config: Config) -> int:
-    """Operations of the convolutions of a reference generator on one image."""
+    """Returns the operations of a reference generator's convolutions for one image."""
     widths, k = config.generator.features, config.generator.kernel_size
     pixels = _pixels(config.image_size, len(widths))
     down = zip(pixels, (1, *widths), widths, strict=False)
@@ -173,7 +173,7 @@ def generator_flops(config: Config) -> int:
 
 
 def discriminator_flops(config: Config) -> int:
-    """Operations of the convolutions of a reference discriminator on one image."""
+    """Returns the operations of a reference discriminator's convolutions for one image."""
     widths, k = config.discriminator.features, config.discriminator.kernel_size
     pixels = _pixels(config.image_size, len(widths))
     layers = zip((*pixels, pixels[-1]), (1, *widths), (*widths, 1), strict=True)
@@ -181,12 +181,12 @@ def discriminator_flops(config: Config) -> int:
 
 
 def _pixels(size: int, levels: int) -> list[int]:
-    """Pixels of the map after each stride-2 layer."""
+    """Returns the pixels of the map after each stride-2 layer."""
     return [(size >> level) ** 2 for level in range(1, levels + 1)]
 
 
 def versions() -> dict[str, Any]:
-    """What was measured on what."""
+    """Returns the versions and the device that a measurement was made with."""
     device = jax.local_devices()[0]
     return {
         "cyclegan_jax": __version__,
@@ -217,6 +217,6 @@ def _summary(seconds: list[float]) -> dict[str, float]:
 
 
 def _xla_flops(compiled: Any) -> float | None:
-    """What XLA counts, which leaves out what it hands to a library; None if it does not count."""
+    """Returns the operations that XLA counts, without those of libraries, or None."""
     analysis = compiled.cost_analysis()
     return analysis.get("flops") if isinstance(analysis, dict) else None

@@ -74,7 +74,7 @@ _ADDED = ("generator.type",)
 
 
 def base_config() -> Config:
-    """The reference recipe's networks and losses at 256x256, on the embedded phantom."""
+    """Returns the defaults: the reference recipe's networks and losses at 256x256, on phantoms."""
     c = ConfigDict()
     c.seed = 0
     c.steps = 10_000

@@ -52,7 +52,7 @@ BASELINES = tuple(direction.baseline for direction in DIRECTIONS)
 
 
 def label(name: str) -> str:
-    """The words that tables and figures show for a direction, a baseline or a cycle.
+    """Returns the words that tables and figures show for a direction, a baseline or a cycle.
 
     "t1_to_t2" gives "T1→T2", "t1_as_t2" gives "T1 as T2", "t1_to_t2_to_t1" gives "T1→T2→T1". Any
     other name comes back as it is.

@@ -27,7 +27,7 @@ Metrics = dict[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What the losses are made of. A step is compiled for one.
+    """The choice of the losses, which a step is compiled for.
 
     Attributes:
       adversarial: "bce" (cross entropy of the logits) or "lsgan" (mean squared distance; Mao et

@@ -53,7 +53,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What a step is compiled for: everything of a config that is not an argument of the step.
+    """The part of a config that a step is compiled for; the rest are arguments of the step.
 
     Attributes:
       modules: the four Flax modules.

@@ -37,7 +37,6 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
 
 ALL = "all"
-CYCLES = {"x": "t1_to_t2_to_t1", "y": "t2_to_t1_to_t2"}
 _GRID_ROWS = 8
 _EXTREMES = 4
 _PICTURES = ("grid.png", "best.png", "worst.png")

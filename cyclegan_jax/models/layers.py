@@ -71,10 +71,10 @@ def _per_channel(values: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def instance_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
-    """Each image's channels brought to mean `bias` and standard deviation `scale`.
+    """Brings each image's channels to mean `bias` and standard deviation `scale`.
 
     Ulyanov et al. 2016, https://arxiv.org/abs/1607.08022. Statistics are float32 whatever the dtype
-    of `x`, and by the two-pass formula, which keeps its digits at large offsets.
+    of `x`. They use the two-pass formula, which keeps its digits at large offsets.
 
     Args:
       x: `[B, H, W, C]`.

@@ -13,7 +13,7 @@ from cyclegan_jax.models.layers import Conv, ConvBlock, ConvTranspose, Norm, che
 
 
 class _Upsample(nn.Module):
-    """Doubles height and width; `features` channels out. `mode` as in `UNetGenerator`."""
+    """Doubles height and width, to `features` channels. `mode` is `UNetGenerator.upsampling`."""
 
     features: int
     kernel_size: int
@@ -45,17 +45,19 @@ class _Upsample(nn.Module):
 class UNetGenerator(nn.Module):
     """U-Net from one contrast to the other (Ronneberger et al. 2015; pix2pix, Isola et al. 2017).
 
-    Encoder: per entry of `features` a stride-2 convolution, norm and leaky ReLU (the first without
-    norm). Decoder: the mirror image with ReLU, each level concatenated with the encoder's map of
-    the same size; the last up-sampling goes to one channel and tanh. With a `head` the
-    decoder instead ends in context features for every pixel, and a perceptron of one hidden layer
-    maps each pixel's context and its intensity, split into coarse, middle and fine detail, to the
-    new intensity. It can invert the contrast of fine detail but neither move nor blur it.
+    The encoder has a stride-2 convolution, norm and leaky ReLU for each entry of `features` (the
+    first without norm). The decoder is its mirror image with ReLU; each level is concatenated with
+    the encoder's map of the same size, and the last up-sampling goes to one channel and tanh.
+
+    With a per-pixel perceptron (`head`) the decoder ends in context features for every pixel
+    instead. A perceptron of one hidden layer then maps each pixel's context and its intensity,
+    split into coarse, middle and fine detail, to the new intensity. It can invert the contrast of
+    fine detail but neither move nor blur it.
 
     Attributes:
       features: encoder widths, outermost first; the depth is their number.
       head: hidden width of the per-pixel perceptron, at least 4; 0 for none, as in the reference.
-      kernel_size: of every convolution.
+      kernel_size: height and width of every kernel, but that of the perceptron.
       upsampling: "transpose" (stride-2 transposed convolution), "resize" (nearest neighbour, then
         convolution: Odena et al. 2016, no checkerboard) or "pixel_shuffle" (Shi et al. 2016).
       norm: "instance" or "none".
@@ -112,7 +114,7 @@ class UNetGenerator(nn.Module):
 
 
 def _bands(image: jax.Array) -> jax.Array:
-    """The image's coarse, middle and fine detail (a Laplacian pyramid, not sub-sampled)."""
+    """Returns the image's coarse, middle and fine detail: a Laplacian pyramid, not sub-sampled."""
     coarse, middle = (
         nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False) for side in (9, 3)
     )

@@ -25,7 +25,7 @@ _PATCH_BYTES = 16 * 2**20
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Convolution with SAME padding, as `jax.lax.conv_general_dilated` computes it.
+    """Returns a convolution with SAME padding, as `jax.lax.conv_general_dilated` does.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -55,7 +55,7 @@ conv.defvjp(_conv_fwd, _conv_bwd)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_transpose(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Adjoint of the SAME convolution with `stride`: up-samples by `stride`.
+    """Returns the adjoint of the SAME convolution with `stride`; it up-samples by `stride`.
 
     Args:
       x: `[B, H, W, C_in]`.
@@ -87,7 +87,7 @@ conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
 
 
 def _apply(x, kernel, stride):
-    """A x."""
+    """Returns A x."""
     padding = same_padding(x.shape[1:3], kernel.shape[0], stride)
     return jax.lax.platform_dependent(
         x,
@@ -98,7 +98,7 @@ def _apply(x, kernel, stride):
 
 
 def _adjoint(y, kernel, stride, size):
-    """A^T y, for A on maps of `size`."""
+    """Returns A^T y, for A on maps of `size`."""
     padding = same_padding(size, kernel.shape[0], stride)
     x = jax.ShapeDtypeStruct((y.shape[0], *size, kernel.shape[2]), y.dtype)
 
@@ -114,7 +114,7 @@ def _adjoint(y, kernel, stride, size):
 
 
 def _kernel_gradient(x, y, stride, k):
-    """The gradient of <y, A x> in A's kernel."""
+    """Returns the gradient of <y, A x> in A's kernel."""
     padding = same_padding(x.shape[1:3], k, stride)
     kernel = jax.ShapeDtypeStruct((k, k, x.shape[3], y.shape[3]), x.dtype)
 
@@ -194,13 +194,13 @@ def _padded(x, padding):
 
 
 def _dot(a, b, a_axes, b_axes):
-    """Float32 sums at any dtype, without a batch axis."""
+    """Returns a product with float32 sums at any dtype, without a batch axis."""
     dimensions = ((a_axes, b_axes), ((), ()))
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 
 
 def _folded(products, k, stride, size, padding):
-    """The adjoint of padding and `patches`: sums `[B, h, w, k * k * C]` where patches overlap.
+    """Sums `[B, h, w, k * k * C]` where patches overlap: the adjoint of padding and `patches`.
 
     Output pixels with the same remainders modulo the stride get the same taps, so each such set
     is a sum of shifted maps, and the sets are interleaved at the end.

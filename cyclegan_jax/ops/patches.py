@@ -8,7 +8,7 @@ Pair = tuple[int, int]  # rows and columns
 
 
 def same_padding(size: tuple[int, ...], k: int, stride: int) -> tuple[Pair, Pair]:
-    """What SAME adds before and after the rows, and the columns, of a map of `size`."""
+    """Returns what SAME padding adds before and after the rows, and the columns, of a map."""
     rows, columns = (max((-(-n // stride) - 1) * stride + k - n, 0) for n in size)
     return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
 
@@ -16,9 +16,9 @@ def same_padding(size: tuple[int, ...], k: int, stride: int) -> tuple[Pair, Pair
 def patches(
     x: jax.Array, window: Pair, stride: Pair, size: Pair, start: Pair = (0, 0)
 ) -> jax.Array:
-    """`[B, *size, window * C]` of `x` `[B, H, W, C]`: patches `stride` apart, the first at `start`.
+    """Returns the patches of `x` `[B, H, W, C]` as `[B, *size, window * C]`.
 
-    All have to lie in `x`.
+    They lie `stride` apart, the first at `start`. All have to lie in `x`.
     """
     if window == stride == (1, 1):
         return x
@@ -35,7 +35,10 @@ def patches(
 
 
 def interleaved(maps: list[list[jax.Array]]) -> jax.Array:
-    """`[B, n * h, n * w, C]` from n lists of n maps `[B, h, w, C]`: the pixels by remainder."""
+    """Returns one map `[B, n * h, n * w, C]` from n lists of n maps `[B, h, w, C]`.
+
+    Map j of list i has the pixels whose row is i and whose column is j, modulo n.
+    """
     b, h, w, c = maps[0][0].shape
     pixels = jnp.stack([jnp.stack(row, axis=3) for row in maps], axis=2)
     return pixels.reshape(b, len(maps) * h, len(maps) * w, c)

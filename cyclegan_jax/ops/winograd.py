@@ -47,7 +47,7 @@ _MULTIPLICATIONS = 2**26
 def serves(
     shape: tuple[int, ...], kernel_shape: tuple[int, ...], stride: int, dtype: jnp.dtype
 ) -> bool:
-    """Whether this is faster than one product, for A on maps of `shape` `[B, H, W, C]`."""
+    """Returns whether this is faster than one product, for A on maps of `shape` `[B, H, W, C]`."""
     (b, h, w, _), (k, _, c, n) = shape, kernel_shape
     pixels = b * h * w // 4
     return (
@@ -63,20 +63,23 @@ def serves(
 
 
 def apply(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A x: `[B, H, W, C]` and `[k, k, C, N]` -> `[B, H / 2, W / 2, N]`; SAME padding, stride 2."""
+    """Returns A x with SAME padding and stride 2.
+
+    It maps `[B, H, W, C]` and `[k, k, C, N]` to `[B, H / 2, W / 2, N]`.
+    """
     parts = zip(_of_inputs(x, kernel.shape[0]), _of_kernel(kernel), strict=True)
     a, b, c, d, e, f, g, h, i = [u @ v for u, v in parts]
     return interleaved([[a + b + d + e, b + c + e + f], [d + e + g + h, e + f + h + i]])
 
 
 def adjoint(y: jax.Array, kernel: jax.Array) -> jax.Array:
-    """A^T y: `[B, H / 2, W / 2, N]` and `[k, k, C, N]` -> `[B, H, W, C]`."""
+    """Returns A^T y: `[B, H / 2, W / 2, N]` and `[k, k, C, N]` -> `[B, H, W, C]`."""
     products = [s @ v.T for s, v in zip(_of_outputs(y), _of_kernel(kernel), strict=True)]
     return _to_inputs(products, kernel.shape[0])
 
 
 def kernel_gradient(x: jax.Array, y: jax.Array, k: int) -> jax.Array:
-    """The gradient of <y, A x> in the kernel `[k, k, C, N]`."""
+    """Returns the gradient of <y, A x> in the kernel `[k, k, C, N]`."""
     gradients = [
         u.reshape(-1, u.shape[-1]).T @ s.reshape(-1, s.shape[-1])
         for u, s in zip(_of_inputs(x, k), _of_outputs(y), strict=True)
@@ -90,7 +93,7 @@ def kernel_gradient(x: jax.Array, y: jax.Array, k: int) -> jax.Array:
 
 
 def _terms(k: int) -> list[list[tuple[dict[Pair, int], list[Pair]]]]:
-    """For each part its (signed inputs, taps)."""
+    """Returns the (signed inputs, taps) of each part."""
     return [
         [
             (
@@ -107,7 +110,7 @@ def _terms(k: int) -> list[list[tuple[dict[Pair, int], list[Pair]]]]:
 
 
 def _of_inputs(x: jax.Array, k: int) -> list[jax.Array]:
-    """U(x): each part `[B, H / 4, W / 4, terms * C]`.
+    """Returns U(x), each part as `[B, H / 4, W / 4, terms * C]`.
 
     By whole pairs of rows and columns: sums term by term take three times as long to compile.
     """
@@ -130,7 +133,7 @@ def _of_inputs(x: jax.Array, k: int) -> list[jax.Array]:
 
 
 def _to_inputs(parts: list[jax.Array], k: int) -> jax.Array:
-    """U^T: `[B, H, W, C]` from such parts."""
+    """Returns U^T of such parts, `[B, H, W, C]`."""
     signed = collections.defaultdict(list)
     for terms, part in zip(_terms(k), parts, strict=True):
         for (inputs, _), piece in zip(terms, jnp.split(part, len(terms), axis=-1), strict=True):
@@ -148,7 +151,7 @@ def _to_inputs(parts: list[jax.Array], k: int) -> jax.Array:
 
 
 def _of_kernel(kernel: jax.Array) -> list[jax.Array]:
-    """V(kernel): each part `[terms * C, N]`."""
+    """Returns V(kernel), each part as `[terms * C, N]`."""
     k, _, c, n = kernel.shape
     of_tap = jnp.split(kernel.reshape(k * k * c, n), k * k)
     return [
@@ -158,7 +161,7 @@ def _of_kernel(kernel: jax.Array) -> list[jax.Array]:
 
 
 def _of_outputs(y: jax.Array) -> list[jax.Array]:
-    """S^T(y): each part `[B, H / 4, W / 4, N]`."""
+    """Returns S^T(y), each part as `[B, H / 4, W / 4, N]`."""
     b, h, w, n = y.shape
     y = y.reshape(b, h // 2, 2, w // 2, 2, n)
     first, second = ((y[:, :, row, :, 0], y[:, :, row, :, 1]) for row in (0, 1))
@@ -167,7 +170,10 @@ def _of_outputs(y: jax.Array) -> list[jax.Array]:
 
 
 def _along(x, axis, even=None):
-    """The three parts along an axis of pairs; for a kernel of 3 `even` marks each pair's first."""
+    """Returns the three parts along an axis of pairs.
+
+    For a kernel of 3 `even` marks the first of each pair.
+    """
     size = x.shape[axis]
     start, middle, end = (jax.lax.slice_in_dim(x, i, size - 2 + i, 2, axis) for i in range(3))
     if even is None:

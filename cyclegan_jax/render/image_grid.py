@@ -58,7 +58,7 @@ def save_grid(
 
 
 def description(path: Path) -> str:
-    """What a PNG says that it shows, for those who cannot see it; "" where it says nothing."""
+    """Returns what a PNG shows, in words for those who cannot see it; "" if the file has none."""
     with Image.open(path) as image:
         return image.info.get(_DESCRIPTION, "")
 

@@ -44,7 +44,7 @@ class Workdir:
         return self.path / "checkpoints"
 
     def checkpoint(self, step: int) -> Path:
-        """The folder of one checkpoint."""
+        """Returns the folder of one checkpoint."""
         return self.checkpoints / str(step)
 
     @property
@@ -68,7 +68,7 @@ class Workdir:
         return self.path / "samples"
 
     def sample(self, step: int) -> Path:
-        """The sample image of a step."""
+        """Returns the file of the sample image of a step."""
         return self.samples / f"step_{step:07d}.png"
 
     def newest_sample(self) -> tuple[int, Path] | None:
@@ -82,7 +82,7 @@ class Workdir:
         return self.path / "nonfinite"
 
     def nonfinite_batch(self, step: int, process: int) -> Path:
-        """The batch of a step, as seen by one of the processes that train together (from 0)."""
+        """Returns the file of the batch of a step that one of several processes (from 0) saw."""
         share = f"_process{process}" if process else ""
         return self.nonfinite / f"step_{step:07d}{share}.npz"
 
@@ -92,7 +92,7 @@ class Workdir:
         return self.path / "eval"
 
     def evaluation(self, step: int, name: str = "") -> Path:
-        """The folder of a checkpoint's evaluations, or of the one called `name`."""
+        """Returns the folder of a checkpoint's evaluations, or of the one called `name`."""
         return self.evaluations / str(step) / name
 
     @property
@@ -108,11 +108,11 @@ class Workdir:
         return self.path / "sweep.json"
 
     def trial(self, index: int) -> Path:
-        """The workdir of a trial, a run like any other."""
+        """Returns the workdir of a trial, a run like any other."""
         return self.path / "trials" / f"{index:03d}"
 
     def trial_end(self, index: int) -> Path:
-        """The file that says how a trial ended."""
+        """Returns the file that says how a trial ended."""
         return self.trial(index) / "end.json"
 
     @property

@@ -14,7 +14,7 @@ from cyclegan_jax.translation.translator import Translator, load_translator
 
 
 def plan(inputs: Sequence[Path], out: Path, direction: Direction) -> list[tuple[Path, Path]]:
-    """Every scan to read and the file to write for it, folders expanded.
+    """Returns every scan to read with the file to write for it; folders are expanded.
 
     The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
     becomes NIfTI.
@@ -115,11 +115,11 @@ def translate(
     frame: int | None = None,
     cycle_error: bool = False,
 ) -> int:
-    """Translates scans and folders of them; one that fails is reported and the rest go on.
+    """Translates scans and folders of them; one that fails is reported, the rest continue.
 
     Args:
       workdir: of the run.
-      direction: "t1_to_t2" or "t2_to_t1".
+      direction: which contrast is made of which.
       inputs: images, NIfTI files, DICOM series' folders, and folders of these.
       out: folder of the results, made if need be.
       checkpoint: "best", "latest" or a step.
@@ -145,7 +145,7 @@ def translate(
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
             if note:
                 print(f"  note: {note}", flush=True)
-        except Exception as error:  # one scan's, whatever it is; the rest must go on
+        except Exception as error:  # one scan's, whatever it is; the rest must continue
             failed += 1
             what = error if isinstance(error, InputError) else f"{source}: {error!r}"
             print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
