@@ -1,11 +1,7 @@
-"""The initial state and the learning-rate schedule."""
+"""The initial state."""
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-import pytest
 
-from cyclegan_jax.optimizer import Hyperparameters, learning_rate
 from cyclegan_jax.parallel.devices import Parallel
 from cyclegan_jax.state import build_recipe
 
@@ -57,23 +53,3 @@ def test_no_two_leaves_share_a_buffer(tiny):
     leaves = jax.tree.leaves(created(tiny))
     pointers = [leaf.unsafe_buffer_pointer() for leaf in leaves]
     assert len(set(pointers)) == len(pointers)
-
-
-@pytest.mark.parametrize(
-    ("decay_from", "expected"),
-    [(0.5, [1, 1, 1, 0.5, 0]), (1.0, [1, 1, 1, 1, 1]), (0.0, [1, 0.75, 0.5, 0.25, 0])],
-)
-def test_learning_rate_is_constant_then_falls_linearly_to_zero(decay_from, expected):
-    schedule = learning_rate(100, decay_from)
-    values = [float(schedule(jnp.asarray(step))) for step in (0, 25, 50, 75, 100)]
-    np.testing.assert_allclose(values, expected)
-
-
-def test_hyperparameters_are_those_of_the_config(tiny):
-    tiny.loss.cycle_weight, tiny.loss.identity_ratio = 10.0, 0.5
-    tiny.optimizer.generator_learning_rate = 1e-3
-    hyper = Hyperparameters.of(tiny)
-    assert hyper.loss_weights == {"cycle": 10, "identity": 5}
-    rates = hyper.learning_rates
-    assert rates.generator_g == rates.generator_f == np.float32(1e-3)
-    assert rates.discriminator_x == rates.discriminator_y == np.float32(2e-4)

@@ -1,0 +1,57 @@
+"""Generators of a checkpoint: which parameters, which direction, and what is refused."""
+
+import jax
+import numpy as np
+import pytest
+
+from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.domains import DIRECTIONS, Direction
+from cyclegan_jax.inference import (
+    CompiledGenerators,
+    TrainedGenerators,
+    model_name,
+    read_generators,
+)
+from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.state import build_recipe
+
+
+@pytest.fixture(params=[0.0, 0.9], ids=["plain", "averaged"])
+def saved(tiny, request, tmp_path):
+    """A config and a state whose averaged generators differ from the plain ones, and its run."""
+    tiny.ema_decay = request.param
+    recipe = build_recipe(tiny)
+    state = Parallel("jit").compile_create_state(tiny, recipe)(0)
+    if state.ema is not None:
+        state = state.replace(ema=jax.tree.map(lambda leaf: leaf + 0.1, state.ema))
+    with Checkpoints(tmp_path / "run", keep=1) as checkpoints:
+        checkpoints.save(state, {"config": tiny.to_dict()}, None)
+    return recipe, state, tmp_path / "run"
+
+
+def test_each_direction_has_its_generator_averaged_if_the_run_averages(saved, batch):
+    recipe, state, run = saved
+    generators = TrainedGenerators(read_generators(run, "latest"), "run")
+    params = state.params if state.ema is None else state.ema
+    for direction, name in zip(DIRECTIONS, ("generator_g", "generator_f"), strict=True):
+        images = batch[direction.source]
+        module = getattr(recipe.modules, name)
+        wanted = module.apply({"params": getattr(params, name)}, images)
+        np.testing.assert_allclose(generators.translate(direction, images), wanted, atol=1e-5)
+
+
+def test_values_that_are_not_finite_are_refused(saved, batch, monkeypatch):
+    _, _, run = saved
+    generators = TrainedGenerators(read_generators(run, "latest"), "model")
+    broken = lambda self, params, direction, images: images * np.nan  # noqa: E731
+    monkeypatch.setattr(CompiledGenerators, "translate", broken)
+    with pytest.raises(InputError, match="checkpoint 0 of model translates t2_to_t1 to values"):
+        generators.translate(Direction.T2_TO_T1, batch["y"])
+
+
+def test_a_model_is_called_as_its_workdir(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert model_name(tmp_path / "mine") == "mine"
+    assert model_name(type(tmp_path)(".")) == "mine"
