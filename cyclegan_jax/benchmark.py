@@ -25,7 +25,7 @@ from cyclegan_jax.data import batches as pipeline
 from cyclegan_jax.data import from_config
 from cyclegan_jax.models.networks import init_params
 from cyclegan_jax.optimizer import Hyperparameters
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.training.compiled import Programs
 

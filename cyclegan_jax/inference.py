@@ -12,7 +12,7 @@ from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import Config
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.models.networks import Networks, init_params
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 _BATCH = 8  # images translated at once

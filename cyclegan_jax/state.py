@@ -1,28 +1,18 @@
 """What changes during training (`TrainState`), and what a step is compiled for (`Recipe`)."""
 
 import dataclasses
-from typing import TypeVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
+from cyclegan_jax.averaging import generators_to_use
 from cyclegan_jax.config import Config
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.image_pool import ImagePool
 from cyclegan_jax.losses import Objective, build_objective
 from cyclegan_jax.models.networks import Networks, build_modules, init_params
 from cyclegan_jax.optimizer import build_optimizers
-
-T = TypeVar("T")
-
-
-def generators_to_use(trained: T, averaged: T | None) -> T:
-    """Returns what evaluates and translates: the averaged generators if there are any.
-
-    This is the only place that chooses between them.
-    """
-    return trained if averaged is None else averaged
 
 
 class TrainState(flax.struct.PyTreeNode):

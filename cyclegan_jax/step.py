@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from cyclegan_jax.averaging import average_generators
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.image_pool import ImagePool, query
 from cyclegan_jax.losses import Metrics, discriminator_loss, generator_loss
@@ -69,7 +70,7 @@ def train_step(
     params, opt_state = update_networks(
         recipe.optimizers, gradients, state.opt_state, state.params, rates
     )
-    ema = _average(state, params, recipe.ema_decay)
+    ema = average_generators(state.ema, params, state.step, recipe.ema_decay)
     new = state.replace(params=params, opt_state=opt_state, ema=ema, pools=pools)
     if recipe.skip_nonfinite:
         new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
@@ -125,15 +126,3 @@ def _through_pools(
         start = jax.lax.axis_index(axis_name) * images.shape[0]
         pooled[domain] = jax.lax.dynamic_slice_in_dim(answer, start, images.shape[0])
     return new, pooled
-
-
-def _average(state: TrainState, params: Networks, decay: float) -> Networks | None:
-    """Returns the averaged generators after a step that led to `params`."""
-    if state.ema is None:
-        return None
-    # A young average follows closely, so that the random start is soon forgotten.
-    step = state.step.astype(jnp.float32)
-    weight = 1.0 - jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return params.only_generators().map(
-        lambda new, old: optax.incremental_update(new, old, weight), state.ema
-    )

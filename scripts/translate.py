@@ -31,9 +31,7 @@ _CYCLE_ERROR = flags.DEFINE_bool(
 
 
 def main(arguments: list[str]) -> int:
-    from cyclegan_jax.translation.translate_files import (
-        translate,
-    )  # late: --help and a bad flag answer at once
+    from cyclegan_jax.translation.translate_files import translate
 
     failed = translate(
         Path(_WORKDIR.value),

@@ -206,9 +206,7 @@ def fails():
 @pytest.fixture
 def translator():
     """Makes translators, trained at 16 pixels, on a network that takes multiples of 8."""
-    from cyclegan_jax.translation.translator import (
-        Translator,
-    )  # loads nibabel, which few tests need
+    from cyclegan_jax.translation.translator import Translator
 
     def make(
         generate: Any = lambda images: images, generate_back: Any = None, **changed: Any

@@ -13,7 +13,7 @@ from cyclegan_jax.inference import (
     model_name,
     read_generators,
 )
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 

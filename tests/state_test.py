@@ -2,7 +2,7 @@
 
 import jax
 
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 

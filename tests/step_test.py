@@ -15,7 +15,7 @@ from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.models.patchgan import PatchDiscriminator
 from cyclegan_jax.models.unet import UNetGenerator
 from cyclegan_jax.optimizer import Hyperparameters
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.averaging import generators_to_use
 from cyclegan_jax.checkpoints import integrity
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.models.networks import Networks
-from cyclegan_jax.state import TrainState, generators_to_use
+from cyclegan_jax.state import TrainState
 
 _GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")

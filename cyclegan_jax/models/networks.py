@@ -1,4 +1,7 @@
-"""The four networks: the container that they travel in, and how a config becomes modules."""
+"""The four networks: the container that they travel in, and how a config becomes modules.
+
+Each kind of network has a file of its own. docs/extending.md shows how to add a generator.
+"""
 
 import dataclasses
 import functools

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax.parallel.devices import CompiledStep, TrainStep
+from cyclegan_jax.parallel.data_parallel import CompiledStep, TrainStep
 from cyclegan_jax.state import Recipe
 from cyclegan_jax.step import train_step
 

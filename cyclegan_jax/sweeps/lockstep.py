@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from cyclegan_jax.parallel.devices import TrainStep
+from cyclegan_jax.parallel.data_parallel import TrainStep
 from cyclegan_jax.parallel.trials import Trials
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.training.nonfinite import DivergedError

@@ -17,7 +17,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.data import from_config
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.lockstep import train_in_step
 from cyclegan_jax.system.files import write_whole

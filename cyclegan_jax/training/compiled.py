@@ -9,7 +9,7 @@ import jax
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.config import Config
 from cyclegan_jax.inference import CompiledGenerators
-from cyclegan_jax.parallel.devices import Parallel, TrainStep
+from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
 from cyclegan_jax.parallel.trials import Trials
 from cyclegan_jax.state import build_recipe
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import formats, intensity
-from cyclegan_jax.data.formats import images, nifti
+from cyclegan_jax.data import intensity
+from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.preparation.folders import subject_of
 from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.translation.preview import save_preview
@@ -25,13 +25,13 @@ def plan(inputs: Sequence[Path], out: Path, direction: Direction) -> list[tuple[
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     pairs: list[tuple[Path, Path]] = []
-    for path in (p for entry in inputs for p in formats.list_scans(entry)):
-        row = formats.format_of(path)
+    for path in (p for entry in inputs for p in readers.list_scans(entry)):
+        row = readers.format_of(path)
         if row.translated is None:
             raise InputError(
                 f"{path}: {row.kind}s are not translated; save it as NIfTI or as images"
             )
-        suffix = row.translated or path.name.removeprefix(formats.stem(path))
+        suffix = row.translated or path.name.removeprefix(readers.stem(path))
         named = Path(os.path.abspath(path))  # a folder may be given as "."
         pairs.append((path, out / f"{subject_of(named)}{_suffix(direction)}{suffix}"))
     writers: dict[Path, Path] = {}
@@ -42,7 +42,7 @@ def plan(inputs: Sequence[Path], out: Path, direction: Direction) -> list[tuple[
                 "there; choose another"
             )
         # what is written beside a volume has one name, whatever the volume's suffix
-        written = _preview(target) if formats.format_of(source).kind == "volume" else target
+        written = _preview(target) if readers.format_of(source).kind == "volume" else target
         if writers.setdefault(written, source) != source:
             raise InputError(
                 f"{writers[written]} and {source} would both be written to {written}; "
@@ -75,18 +75,18 @@ def translate_file(
     Raises:
       InputError: the scan cannot be read, used or written.
     """
-    row = formats.format_of(source)
+    row = readers.format_of(source)
     if row.kind == "image":
         images.write_image(target, translator.image(row.read(source)))
         return ""
-    volume = formats.read_volume(source, frame)
+    volume = readers.read_volume(source, frame)
     try:
         range_ = intensity.volume_range(volume.data)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
     translated = translator.volume(volume.data, range_)
     nifti.write_volume(target, translated, volume, translator.descrip)
-    stem = formats.stem(target)
+    stem = readers.stem(target)
     way = translator.direction
     given, made = CONTRASTS[way.source], CONTRASTS[way.target]
     save_preview(
@@ -157,4 +157,4 @@ def _suffix(direction: Direction) -> str:
 
 
 def _preview(target: Path) -> Path:
-    return target.with_name(f"{formats.stem(target)}_preview.png")
+    return target.with_name(f"{readers.stem(target)}_preview.png")

@@ -10,7 +10,7 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints, DamagedError, saved_steps
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 META = {"config": {"ema_decay": 0.9}, "data": {"axis": "axial"}}
@@ -221,7 +221,7 @@ import jax
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import base_config
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 config = base_config()

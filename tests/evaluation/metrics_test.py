@@ -9,13 +9,7 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from cyclegan_jax.evaluation.metrics import (
-    MAX_PSNR,
-    PROTOCOLS,
-    mean_and_sd,
-    scores,
-    ssim,
-)
+from cyclegan_jax.evaluation.metrics import MAX_PSNR, PROTOCOLS, mean_and_sd, scores, ssim
 
 
 def pair(height=40, width=33):

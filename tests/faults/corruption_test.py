@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cyclegan_jax.checkpoints.manager import Checkpoints, DamagedError
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 NEWEST = 2

@@ -14,7 +14,7 @@ import pytest
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.optimizer import Hyperparameters
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe, create_state
 from cyclegan_jax.step import train_step

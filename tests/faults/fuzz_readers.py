@@ -94,12 +94,12 @@ def _image(path: Path) -> None:
 
 
 def _volume(path: Path) -> None:
-    from cyclegan_jax.data import formats
+    from cyclegan_jax.data.formats import readers
 
-    volume = formats.read_volume(path.parent if path.suffix == ".dcm" else path)
+    volume = readers.read_volume(path.parent if path.suffix == ".dcm" else path)
     _check_array(volume.data)
     assert np.isfinite(volume.corners).all()
-    spacing = formats.read_spacing(path.parent if path.suffix == ".dcm" else path)
+    spacing = readers.read_spacing(path.parent if path.suffix == ".dcm" else path)
     assert spacing == volume.spacing
     assert all(np.isfinite(n) and n > 0 for n in spacing)
 

@@ -10,8 +10,8 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data.dataset import open_dataset
-from cyclegan_jax.data.formats import list_scans
 from cyclegan_jax.data.formats.images import read_image, write_image
+from cyclegan_jax.data.formats.readers import list_scans
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation import csv_list, file_source
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source

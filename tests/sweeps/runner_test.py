@@ -9,8 +9,8 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
-from cyclegan_jax.parallel import devices
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel import data_parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.sweeps import page, results, runner
 from cyclegan_jax.sweeps.grammar import expand
@@ -54,13 +54,13 @@ def poison(monkeypatch, where):
 def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatch):
     traces = []
     for name in ("train_step", "create_state"):
-        original = getattr(devices, name)
+        original = getattr(data_parallel, name)
 
         def traced(*args, _name=name, _original=original, **kwargs):
             traces.append(_name)
             return _original(*args, **kwargs)
 
-        monkeypatch.setattr(devices, name, traced)
+        monkeypatch.setattr(data_parallel, name, traced)
     rates = [f"optimizer.{name}_learning_rate" for name in ("generator", "discriminator")]
     # the second has the base's identity weight
     declared = [{}, {WEIGHT: 5.0, RATIO: 0.75}, {RATIO: 0.5}, {"seed": 1}]
@@ -92,13 +92,13 @@ def test_another_shape_is_another_compilation(
     key, values, field, expected, config, tmp_path, monkeypatch
 ):
     kinds = []
-    original = devices.train_step
+    original = data_parallel.train_step
 
     def traced(*args, recipe, **kwargs):
         kinds.append(getattr(recipe.objective, field))
         return original(*args, recipe=recipe, **kwargs)
 
-    monkeypatch.setattr(devices, "train_step", traced)
+    monkeypatch.setattr(data_parallel, "train_step", traced)
     assert runner.train_trials(expand(config, {key: values}), tmp_path)
     assert kinds == expected
 

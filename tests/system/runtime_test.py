@@ -13,7 +13,7 @@ import json, resource
 from cyclegan_jax.system import runtime
 runtime.tune_process()
 import jax
-import cyclegan_jax.parallel.devices
+import cyclegan_jax.parallel.data_parallel
 
 def faults_of_an_array():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

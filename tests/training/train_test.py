@@ -14,7 +14,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.system.workdir import locked

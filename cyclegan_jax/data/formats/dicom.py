@@ -16,7 +16,7 @@ from nibabel.nifti1 import Nifti1Image
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.dicom_elements import check_elements
-from cyclegan_jax.data.formats.volume import Volume, affine_spacing, to_canonical
+from cyclegan_jax.data.formats.orientation import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 
 SUFFIX = ".dcm"

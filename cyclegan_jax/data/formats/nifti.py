@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
-from cyclegan_jax.data.formats.volume import Volume, affine_spacing, to_canonical
+from cyclegan_jax.data.formats.orientation import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.system.files import written_beside
 

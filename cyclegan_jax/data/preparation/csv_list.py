@@ -11,7 +11,7 @@ import csv
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import list_scans
+from cyclegan_jax.data.formats.readers import list_scans
 from cyclegan_jax.data.preparation.splits import DECLARED, Item
 from cyclegan_jax.domains import CONTRASTS, DOMAIN_OF
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data import formats, limits, slicing
-from cyclegan_jax.data.formats import resampling
+from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
 from cyclegan_jax.data.preparation.folders import subject_of
 from cyclegan_jax.data.preparation.reading import in_order
@@ -115,9 +115,9 @@ def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]
 
 def _one_kind(group: Sequence[Item]) -> str:
     """Returns the kind that all scans of a domain have: "image", "volume" or "stack"."""
-    kind = formats.format_of(group[0].path).kind
+    kind = readers.format_of(group[0].path).kind
     for item in group:
-        if (other := formats.format_of(item.path).kind) != kind:
+        if (other := readers.format_of(item.path).kind) != kind:
             raise InputError(
                 f"{item.where}: is of kind {other}, {group[0].path.name} of kind {kind}; give all "
                 "scans of one contrast in one format"
@@ -156,9 +156,9 @@ def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
 
 def _one_spacing(group: Sequence[Item]) -> _Spacing:
     """Returns the voxel size that all volumes of a domain have, from their headers."""
-    first = formats.read_spacing(group[0].path)
+    first = readers.read_spacing(group[0].path)
     for item in group:
-        found = formats.read_spacing(item.path)
+        found = readers.read_spacing(item.path)
         if not slicing.alike(found, first, _EQUAL):
             raise InputError(
                 f"{item.path} has voxels of {_mm(found)} but {group[0].path.name} of {_mm(first)}; "
@@ -182,7 +182,7 @@ def _mm(sizes: Sequence[float]) -> str:
 
 
 def _pixels(path: Path) -> np.ndarray:
-    return formats.format_of(path).read(path)
+    return readers.format_of(path).read(path)
 
 
 def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImages:
@@ -192,7 +192,7 @@ def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImag
 def _read_volume(
     path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
 ) -> ScanImages:
-    volume = formats.read_volume(path, frame)
+    volume = readers.read_volume(path, frame)
     data = volume.data
     if spacing is not None:
         with limits.reading(path, "volume", "fix the voxel size in its header, or --spacing"):
@@ -210,7 +210,7 @@ def _read_volume(
 
 
 def _read_stack(path: Path, name: str) -> ScanImages:
-    slices = formats.format_of(path).read(path)
+    slices = readers.format_of(path).read(path)
     try:
         return ScanImages.of_stack(slices, name)
     except ValueError as error:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.formats import list_scans, stem
+from cyclegan_jax.data.formats.readers import list_scans, stem
 from cyclegan_jax.data.preparation.splits import Item
 
 # "sub-01_T1w", "IXI146-HH-1389-T2", "case3.t1": the trailing contrast is no part of the subject.

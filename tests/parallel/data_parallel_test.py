@@ -6,15 +6,15 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.optimizer import Hyperparameters
-from cyclegan_jax.parallel import devices
-from cyclegan_jax.parallel.devices import Parallel
+from cyclegan_jax.parallel import data_parallel
+from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
 
 def run(config, batch, mode, devices, steps=3):
     """The last metrics and the state after some steps, each on a different batch."""
     recipe = build_recipe(config)
-    over = Parallel(mode, jax.devices()[:devices])
+    over = Parallel(mode, jax.devices()[:data_parallel])
     state = over.compile_create_state(config, recipe)(config.seed)
     train = over.compile_train_step(recipe)
     hyper = over.place_state(Hyperparameters.of(config))
@@ -96,13 +96,13 @@ def test_translation_takes_any_number_of_images(tiny, count):
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_the_step_is_traced_and_compiled_once(mode, tiny, batch, monkeypatch):
     traces, events = [], []
-    original = devices.train_step
+    original = data_parallel.train_step
 
     def traced(*arguments, **options):
         traces.append(mode)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(devices, "train_step", traced)
+    monkeypatch.setattr(data_parallel, "train_step", traced)
     parallel = Parallel(mode)
     recipe = build_recipe(tiny)
     state = parallel.compile_create_state(tiny, recipe)(tiny.seed)
@@ -136,7 +136,7 @@ def test_a_step_gives_memory_back_before_compiling_and_before_running(monkeypatc
             calls.append(("run", a))
             return a + 1
 
-    monkeypatch.setattr(devices.runtime, "release_memory", lambda: calls.append("release"))
-    step = devices.CompiledStep(Jitted())
+    monkeypatch.setattr(data_parallel.runtime, "release_memory", lambda: calls.append("release"))
+    step = data_parallel.CompiledStep(Jitted())
     assert [step(1), step(2)] == [2, 3]
     assert calls == ["release", ("lower", 1), "compile", "release", ("run", 1), ("run", 2)]
