@@ -4,16 +4,17 @@
         --out=data/brainweb43
     python scripts/train.py --config=configs/brainweb43.py --workdir=runs/brainweb43
 
-BCE, lambda 15, identity 0.25 lambda, 8 images in 4 views in every batch, no history, no averaging.
-Expected time: meant for one GPU and not measured there yet; two CPU cores need about a minute a
-step. Expected score: not measured yet; `brainweb43_small.py` has been, see docs/results.md.
+It has BCE losses, lambda 15, identity 0.25 lambda, and batches of 8 images in 4 views. It has no
+image pool and no averaged generators. Expected time: the recipe is meant for one GPU and is not
+measured there yet; two CPU cores need about a minute for a step. Expected score: not measured yet;
+`brainweb43_small.py` is measured, see docs/results.md.
 """
 
 from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Returns the base config, which has this recipe's networks and losses, with its data."""
+    """Returns the recipe. The base config has its networks, losses and optimizers already."""
     c = base_config()
     c.data.dir = "data/brainweb43"
     c.data.views = 4

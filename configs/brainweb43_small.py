@@ -4,15 +4,15 @@
         --out=data/brainweb43
     python scripts/train.py --config=configs/brainweb43_small.py --workdir=runs/brainweb43_small
 
-Expected time on two cores: 15 to 22 minutes. Expected score: SSIM on the 9 held-out
-slices 0.85 T1 to T2, 0.90 T2 to T1 (untranslated 0.20); see docs/results.md.
+Expected time on two cores: 15 to 22 minutes. Expected score: SSIM on the 9 held-out slices 0.85 T1
+to T2, 0.90 T2 to T1 (untranslated 0.20); see docs/results.md.
 """
 
 from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Returns the deltas on the base config."""
+    """Returns the base config with the changes of this recipe."""
     c = base_config()
     c.image_size = 128
     c.data.dir = "data/brainweb43"

@@ -1,18 +1,18 @@
-"""Whole heads at 1 mm on one GPU: the IXI data set. docs/ixi.md says how to get and align it.
+"""Whole heads at 1 mm on one GPU, from the IXI data set. docs/ixi.md says how to get and align it.
 
     python scripts/prepare_data.py --x=IXI/T1 --y=IXI/T2 --val_x=IXI/val/T1 --val_y=IXI/val/T2 \
         --test_x=IXI/test/T1 --test_y=IXI/test/T2 --spacing=1 --out=data/ixi
     python scripts/train.py --config=configs/ixi.py --workdir=runs/ixi
 
-The 70x70 patch discriminators of pix2pix, least squares, a history of 50 images, averaged
-generators, and bfloat16 activations. Expected time and score: not measured yet.
+The recipe has the 70x70 patch discriminators of pix2pix, least squares, an image pool of 50 images,
+averaged generators, and bfloat16 activations. Expected time and score: not measured yet.
 """
 
 from cyclegan_jax.config import Config, base_config
 
 
 def get_config() -> Config:
-    """Returns the deltas on the base config."""
+    """Returns the base config with the changes of this recipe."""
     c = base_config()
     c.data.dir = "data/ixi"
     c.data.shift = 8

@@ -1,4 +1,4 @@
-"""BrainWeb slices at 64x64 over lambda and the identity ratio: 9 settings, two seeds, 18 trials.
+"""Sweeps lambda and the identity ratio on BrainWeb at 64x64: 9 settings, two seeds, 18 trials.
 
     python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
         --unpaired=shared --out=data/brainweb43_val
@@ -14,7 +14,7 @@ from cyclegan_jax.config import Config, load_file
 
 
 def get_config() -> Config:
-    """Returns `brainweb43_small.py` at a quarter of its pixels, with validation pairs."""
+    """Returns `brainweb43_small.py` with a quarter of its pixels and with validation pairs."""
     c = load_file(Path(__file__).with_name("brainweb43_small.py")).get_config()
     c.data.dir = "data/brainweb43_val"
     c.image_size = 64
@@ -26,7 +26,7 @@ def get_config() -> Config:
 
 
 def sweep() -> dict[str, Any]:
-    """Sweeps every combination: all settings with the first seed, then all with the second."""
+    """Returns every combination: all settings with the first seed, then all with the second."""
     return {
         "seed": (0, 1),
         "loss.cycle_weight": (5.0, 15.0, 45.0),

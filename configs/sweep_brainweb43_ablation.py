@@ -1,4 +1,4 @@
-"""What each choice of `brainweb43_best.py` brings: one at a time put back, BrainWeb at 64x64.
+"""Measures each choice of `brainweb43_best.py`: undoes one at a time, on BrainWeb at 64x64.
 
     python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
         --unpaired=shared --out=data/brainweb43_val
@@ -14,7 +14,7 @@ from cyclegan_jax.config import Config, load_file
 
 
 def get_config() -> Config:
-    """Returns `brainweb43_best.py` at a quarter of its pixels, with validation pairs."""
+    """Returns `brainweb43_best.py` with a quarter of its pixels and with validation pairs."""
     c = load_file(Path(__file__).with_name("brainweb43_best.py")).get_config()
     c.data.dir = "data/brainweb43_val"
     c.image_size = 64
@@ -25,7 +25,7 @@ def get_config() -> Config:
 
 
 def sweep() -> list[dict[str, Any]]:
-    """Sweeps the recipe, and the recipe with each of the reference's choices."""
+    """Returns the recipe itself, and the recipe with each choice of the reference recipe."""
     rates = ("optimizer.generator_learning_rate", "optimizer.discriminator_learning_rate")
     return [
         {},

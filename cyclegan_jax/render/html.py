@@ -48,13 +48,13 @@ class Details(NamedTuple):
     """Parts that a reader opens by a click on `summary`. In print they are always open."""
 
     summary: str
-    parts: Sequence["Part"]
+    parts: Sequence["PagePart"]
 
 
 class SideBySide(NamedTuple):
     """Parts that stand two in a row where there is room, and below each other on a phone."""
 
-    parts: Sequence["Part"]
+    parts: Sequence["PagePart"]
 
 
 class Facts(NamedTuple):
@@ -77,10 +77,10 @@ class Figure(NamedTuple):
     style: str
 
 
-Part = Heading | Paragraph | Caution | Code | Details | SideBySide | Table | Facts | Figure
+PagePart = Heading | Paragraph | Caution | Code | Details | SideBySide | Table | Facts | Figure
 
 
-def page(title: str, parts: Sequence[Part]) -> str:
+def page(title: str, parts: Sequence[PagePart]) -> str:
     """Returns a whole HTML document. `title` is escaped, as every text in `parts` is."""
     return _environment().get_template("page.html.j2").render(title=title, parts=parts)
 

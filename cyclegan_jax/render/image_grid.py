@@ -1,4 +1,4 @@
-"""Labelled grids of images as PNG: sample grids, evaluation grids, contact sheets."""
+"""Writes labelled grids of images as PNG files: sample grids, evaluation grids, contact sheets."""
 
 import io
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from PIL.PngImagePlugin import PngInfo
 from cyclegan_jax.system.files import write_whole
 
 _DESCRIPTION = "Description"  # a keyword of the PNG specification
-_GAP = 4
-_TEXT = 18
+_GAP = 4  # pixels between images
+_TEXT = 18  # pixels of a line of text
 _SMALLEST_TILE = 128  # pixels; smaller images are enlarged by a whole factor to be readable
 _WIDEST_TILE = 2048  # pixels up to which that is done
 
@@ -23,13 +23,15 @@ def save_grid(
     titles: Sequence[str],
     row_titles: Sequence[str] = (),
 ) -> None:
-    """Writes images side by side, one column for each title; `description` reads the titles.
+    """Writes rows of images with titles over the columns and under the rows.
+
+    The PNG also states the titles in words, which `description` reads.
 
     Args:
-      path: the PNG to write; replaced whole, never half-written.
-      rows: of images `[H, W]` or `[H, W, 1]` in [-1, 1]; black is -1, white is 1.
-      titles: one over each column ("" for none).
-      row_titles: one under each row, or none.
+      path: the PNG to write. It is replaced whole, never half-written.
+      rows: rows of images `[H, W]` or `[H, W, 1]` in [-1, 1]; -1 is black, 1 is white.
+      titles: one for each column, "" for none.
+      row_titles: one for each row, or an empty sequence.
     """
     tiles = [[_tile(image) for image in row] for row in rows]
     height = max(t.height for row in tiles for t in row)
@@ -51,14 +53,17 @@ def save_grid(
         if line:
             draw.text((3, y + height + 1), row_titles[i], fill=255, font=font)
     buffer = io.BytesIO()
-    said = PngInfo()
-    said.add_text(_DESCRIPTION, _in_words(len(rows), titles, row_titles))
-    canvas.save(buffer, format="PNG", pnginfo=said)
+    words = PngInfo()
+    words.add_text(_DESCRIPTION, _in_words(len(rows), titles, row_titles))
+    canvas.save(buffer, format="PNG", pnginfo=words)
     write_whole(path, buffer.getvalue())
 
 
 def description(path: Path) -> str:
-    """Returns what a PNG shows, in words for those who cannot see it; "" if the file has none."""
+    """Returns in words what a PNG of `save_grid` shows, for those who cannot see it.
+
+    It is empty for a PNG that states nothing.
+    """
     with Image.open(path) as image:
         return image.info.get(_DESCRIPTION, "")
 

@@ -68,7 +68,7 @@ def write(workdir: Path) -> Path:
             f"{paths.config} cannot be read ({error}); give the --workdir of a run"
         ) from error
     lines = read_metrics(workdir) if paths.metrics.exists() else []
-    sections: dict[str, Callable[[], Sequence[html.Part]]] = {
+    sections: dict[str, Callable[[], Sequence[html.PagePart]]] = {
         "State": lambda: _state(config, lines),
         "Evaluation": lambda: _evaluation(workdir),
         "Samples": lambda: _samples(workdir),
@@ -78,7 +78,7 @@ def write(workdir: Path) -> Path:
         "Config": lambda: _config(config),
         "Versions and device": lambda: _versions(workdir),
     }
-    parts: list[html.Part] = [html.Caution(_WARNING)]
+    parts: list[html.PagePart] = [html.Caution(_WARNING)]
     for title, make_section in sections.items():
         parts.append(html.Heading(title))
         try:
@@ -122,7 +122,7 @@ def write_or_say_why(workdir: Path) -> None:
         print(f"no report was written ({type(error).__name__}: {error}); everything else is safe")
 
 
-def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[html.Part]:
+def _state(config: Mapping[str, Any], lines: Sequence[curves.Line]) -> list[html.PagePart]:
     written = f"This page was written on {_date(time.time())}."
     if not lines:
         return [html.Paragraph(f"Nothing is logged yet. {written}")]
@@ -154,7 +154,7 @@ def _time_in_steps(lines: Sequence[curves.Line]) -> tuple[float, float]:
     return done, seconds
 
 
-def _evaluation(workdir: Path) -> list[html.Part]:
+def _evaluation(workdir: Path) -> list[html.PagePart]:
     command = html.Code(_command(workdir))
     scored = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
     found = sorted(scored, key=lambda path: path.stat().st_mtime)
@@ -165,7 +165,7 @@ def _evaluation(workdir: Path) -> list[html.Part]:
     if "step" not in scores:
         older = f"{newest} was written by an older version. This command scores again:"
         return [html.Paragraph(older), command]
-    parts: list[html.Part] = [
+    parts: list[html.PagePart] = [
         html.Paragraph(
             f"These are the scores of the checkpoint of step {scores['step']} on "
             f"{scores['images']} {scores['split']} images of {scores['data']}."
@@ -193,7 +193,7 @@ def _command(workdir: Path) -> str:
     return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
 
 
-def _samples(workdir: Path) -> list[html.Part]:
+def _samples(workdir: Path) -> list[html.PagePart]:
     newest = Workdir(workdir).newest_sample()
     if newest is None:
         return [html.Paragraph("No samples are written yet (config.sample_every).")]
@@ -206,13 +206,13 @@ def _samples(workdir: Path) -> list[html.Part]:
     return [_embedded(path, title, caption)]
 
 
-def _curves(figures: Sequence[html.Figure], kind: str, note: str) -> list[html.Part]:
+def _curves(figures: Sequence[html.Figure], kind: str, note: str) -> list[html.PagePart]:
     if not figures:
         return [html.Paragraph(f"No {kind} is logged yet.")]
     return [html.Paragraph(note), html.SideBySide(figures)]
 
 
-def _data(config: Mapping[str, Any]) -> list[html.Part]:
+def _data(config: Mapping[str, Any]) -> list[html.PagePart]:
     directory = config["data"]["dir"]
     if directory:  # readable even where the rest of an older version's config is not
         folder = Path(directory)
@@ -245,7 +245,7 @@ def _data(config: Mapping[str, Any]) -> list[html.Part]:
     ]
 
 
-def _config(config: Mapping[str, Any]) -> list[html.Part]:
+def _config(config: Mapping[str, Any]) -> list[html.PagePart]:
     own, base = config_lib.flatten(config), config_lib.flatten(config_lib.base_config())
     changed = [
         [key, str(value), str(base.get(key, "no such key"))]
@@ -263,7 +263,7 @@ def _config(config: Mapping[str, Any]) -> list[html.Part]:
     ]
 
 
-def _versions(workdir: Path) -> list[html.Part]:
+def _versions(workdir: Path) -> list[html.PagePart]:
     with Checkpoints(workdir) as checkpoints:
         saved = checkpoints.choose("latest", "meta")
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]

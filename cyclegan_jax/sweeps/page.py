@@ -135,7 +135,7 @@ def score_best_on_test(sweep: Sweep, workdir: Path, best: Setting, metric: str) 
     return found
 
 
-def _tests(found: dict[str, Any], metric: str) -> list[html.Part]:
+def _tests(found: dict[str, Any], metric: str) -> list[html.PagePart]:
     tests = list(found["trials"].values())
     if not tests:
         return [html.Paragraph("The data set has no test pairs.")]
@@ -159,7 +159,7 @@ def _tests(found: dict[str, Any], metric: str) -> list[html.Part]:
     ]
 
 
-def _maps(settings: Sequence[Setting]) -> list[html.Part]:
+def _maps(settings: Sequence[Setting]) -> list[html.PagePart]:
     parts = []
     for metric, name in (("ssim", "SSIM"), ("psnr", "PSNR / dB")):
         figure = figures.score_map(settings, metric, name)
@@ -171,7 +171,7 @@ def _maps(settings: Sequence[Setting]) -> list[html.Part]:
     return parts
 
 
-def _failures(found: Sequence[Result]) -> list[html.Part]:
+def _failures(found: Sequence[Result]) -> list[html.PagePart]:
     failed = [r for r in found if r.message]
     if not failed:
         return []
@@ -182,7 +182,7 @@ def _failures(found: Sequence[Result]) -> list[html.Part]:
     return [html.Heading("Failed trials"), Table("", "", ["trial", "values", "why"], rows)]
 
 
-def _samples(workdir: Path, settings: Sequence[Setting]) -> list[html.Part]:
+def _samples(workdir: Path, settings: Sequence[Setting]) -> list[html.PagePart]:
     parts = []
     for setting in figures.corner_settings(settings):
         result = next((r for r in setting.results if r.status == DONE), None)

@@ -39,7 +39,7 @@ def parts(text):
 
 
 def test_each_class_of_part_is_tested():
-    assert {type(part) for part, _ in parts("")} == set(typing.get_args(html.Part))
+    assert {type(part) for part, _ in parts("")} == set(typing.get_args(html.PagePart))
 
 
 @pytest.mark.parametrize("index", range(len(parts(""))))

@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing from elsewhere, every picture drawn, phone, print."""
+"""The pages in a real browser: they load nothing else, draw every picture, fit a phone, print."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ PHONE = 375  # CSS pixels across
 
 @contextlib.contextmanager
 def opened(path: Path, width: int) -> Iterator[tuple[Any, list[str]]]:
-    """The page of a file at a width, and what it asked for or complained about."""
+    """Opens a file at a width; yields the page and a list of its requests and complaints."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -50,7 +50,7 @@ def run_page(tiny_run) -> Path:
 
 @pytest.fixture(scope="module")
 def sweep_page(tiny_run, tmp_path_factory) -> Path:
-    """A sweep of which one trial is the tiny run."""
+    """The page of a sweep in which the tiny run is one of two trials."""
     workdir = tmp_path_factory.mktemp("sweep")
     config = from_json((tiny_run / "config.json").read_text())
     sweep = expand(config, {"loss.cycle_weight": (15.0, 20.0)})

@@ -66,7 +66,7 @@ def read(workdir):
 
 @pytest.fixture
 def run(tiny_run, tmp_path):
-    """A copy of a trained and scored run, to be changed."""
+    """A copy of a trained and scored run, which a test may change."""
     return shutil.copytree(tiny_run, tmp_path / "run")
 
 

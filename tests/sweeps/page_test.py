@@ -23,7 +23,7 @@ def config(swept):
 
 
 def write_trials(sweep, workdir, scores):
-    """Writes what trials leave, with SSIM `scores[i]` both ways; None is a failure."""
+    """Writes the files of trials with SSIM `scores[i]` in both directions; None is a failure."""
     runner.claim(sweep, workdir, DIGESTS)
     for i, score in enumerate(scores):
         folder = Workdir(workdir).trial(i)
