@@ -105,7 +105,7 @@ class Checkpoints:
             if damaged and not multihost.is_primary():  # the primary found them intact
                 break
             for bad, error in damaged.items():
-                _warn(f"{error}; moved to {self._set_aside(bad)}")
+                _warn(f"{error}; moved to {self._move_away(bad)}")
             # in every process, also in those for which the primary has moved the damaged ones
             self._scores = {s: score for s, score in self._scores.items() if s <= step}
             return saved
@@ -276,7 +276,7 @@ class Checkpoints:
     def _damaged(self, step: int, item: str, why: str) -> DamagedError:
         return DamagedError(f"{self._workdir.checkpoint(step)} is damaged ({item}: {why})")
 
-    def _set_aside(self, step: int) -> Path:
+    def _move_away(self, step: int) -> Path:
         folder = self._workdir.damaged_checkpoints
         names = (str(step), *(f"{step}_{i}" for i in range(2, 1000)))
         aside = next(folder / name for name in names if not (folder / name).exists())
