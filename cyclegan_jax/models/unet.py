@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.typing import Dtype
 
 from cyclegan_jax.config import CHOICES
@@ -115,7 +116,20 @@ class UNetGenerator(nn.Module):
 
 def _bands(image: jax.Array) -> jax.Array:
     """Returns the image's coarse, middle and fine detail: a Laplacian pyramid, not sub-sampled."""
-    coarse, middle = (
-        nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False) for side in (9, 3)
-    )
+    coarse, middle = (_local_mean(image, side) for side in (9, 3))
     return jnp.concatenate([coarse, middle - coarse, image - middle], axis=-1)
+
+
+def _local_mean(image: jax.Array, side: int) -> jax.Array:
+    """Returns the mean of the `side` x `side` pixels around each pixel, without those outside.
+
+    It equals `nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False)`, but the
+    counts are a constant of NumPy: XLA folds a pooled array of ones for seconds at every call.
+    """
+    sums = nn.pool(image, 0.0, jax.lax.add, (side, side), None, "SAME")
+    reach = side // 2
+    rows, columns = (
+        np.minimum(np.arange(n) + reach, n - 1) - np.maximum(np.arange(n) - reach, 0) + 1
+        for n in image.shape[1:3]
+    )
+    return sums / np.outer(rows, columns).astype(np.float32)[None, :, :, None]
