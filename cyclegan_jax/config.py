@@ -66,7 +66,7 @@ _AT_LEAST = {
 
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
-# A run may be resumed with these changed: they do not enter the numbers of a finite step.
+# A run may be resumed with these changed: they change no result of a step whose numbers are finite.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
@@ -80,7 +80,7 @@ def base_config() -> Config:
     c.steps = 10_000
     c.batch_size = 32  # images of each domain per step, over all devices, all views counted
     c.image_size = 256  # pixels, height and width seen by the networks
-    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all local devices
+    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all devices
     c.dtype = "float32"  # of activations; parameters and optimizer states stay float32
 
     c.data = ConfigDict()
@@ -103,7 +103,7 @@ def base_config() -> Config:
     c.generator = ConfigDict()
     c.generator.type = "unet"  # one of GENERATORS
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
-    c.generator.head = 0  # hidden width of the per-pixel head; 0: none
+    c.generator.head = 0  # hidden width of the per-pixel perceptron; 0: none
     c.generator.kernel_size = 3
     c.generator.upsampling = "transpose"  # or "resize", "pixel_shuffle"
     c.generator.norm = "instance"  # or "none"
@@ -157,7 +157,7 @@ def load_file(path: str | Path) -> ModuleType:
     return module
 
 
-def size_multiple(config: Config) -> int:
+def image_size_multiple(config: Config) -> int:
     """Returns the number that `image_size` must be a multiple of.
 
     Every entry of `generator.features` stands for at most one halving of the image, see
@@ -261,7 +261,7 @@ def validate(config: Config) -> None:
         config.batch_size,
         f"a multiple of data.views = {config.data.views}",
     )
-    multiple, size = size_multiple(config), config.image_size
+    multiple, size = image_size_multiple(config), config.image_size
     _require(
         size > 0 and size % multiple == 0,
         "image_size",
@@ -275,7 +275,7 @@ def validate(config: Config) -> None:
         size >= least,
         "image_size",
         size,
-        f"at least {least} (11 for SSIM, twice the multiple for the norm); or use fewer features",
+        f"at least {least} (11 for SSIM, twice 2 to the number of generator.features for the norm)",
     )
 
 

@@ -61,8 +61,8 @@ class Parallel:
 
     def __init__(self, mode: str, devices: Sequence[Any] | None = None):
         self.mode = mode
-        # A process has neighbouring devices, and so a contiguous share of the batch. Numbers of
-        # devices alone promise that on no pod.
+        # A process has neighbouring devices, and so a contiguous share of the batch. Sorting
+        # by id alone does not guarantee this on a TPU pod.
         self.devices = sorted(devices or jax.devices(), key=lambda d: (d.process_index, d.id))
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())

@@ -46,7 +46,9 @@ def prepare(source: Source, out: Path) -> Dataset:
         manifest = _write(source, work)
         written = json.loads((work / MANIFEST).read_text())
         check_manifest(out / MANIFEST, written, "fix the scans")
-        work.chmod(0o755)
+        umask = os.umask(0)  # it can only be read by setting it
+        os.umask(umask)
+        work.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
         os.replace(work, out)
     except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
         reason = str(error).split("\n")[0]
@@ -75,7 +77,13 @@ def _store(scan: Scan) -> _Stored:
     records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
     file = {}
     if scan.path is not None:
-        file = {"scan": scan.name, "file": str(scan.path), "sha256": file_digest(scan.path)}
+        try:
+            digest = file_digest(scan.path)
+        except OSError as error:
+            raise InputError(
+                f"{scan.path}: cannot be read ({error.strerror}); see to it"
+            ) from error
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": digest}
     sizes = {image.shape for image in read.images.values()}
     facts = dataclasses.replace(read, images={})
     return _Stored(scan.name, records, [*read.images], sizes, facts, file)
@@ -102,7 +110,8 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
     )
     info = tfds.core.DatasetInfo(
         builder=identity,
-        description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
+        description="Slices of MRI: "
+        + ", ".join(f"{contrast}-weighted ({domain})" for domain, contrast in CONTRASTS.items()),
         features=FEATURES,
         disable_shuffling=True,
     )

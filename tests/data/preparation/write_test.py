@@ -1,7 +1,9 @@
 """Tests of preparing a data set: what is written, its manifest, and all that is refused."""
 
+import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -205,6 +207,22 @@ def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch, two_scans)
     with refused(tmp_path / "out", "cannot be written", "No space left"):
         prepare(two_scans(), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_scan_that_vanishes_is_named(tmp_path, constant, two_scans):
+    gone = tmp_path / "gone.nii"
+    scan = dataclasses.replace(constant("a", 0), path=gone)
+    with refused(gone, "cannot be read", "No such file"):
+        prepare(two_scans(scan), tmp_path / "out")
+
+
+def test_the_folder_has_the_permissions_that_the_user_gives(tmp_path, two_scans):
+    umask = os.umask(0o077)
+    try:
+        prepare(two_scans(), tmp_path / "out")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, ValueError])
