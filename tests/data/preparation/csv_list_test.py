@@ -76,8 +76,8 @@ def test_what_a_csv_must_not_say(tmp_path, fails, text, words):
 
 
 def test_files_that_are_not_fetched_yet(tmp_path, fails):
-    path = listing(tmp_path, GOOD + "c.png,carl,x,train\n")
-    (tmp_path / "c.png").symlink_to(".git/annex/objects/Zx/c.png")
+    path = listing(tmp_path, GOOD + "g.png,carl,x,train\n")
+    (tmp_path / "g.png").symlink_to(".git/annex/objects/Zx/g.png")
     with fails(path, "line 4", "not fetched yet", "datalad get"):
         read_listing(path)
 
