@@ -87,7 +87,7 @@ def base_config() -> Config:
     c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom
     c.data.fit = "pad"  # to image_size: "pad" (pad or crop, no resampling) or "resize"
     c.data.views = 1  # 4: every image plain, flipped, contrast-changed and both
-    c.data.flip = True  # random left-right flip (with views=1)
+    c.data.flip = True  # random left-right flip (with views=1); never of sagittal slices
     c.data.contrast = 0.0  # largest |log gamma| of the intensity change
     c.data.shift = 0  # largest random shift, pixels
     c.data.workers = 0  # worker processes of the input pipeline; 0: threads
@@ -228,6 +228,19 @@ def validate(config: Config) -> None:
     Raises:
       InputError: naming the key, its value and what it may be.
     """
+    _check_values(config)
+    # Runs of earlier versions may have it, and can still be read.
+    views, contrast = config.data.views, config.data.contrast
+    _require(
+        views == 1 or contrast > 0,
+        "data.views",
+        views,
+        "1 if data.contrast is 0, since two of the views would be copies of the other two; "
+        "or give data.contrast, for example 0.2",
+    )
+
+
+def _check_values(config: Config) -> None:
     flat = flatten(config)
     _check_keys(flat)
     for key, default in flatten(base_config()).items():
@@ -313,7 +326,7 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Reads the output of `to_json` back. The config is locked and validated.
+    """Reads the output of `to_json` back. The config is locked, and its values are checked.
 
     An option that the saved config's version did not have gets its default, see `_ADDED`.
 
@@ -329,7 +342,7 @@ def from_json(text: str) -> Config:
         raise
     except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
         raise InputError(f"saved config cannot be read: {error}") from error
-    validate(config)
+    _check_values(config)
     return config.lock()
 
 

@@ -128,7 +128,7 @@ def provenance(
         "data": {
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
-            "axis": dataset.manifest["source"].get("axis", "axial"),
+            "axis": dataset.axis,
         },
     }
 

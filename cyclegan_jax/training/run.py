@@ -164,6 +164,8 @@ class Run:
             self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
+        for note in from_config.notes_on_training(c, self.dataset):
+            self._print(f"note: {note}")
         if self._split is None:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share

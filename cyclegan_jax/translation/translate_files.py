@@ -103,7 +103,8 @@ def translate_file(
         subject = stem.removesuffix(_suffix(translator.direction))
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         nifti.write_volume(path, error, volume, translator.descrip)
-    return translator.pixel_note(volume.spacing)
+    lines = [*volume.notes, translator.pixel_note(volume.spacing)]
+    return "; ".join(line for line in lines if line)
 
 
 def translate(

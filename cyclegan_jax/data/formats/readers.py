@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats import dicom, images, nifti, stacks
 from cyclegan_jax.data.formats.orientation import Volume
 
@@ -96,7 +97,10 @@ def list_scans(folder: Path) -> list[Path]:
         scans = [p for p in found if (_folder_format(p) if p.is_dir() else _suffix(p))]
         itself = _folder_format(folder)
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}; give an existing folder or file") from error
+        raise InputError(
+            limits.unfetched(folder)
+            or f"{folder}: {error.strerror}; give an existing folder or file"
+        ) from error
     if itself and scans:
         raise InputError(
             f"{folder}: holds {itself.name} files beside {scans[0].name}; put them into separate "

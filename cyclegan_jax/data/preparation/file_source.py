@@ -206,7 +206,8 @@ def _read_volume(
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum
     clipped = found.clipped if spacing is None else saturated(volume.data)
-    return dataclasses.replace(found, clipped=clipped, corners=volume.corners)
+    notes = (*volume.notes, *found.notes)
+    return dataclasses.replace(found, clipped=clipped, corners=volume.corners, notes=notes)
 
 
 def _read_stack(path: Path, name: str) -> ScanImages:

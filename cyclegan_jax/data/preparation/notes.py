@@ -1,6 +1,6 @@
 """Writes what a user must know of a prepared data set and is no error: lines for its manifest.
 
-Every function returns one line, or "" if there is nothing to say.
+Every function returns one line, or "" if there is nothing to say; `of_scans` returns several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,21 @@ def clipped(split: str, fractions: Sequence[float]) -> str:
         "head voxels have the maximum value, and the contrast there is lost; export them again "
         "without clipping"
     )
+
+
+def of_scans(split: str, scans: Mapping[str, Sequence[str]]) -> list[str]:
+    """Says the notes of single scans, each once, with the number of scans that have it.
+
+    `scans` maps the name of a scan to its notes.
+    """
+    having: dict[str, list[str]] = {}
+    for name, lines in scans.items():
+        for line in lines:
+            having.setdefault(line, []).append(name)
+    return [
+        f"{split}: {len(names)} of {len(scans)} scans, first {names[0]!r}: {line}"
+        for line, names in having.items()
+    ]
 
 
 def unpaired_slices(split: str, x: Sequence[str], y: Sequence[str]) -> str:

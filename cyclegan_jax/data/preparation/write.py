@@ -151,6 +151,8 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             entry["files"] = files
     lines = [*source.notes]
     lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
+    for split, scans in stored.items():
+        lines += notes.of_scans(split, {scan.name: scan.read.notes for scan in scans})
     for split in ("val", "test"):
         if f"{split}_x" in splits:
             x, y = f"{split}_x", f"{split}_y"

@@ -26,7 +26,7 @@ def test_kinds(fails):
         readers.format_of(Path("a.gz"))
 
 
-def test_list_scans(tmp_path):
+def test_list_scans(tmp_path, fails):
     for name in ("b.PNG", "a.tif", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
@@ -34,6 +34,8 @@ def test_list_scans(tmp_path):
     assert readers.list_scans(tmp_path / "a.tif") == [tmp_path / "a.tif"]
     (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
     assert tmp_path / "dangling.png" in readers.list_scans(tmp_path)
+    with fails(tmp_path / "dangling.png", "not fetched yet"):
+        readers.list_scans(tmp_path / "dangling.png")
 
 
 def test_list_scans_errors(tmp_path, fails):

@@ -172,6 +172,20 @@ def test_clipping_and_place_are_those_of_the_scan_before_resampling(tmp_path):
     assert plain.corners[-1][2] == 2 * (data.shape[2] - 1)
 
 
+def test_how_a_volume_was_read_is_noted(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+    path = x / "a.nii.gz"
+    image = Nifti1Image(np.asarray(nib.load(path).dataobj), np.diag([1, 1, 2, 1]))
+    image.set_sform(np.diag([2.0, 2, 2, 1]), code=4)
+    image.set_qform(np.diag([1.0, 1, 2, 1]), code=1)
+    image.to_filename(path)
+    source = folder_source(x, y)
+    assert source.pixels["x"] == (2, 2)
+    (note,) = source.splits["train_x"][0].read().notes
+    assert "the sform is used" in note
+    assert not source.splits["train_y"][0].read().notes
+
+
 def test_spacing_resamples_volumes(tmp_path):
     x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
     read = folder_source(x, y, spacing=2.0).splits["train_x"][0].read()

@@ -154,6 +154,14 @@ def test_files_may_lie_in_folders_of_any_name(tmp_path, constant, two_scans):
     assert "content of a file in another split" in opened.summary()
 
 
+def test_notes_of_scans_are_in_the_manifest(tmp_path, two_scans):
+    odd = slices_of("a", 1)
+    read = dataclasses.replace(odd.read(), notes=("read oddly",))
+    source = two_scans(Scan("a", lambda: read), slices_of("b", 1))
+    found = prepare(source, tmp_path / "out").manifest["notes"]
+    assert found == ["train_x: 1 of 2 scans, first 'a': read oddly"]
+
+
 def test_notes_say_what_is_clipped_and_what_does_not_pair(tmp_path, two_scans):
     source = two_scans(
         slices_of("a", 1, clipped=0.29), slices_of("c", 1, clipped=0.43), slices_of("d", 1)
