@@ -15,6 +15,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.averaging import generators_to_use
 from cyclegan_jax.checkpoints import integrity
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.state import TrainState
 
@@ -120,6 +121,7 @@ def provenance(
       devices: the devices that it trains on.
     """
     versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
+    splits = dataset.manifest["splits"]
     return {
         "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
         "device": f"{len(devices)} x {devices[0].device_kind}, "
@@ -129,6 +131,8 @@ def provenance(
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
             "axis": dataset.axis,
+            # not known of data that an older version prepared
+            "least_head": {d: splits[f"train_{d}"].get("least_head") for d in DOMAINS},
         },
     }
 

@@ -83,6 +83,9 @@ def _check_split(entry: dict[str, Any]) -> None:
     for height, width in sizes:
         whole = type(height) is type(width) is int and min(height, width) > 0
         _require(whole and height * width <= limits.MOST_PIXELS, "size", (height, width))
+    least = entry.get("least_head", {"pixels": 0, "share": 0})  # older manifests lack it
+    for value in (least["pixels"], least["share"]):
+        _require(_is_number(value) and value >= 0, "least_head", least)
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)

@@ -57,7 +57,7 @@ def translate_file(
     target: Path,
     frame: int | None = None,
     cycle_error: bool = False,
-) -> str:
+) -> list[str]:
     """Translates one image, NIfTI file or DICOM series' folder.
 
     A volume also gets a preview PNG beside it.
@@ -70,21 +70,22 @@ def translate_file(
       cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
 
     Returns:
-      What the user must know of the result, or "".
+      What the user must know of the result, a line each.
 
     Raises:
       InputError: the scan cannot be read, used or written.
     """
     row = readers.format_of(source)
     if row.kind == "image":
-        images.write_image(target, translator.image(row.read(source)))
-        return ""
+        made, notes = translator.image(row.read(source))
+        images.write_image(target, made)
+        return notes
     volume = readers.read_volume(source, frame)
     try:
-        range_ = intensity.volume_range(volume.data)
+        view = translator.view(volume.data)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
-    translated = translator.volume(volume.data, range_)
+    translated = translator.volume(volume.data, view)
     nifti.write_volume(target, translated, volume, translator.descrip)
     stem = readers.stem(target)
     way = translator.direction
@@ -92,19 +93,19 @@ def translate_file(
     save_preview(
         _preview(target),
         [
-            intensity.normalise(volume.data, range_),
+            intensity.normalise(volume.data, view.range),
             intensity.normalise(translated, translator.target_range),
         ],
         [f"{given}: {source.name}", f"{made} from it: {stem}"],
         volume.spacing,
     )
     if cycle_error:
-        error = translator.cycle_error(volume.data, range_, translated)
+        error = translator.cycle_error(volume.data, view, translated)
         subject = stem.removesuffix(_suffix(translator.direction))
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         nifti.write_volume(path, error, volume, translator.descrip)
-    lines = [*volume.notes, translator.pixel_note(volume.spacing)]
-    return "; ".join(line for line in lines if line)
+    notes = [*volume.notes, *view.notes, translator.pixel_note(volume.spacing)]
+    return [note for note in notes if note]
 
 
 def translate(
@@ -142,9 +143,9 @@ def translate(
     failed = 0
     for index, (source, target) in enumerate(pairs, 1):
         try:
-            note = translate_file(translator, source, target, frame, cycle_error)
+            notes = translate_file(translator, source, target, frame, cycle_error)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
-            if note:
+            for note in notes:
                 print(f"  note: {note}", flush=True)
         except Exception as error:  # one scan's, whatever it is; the rest must continue
             failed += 1

@@ -14,7 +14,13 @@ import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data.dataset import FEATURES, RECORDS, Dataset
-from cyclegan_jax.data.intensity import from_storage, reference_range, to_storage
+from cyclegan_jax.data.intensity import (
+    HEAD,
+    from_storage,
+    part_sizes,
+    reference_range,
+    to_storage,
+)
 from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.data.preparation import notes
@@ -70,6 +76,7 @@ class _Stored:
     sizes: set[tuple[int, ...]]
     read: ScanImages  # without its images
     file: dict[str, str]
+    heads: list[tuple[int, float]]  # of each slice: pixels of its head, and their share
 
 
 def _store(scan: Scan) -> _Stored:
@@ -86,7 +93,13 @@ def _store(scan: Scan) -> _Stored:
         file = {"scan": scan.name, "file": str(scan.path), "sha256": digest}
     sizes = {image.shape for image in read.images.values()}
     facts = dataclasses.replace(read, images={})
-    return _Stored(scan.name, records, [*read.images], sizes, facts, file)
+    heads = [_head(image) for image in read.images.values()]
+    return _Stored(scan.name, records, [*read.images], sizes, facts, file, heads)
+
+
+def _head(image: np.ndarray) -> tuple[int, float]:
+    pixels = int(part_sizes(image[None] > HEAD).max())
+    return pixels, pixels / image.size
 
 
 def _write(source: Source, folder: Path) -> dict[str, Any]:
@@ -143,6 +156,7 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
             "sizes": sorted(set().union(*(scan.sizes for scan in stored[split]))),
             "names": [name for scan in stored[split] for name in scan.slices],
+            "least_head": _least_head(stored[split]),
         }
         for split, scans in source.splits.items()
     }
@@ -168,6 +182,12 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
         "splits": splits,
         "notes": [line for line in lines if line],
     }
+
+
+def _least_head(scans: Sequence[_Stored]) -> dict[str, float]:
+    """Returns the head of the slice that has the least: its pixels, and their share of a slice."""
+    pixels, shares = zip(*(head for scan in scans for head in scan.heads), strict=True)
+    return {"pixels": min(pixels), "share": min(shares)}
 
 
 def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> None:

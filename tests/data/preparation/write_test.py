@@ -109,10 +109,22 @@ def test_the_manifest_has_splits_ranges_and_origin(tmp_path, constant, two_scans
     # the reference range is the median over scans: one odd scan must not move it
     assert manifest["domains"]["x"] == {"dtype": "float32", "range": [0.0, 300.0]}
     assert manifest["domains"]["y"] == {"dtype": "float32", "range": [0.0, 1.0]}
+    common = {"sizes": [[4, 6]], "least_head": {"pixels": 24, "share": 1.0}}
     assert manifest["splits"] == {
-        "train_x": {"subjects": ["a", "b", "c"], "sizes": [[4, 6]], "names": ["a#0", "b#0", "c#0"]},
-        "train_y": {"subjects": ["b"], "sizes": [[4, 6]], "names": ["b#0"]},
+        "train_x": {"subjects": ["a", "b", "c"], "names": ["a#0", "b#0", "c#0"], **common},
+        "train_y": {"subjects": ["b"], "names": ["b#0"], **common},
     }
+
+
+def test_the_manifest_has_the_least_head_of_a_slice(tmp_path, two_scans):
+    images = {f"a#{i}": np.full((10, 8), -1, np.float32) for i in range(3)}
+    for image, rows in zip(images.values(), (5, 3, 6), strict=True):
+        image[:rows, 1:5] = 0.5
+        image[7:, ::2] = image[-1, 1:4] = 0  # a smaller part below it
+    read = ScanImages(images, IntensityRange(0.0, 1.0), (3, 10, 8))
+    prepare(two_scans(Scan("a", lambda: read)), tmp_path / "out")
+    least = open_dataset(tmp_path / "out").manifest["splits"]["train_x"]["least_head"]
+    assert least == {"pixels": 12, "share": 12 / 80}
 
 
 def test_manifest_has_each_file_with_its_checksum(tmp_path, constant, two_scans):
