@@ -16,6 +16,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.pairs import spread
@@ -79,6 +80,7 @@ class Run:
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
+        check_path(workdir, saves=True)  # before anything is written
         self.dataset = open_same_data(config)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
