@@ -76,10 +76,11 @@ def main(arguments: list[str]) -> int:
         raise InputError("give --x and --y, folders of training scans, or --csv")
     from cyclegan_jax.data.preparation import csv_list, file_source, folders, write  # for --help
 
+    notes: list[str] = []
     if _CSV.value:
         items = csv_list.read_listing(Path(_CSV.value))
     else:
-        items = folders.list_folders(**{name: Path(folder) for name, folder in given.items()})
+        items = folders.list_folders(**{name: Path(f) for name, f in given.items()}, notes=notes)
     source = file_source.scan_source(
         items,
         {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
@@ -90,6 +91,7 @@ def main(arguments: list[str]) -> int:
         min_head=_MIN_HEAD.value,
         spacing=_SPACING.value,
         frame=_FRAME.value,
+        notes=notes,
     )
     dataset = write.prepare(source, Path(_OUT.value))
     print(dataset.summary())

@@ -136,7 +136,7 @@ def test_mixed_voxel_sizes_are_refused_before_any_voxel_is_read(tmp_path, monkey
     sized(x, "b", 1.005, 1, 3)  # headers round
     y = sized(tmp_path / "y", "c", 1, 1, 1)
     sized(y, "d", 1, 1, 1.25)
-    monkeypatch.setattr(scan_source_module.formats, "read_volume", None)
+    monkeypatch.setattr(scan_source_module.readers, "read_volume", None)
     with refused("y/d.nii.gz", "1 x 1 x 1.25 mm", "c.nii.gz", "1 x 1 x 1 mm", "--spacing=MM"):
         folder_source(x, y)
     assert folder_source(x, y, spacing=2.0).facts["spacing"] == 2.0
