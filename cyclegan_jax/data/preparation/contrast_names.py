@@ -1,4 +1,4 @@
-"""Reads what the name of a file says of its content: its contrast, or that it is a label map."""
+"""Reads the contrast that the name of a file says."""
 
 import re
 from pathlib import Path
@@ -22,10 +22,6 @@ _PROCESSING = re.compile(
     r"masked|deface|defaced|reg|registered|coreg|warped|to|in|mni(152)?|norm|normali[sz]ed|"
     r"resampled|reoriented|cropped|restore|preproc|bias|biascorr|corrected|anon|acpc|dc|[12]mm|"
     r"iso|[23]d|image|scan|vol|volume|raw|orig"
-)
-_LABELS = re.compile(
-    r"\w*(mask|seg|segmentation|labels?|labelmap)|aparc|parc|parcellation|rois?|groundtruth",
-    re.IGNORECASE,
 )
 _TRAILING = re.compile(r"([ _.-]+t[12]w?|_contrast[12])$", re.IGNORECASE)
 
@@ -76,11 +72,6 @@ def without_contrast(name: str) -> str:
 def is_contrast(name: str) -> bool:
     """Returns whether a name has no words but a contrast, such as the folders `t1` and `T2w`."""
     return without_contrast(name) == ""
-
-
-def is_label_map(name: str) -> bool:
-    """Returns whether a name without suffix says that its file holds labels or a mask."""
-    return any(_LABELS.fullmatch(word) for word in words(name))
 
 
 def words(name: str) -> list[str]:

@@ -14,6 +14,7 @@ from cyclegan_jax.data import limits, slicing
 from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
+from cyclegan_jax.data.preparation.label_maps import holds_labels
 from cyclegan_jax.data.preparation.reading import in_order
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.data.preparation.splits import Item, divide, without_hashes
@@ -203,6 +204,11 @@ def _read_volume(
 ) -> ScanImages:
     volume = readers.read_volume(path, frame)
     data = volume.data
+    if holds_labels(data):
+        raise InputError(
+            f"{path}: seems to be a label map or a mask, since it has few values, all whole, in "
+            "even areas; remove it, or give the scan that belongs to it"
+        )
     if spacing is not None:
         with limits.reading(path, "volume", "fix the voxel size in its header, or --spacing"):
             wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)

@@ -6,11 +6,8 @@ from pathlib import Path
 from cyclegan_jax import InputError
 from cyclegan_jax.data.formats.readers import format_of, list_folder, stem
 from cyclegan_jax.data.preparation import notes as say
-from cyclegan_jax.data.preparation.contrast_names import (
-    contrast_of,
-    is_contrast,
-    is_label_map,
-)
+from cyclegan_jax.data.preparation.contrast_names import contrast_of, is_contrast
+from cyclegan_jax.data.preparation.label_maps import is_named_label_map
 from cyclegan_jax.data.preparation.splits import Item
 from cyclegan_jax.data.preparation.subject_folders import is_tree, list_tree
 from cyclegan_jax.data.preparation.subjects import File, read_names
@@ -91,7 +88,7 @@ def _list(folder: Path, domain: str, split: str, both: bool, said: list[str]) ->
     if not (both and domain == "y"):
         names = [str(p.relative_to(folder)) for p in listing.left_out]
         said.append(say.left_out(str(folder), "no scan that can be read", names))
-    labels = [f for f in files if is_label_map(stem(f.path))]
+    labels = [f for f in files if is_named_label_map(stem(f.path))]
     if len(labels) < len(files):  # if all are named so, their content decides
         files = [f for f in files if f not in labels]
         if not (both and domain == "y"):

@@ -176,8 +176,8 @@ def _partners(scans: _Domains, split: str, notes: list[str]) -> _Domains:
         first = next(i for d in DOMAINS for i in scans[d])
         raise InputError(
             f"no {split} scan has a partner in the other domain, first {first.where}; the scans "
-            "of a pair must have one subject: equal file names apart from suffix and a trailing "
-            f"_{CONTRASTS['x']} or _{CONTRASTS['y']}, or an equal subject in the CSV"
+            "of a pair must have one subject: equal file names apart from suffix and contrast, "
+            "or an equal subject in the CSV"
         )
     lone = {
         i.subject: f"{i.subject!r} ({CONTRASTS[d]} only)"

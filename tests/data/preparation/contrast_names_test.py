@@ -1,4 +1,4 @@
-"""Tests of what a name says of a scan's contrast, and of label maps."""
+"""Tests of what a name says of a scan's contrast."""
 
 from pathlib import Path
 
@@ -37,12 +37,6 @@ def test_contrast_is_a_word_anywhere_in_the_name(name, contrast, rest):
 def test_folders_that_are_named_by_a_contrast_alone():
     assert all(map(contrast_names.is_contrast, ("t1", "T2w", "T1_brain", "t2_flair")))
     assert not any(map(contrast_names.is_contrast, ("T2_study", "x", "anna_t1")))
-
-
-def test_label_maps_by_their_names():
-    labels = ("a_seg", "a-dseg", "BRAINMASK", "a_T1_mask", "lesion_labels", "aparc+aseg", "a_rois")
-    assert all(map(contrast_names.is_label_map, labels))
-    assert not any(map(contrast_names.is_label_map, ("a_masked", "segmented", "leroi", "label1s")))
 
 
 @pytest.mark.parametrize(
