@@ -4,7 +4,8 @@
     python scripts/prepare_data.py --csv=scans.csv --out=data/mine
 
 Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or stacks (.mat,
-.npy). A BIDS data set, or another folder with a folder for each subject, is given as both. The script prints what it found and writes a contact sheet to look at.
+.npy). A BIDS data set, or another folder with a folder for each subject, is given as both. The
+script prints what it found and writes a contact sheet to look at.
 """
 
 from pathlib import Path

@@ -35,6 +35,8 @@ _SESSION = re.compile(
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 _SLICE_WORDS = "slices?|slc|sl|images?|img|im|frame|axial|ax|coronal|cor|sagittal|sag|z"
 _BEFORE_NUMBER = re.compile(rf"(?:(?:^|{_S}+)(?:{_SLICE_WORDS}))*{_S}*$", re.IGNORECASE)
+_NUMBERED = re.compile(rf"(?:^|{_S}+)(?:{_SLICE_WORDS}){_S}*(\d+)(?={_S}|$)", re.IGNORECASE)
+_ORIENTATION = re.compile(rf"{_S}+(?:{_SLICE_WORDS})$", re.IGNORECASE)
 # "patient_001": the number is the person's
 _PERSON = re.compile(
     r"(?:p|pt|pat|patient|s|sub|subj|subject|case|control|id|person|volunteer|participant)",
@@ -137,13 +139,20 @@ def _channels(files: Sequence[File]) -> dict[str, str]:
 
 def _slice(name: str) -> tuple[str, str]:
     """Returns what stands before the number of a slice, and the number; or the name and ""."""
-    match = re.fullmatch(r"(.+?)(\d+)", name)
-    if match is None:
+    if explicit := [*_NUMBERED.finditer(name)]:
+        found = explicit[-1]
+        start = _BEFORE_NUMBER.sub("", name[: found.start()], count=1)
+        person, number = (
+            (start + _ORIENTATION.sub("", name[found.end() :])).lstrip(SEPARATORS),
+            found[1],
+        )
+    elif match := re.fullmatch(r"(.+?)(\d+)", name):
+        person, number = _BEFORE_NUMBER.sub("", match[1], count=1), match[2]
+        if person == match[1]:  # nothing stands between them: "s012"
+            return name, ""
+    else:
         return name, ""
-    person = _BEFORE_NUMBER.sub("", match[1], count=1)
-    if person in ("", match[1]) or _PERSON.fullmatch(person):
-        return name, ""
-    return person, match[2]
+    return (name, "") if not person or _PERSON.fullmatch(person) else (person, number)
 
 
 def _people_of_slices(files: Sequence[File], names: Sequence[str]) -> set[str]:
@@ -201,9 +210,10 @@ def _doubts(files: Sequence[File], readings: Sequence[Reading], people: set[str]
         a, b = (numbers[d][agree[0]] for d in DOMAINS)
         return [notes.nobody_in_both(x[a], a, y[b], b)]
     for domain, subjects in shown.items():
-        starts = {re.sub(r"\d+$", "", subject) for subject in subjects}
-        if len(subjects) > 1 and len(starts) == 1 and not _standard(next(iter(subjects))):
-            own = any(f.folder for f in files if f.domain == domain)
-            if all(s[-1].isdigit() for s in subjects) and not own:
-                return [notes.only_numbers(CONTRASTS[domain], list(subjects.items())[:2])]
+        # people with a folder of their own, and names of standards, leave no doubt
+        read = {r.subject for f, r in zip(files, readings, strict=True) if not f.folder}
+        unsure = {s: f for s, f in subjects.items() if s in read and not _standard(s)}
+        starts = Counter(re.sub(r"\d+$", "", subject) for subject in unsure)
+        if unsure and min(starts.values()) > 1 and all(s[-1].isdigit() for s in unsure):
+            return [notes.only_numbers(CONTRASTS[domain], list(unsure.items())[:2])]
     return []

@@ -75,7 +75,16 @@ def test_channels_of_nnunet():
 
 
 @pytest.mark.parametrize(
-    "name", ["{}_{}", "{}_slice_{}", "{}-{}_T1", "{}_T1_slice_{}", "{} #{}", "{}_axial_z{}"]
+    "name",
+    [
+        "{}_{}",
+        "{}_slice_{}",
+        "{}-{}_T1",
+        "{}_T1_slice_{}",
+        "{} #{}",
+        "{}_axial_z{}",
+        "{}_slice_{}_axial",
+    ],
 )
 def test_slices_of_people(name):
     made = [(person, n) for person in ("anna", "case_12", "sub00") for n in ("000", "007")]
@@ -99,6 +108,19 @@ def test_images_that_all_begin_alike_are_subjects_of_their_own(start):
     assert f"'{names[0]}.nii' as subject '{names[0]}'" in note
     assert f"'{names[1]}.nii' as subject '{names[1]}'" in note
     assert "--csv" in note
+
+
+def test_the_slice_may_stand_before_the_person():
+    made = [(n, person) for person in ("anna", "sub00") for n in ("000", "007")]
+    x = files("x", *(f"slice_{n}_{person}" for n, person in made), image=True)
+    assert subjects(x) == ["anna", "anna", "sub00", "sub00"]
+
+
+def test_numbers_that_may_be_visits_are_noted():
+    x, y = files("x", "anna_1", "anna_2", "bert1", "bert2"), files("y", "anna_1", "carl")
+    readings, (note,) = read_names([*x, *y])
+    assert [r.subject for r in readings[:4]] == ["anna_1", "anna_2", "bert1", "bert2"]
+    assert "'anna_1.nii' as subject 'anna_1' and 'anna_2.nii' as subject 'anna_2'" in note
 
 
 def test_one_image_of_each_person_is_no_slice_of_several():
