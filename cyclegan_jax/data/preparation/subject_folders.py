@@ -33,8 +33,9 @@ def list_tree(root: Path) -> Listing:
     they are all scans in the folders.
     """
     if anatomies := _anatomies(root):
-        found = [p for folder in anatomies for p in list_inside(folder).scans]
-        scans = [p for p in found if stem(p).endswith(_BIDS_ENDS)]
+        loose = [p for p in sorted(root.iterdir()) if not p.is_dir()]
+        found = [p for place in [*loose, *anatomies] for p in list_inside(place).scans]
+        scans = [p for p in found if p.parent != root and stem(p).endswith(_BIDS_ENDS)]
         return Listing(scans, [p for p in found if p not in scans])
     parts = [list_inside(p) for p in sorted(root.iterdir()) if not p.name.startswith(".")]
     return Listing(

@@ -211,7 +211,8 @@ def _doubts(files: Sequence[File], readings: Sequence[Reading], people: set[str]
         return [notes.nobody_in_both(x[a], a, y[b], b)]
     for domain, subjects in shown.items():
         # people with a folder of their own, and names of standards, leave no doubt
-        read = {r.subject for f, r in zip(files, readings, strict=True) if not f.folder}
+        of = [(f, r) for f, r in zip(files, readings, strict=True) if f.domain == domain]
+        read = {r.subject for f, r in of if not f.folder}
         unsure = {s: f for s, f in subjects.items() if s in read and not _standard(s)}
         starts = Counter(re.sub(r"\d+$", "", subject) for subject in unsure)
         if unsure and min(starts.values()) > 1 and all(s[-1].isdigit() for s in unsure):

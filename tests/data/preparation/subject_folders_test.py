@@ -25,6 +25,7 @@ def test_bids_is_read_as_both_domains(tmp_path):
         tmp_path / "bids",
         "dataset_description.json",
         "participants.tsv",
+        "template_T1w.nii",
         "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
         "sub-01/ses-1/anat/sub-01_ses-1_T1w.json",
         "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii",
@@ -42,7 +43,8 @@ def test_bids_is_read_as_both_domains(tmp_path):
         ("sub-02_T2w.nii", "sub-02", "", "y"),
     ]
     (note,) = notes
-    assert "1 not used" in note
+    assert "2 not used" in note
+    assert "template_T1w.nii" in note
     assert "sub-01_ses-1_FLAIR.nii" in note
 
 

@@ -108,6 +108,8 @@ def test_images_that_all_begin_alike_are_subjects_of_their_own(start):
     assert f"'{names[0]}.nii' as subject '{names[0]}'" in note
     assert f"'{names[1]}.nii' as subject '{names[1]}'" in note
     assert "--csv" in note
+    val = [files(d, f"{start}9", f"{start}8", image=True, split="val") for d in "xy"]
+    assert set(subjects(x, y, *val)) == {*names, f"{start}9", f"{start}8"}
 
 
 def test_the_slice_may_stand_before_the_person():
