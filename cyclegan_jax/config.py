@@ -292,13 +292,49 @@ def _check_values(config: Config) -> None:
     )
 
 
+_KNOWN_AS = {  # names that users of other programs give to an option
+    "lr": "learning_rate",
+    "g_lr": "generator_learning_rate",
+    "d_lr": "discriminator_learning_rate",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "epochs": "steps",
+    "n_epochs": "steps",
+    "iterations": "steps",
+    "max_steps": "steps",
+    "lambda": "cycle_weight",
+    "lambda_cycle": "cycle_weight",
+    "lambda_identity": "identity_ratio",
+    "beta1": "b1",
+    "beta2": "b2",
+    "size": "image_size",
+    "resolution": "image_size",
+    "crop_size": "image_size",
+    "precision": "dtype",
+    "pool_size": "history_size",
+    "ema": "ema_decay",
+    "num_workers": "workers",
+    "data_dir": "dir",
+    "model": "type",
+}
+
+
+def _close_keys(key: str, known: Iterable[str]) -> list[str]:
+    """Returns the known keys that a wrong `key` may mean."""
+    last = key.rsplit(".", 1)[-1].lower()
+    last = _KNOWN_AS.get(last, last)
+    same = [k for k in known if k.rsplit(".", 1)[-1] == last]
+    same = same or [k for k in known if k.endswith(f"_{last}")]
+    return same or difflib.get_close_matches(key, known, n=1)
+
+
 def check_known(keys: Iterable[str]) -> None:
     """Raises `InputError` if one of the dotted `keys` is not a key of a config."""
     known = flatten(base_config())
     for key in keys:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            close = " or ".join(map(repr, _close_keys(key, known)))
+            hint = f"; did you mean {close}?" if close else ""
             raise InputError(f"config has no key {key!r}{hint}")
 
 

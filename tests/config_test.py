@@ -67,6 +67,34 @@ def test_unknown_key_gets_a_suggestion():
         config_lib.validate(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("lr", "'optimizer.discriminator_learning_rate' or 'optimizer.generator_learning_rate'"),
+        ("loss.lr", "optimizer.generator_learning_rate"),
+        ("learning_rate", "optimizer.generator_learning_rate"),
+        ("bs", "batch_size"),
+        ("train.batch", "batch_size"),
+        ("epochs", "steps"),
+        ("lambda", "loss.cycle_weight"),
+        ("cycle_weight", "loss.cycle_weight"),
+        ("workers", "data.workers"),
+        ("features", "'discriminator.features' or 'generator.features'"),
+        ("optimiser.b1", "optimizer.b1"),
+        ("setps", "steps"),
+    ],
+)
+def test_names_of_other_programs_and_last_parts_are_recognised(key, meant):
+    with pytest.raises(InputError, match=f"did you mean .*{meant}"):
+        config_lib.check_known([key])
+
+
+def test_every_other_name_stands_for_an_option():
+    keys = config_lib.flatten(config_lib.base_config())
+    for name in config_lib._KNOWN_AS.values():
+        assert any(key.endswith(name) for key in keys), name
+
+
 def test_saved_config_of_another_version_names_the_key():
     text = config_lib.to_json(config_lib.base_config())
     with pytest.raises(InputError, match=r"no key 'stepz'.*'steps'"):

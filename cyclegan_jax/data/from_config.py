@@ -49,10 +49,13 @@ def open_data(config: Config) -> Dataset:
     print(f"preparing phantom heads in {folder}", flush=True)
     try:
         return prepare(phantom_source(**_phantom_settings(config)), folder)
-    except InputError:
+    except InputError as error:
         if folder.exists():  # another process finished the same phantoms first
             return open_dataset(folder)
-        raise
+        raise InputError(
+            f"{error}; the phantoms need a cache folder: set XDG_CACHE_HOME to a folder of yours "
+            "with room"
+        ) from error
 
 
 def _phantom_settings(config: Config) -> dict[str, Any]:

@@ -248,3 +248,10 @@ def test_a_small_data_set_is_read_once(phantoms, monkeypatch, room, reads):
     after = [batches[i] for i in range(6)]  # three times all 8 images of each domain
     assert records.reads == reads
     np.testing.assert_array_equal(after[0]["x"], before[0]["x"])
+
+
+def test_a_cache_that_cannot_be_written_names_its_variable(tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file/.*cannot be written.*set XDG_CACHE_HOME"):
+        from_config.open_data(tiny)
