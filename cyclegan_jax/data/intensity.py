@@ -156,7 +156,7 @@ def part_sizes(head: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Returns for each pixel of a head mask how many pixels the connected part has that it is in.
 
     Parts do not reach from slice to slice, and pixels connect along rows and columns. The largest
-    size tells a slice of the head from a slice of air, of which noise makes scattered pixels.
+    size distinguishes a slice of the head from one of air, in which noise makes scattered pixels.
 
     Args:
       head: bool `[N, H, W]`.

@@ -120,10 +120,10 @@ def nobody_in_both(x: str, subject_x: str, y: str, subject_y: str) -> str:
 
 
 def only_numbers(contrast: str, examples: Sequence[tuple[str, str]]) -> str:
-    """Says that only a number tells the subjects apart; examples are subjects and their files."""
+    """Says that only a number distinguishes the subjects; examples are subjects and their files."""
     read = " and ".join(f"{file!r} as subject {subject!r}" for subject, file in examples)
     return (
-        f"only a number tells the {contrast} files apart; {read} are read as different people, and "
+        f"the {contrast} files differ by a number only; {read} are read as different people, and "
         "equal numbers in both contrasts as one; if that is wrong, name the subjects with --csv"
     )
 

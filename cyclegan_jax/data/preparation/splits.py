@@ -68,8 +68,8 @@ def without_hashes(items: Sequence[Item]) -> list[Item]:
         first = spelled.setdefault(subject, item)
         if first.subject != item.subject:
             raise InputError(
-                f"{item.where}: subject {item.subject!r} cannot be told from {first.subject!r} "
-                f"({first.where}), since '#' is written as 'no.'; rename one"
+                f"{item.where}: subject {item.subject!r} cannot be distinguished from "
+                f"{first.subject!r} ({first.where}), since '#' is written as 'no.'; rename one"
             )
         result.append(dataclasses.replace(item, subject=subject))
     return result

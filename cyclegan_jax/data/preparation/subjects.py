@@ -158,7 +158,7 @@ def _slice(name: str) -> tuple[str, str]:
 def _people_of_slices(files: Sequence[File], names: Sequence[str]) -> set[str]:
     """Returns the beginnings of names that stand for people of whom there are several slices.
 
-    If all images of a data set, or all of each split, begin alike, the beginning tells no person
+    If all images of a data set, or all of each split, begin alike, the beginning names no person
     from another, and every image counts as its own subject.
     """
     by_domain: Counter[tuple[str, str]] = Counter()

@@ -155,7 +155,9 @@ def test_a_hash_in_a_subject_is_spelled():
 
 def test_two_subjects_never_get_one_name(fails):
     declared = items("x", "train", "a#1") + items("y", "train", "ano.1")
-    with fails("train_y/ano.1", "'ano.1' cannot be told from 'a#1'", "train_x/a#1", "rename one"):
+    with fails(
+        "train_y/ano.1", "'ano.1' cannot be distinguished from 'a#1'", "train_x/a#1", "rename one"
+    ):
         without_hashes(declared)
 
 
