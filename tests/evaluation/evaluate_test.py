@@ -134,7 +134,7 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
     assert "slice_max" not in capsys.readouterr().out
     pairs = from_config.scored_pairs(config, from_config.open_data(config), "val")
-    during = Evaluator(programs.generators, pairs).mean_scores(state.generators)
+    during = Evaluator(programs.compiled_generators, pairs).mean_scores(state.generators)
     for direction, metrics in during.items():
         assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]
         for metric, entry in metrics.items():
