@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
+from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.preparation.folders import subject_of
 from cyclegan_jax.domains import CONTRASTS, Direction
@@ -79,7 +80,7 @@ def translate_file(
     if row.kind == "image":
         images.write_image(target, translator.image(row.read(source)))
         return ""
-    volume = readers.read_volume(source, frame)
+    volume = with_dark_air(source, readers.read_volume(source, frame))
     try:
         range_ = intensity.volume_range(volume.data)
     except ValueError as error:
