@@ -223,3 +223,16 @@ def test_a_small_data_set_is_read_once(phantoms, monkeypatch, room, reads):
     after = [batches[i] for i in range(6)]  # three times all 8 images of each domain
     assert records.reads == reads
     np.testing.assert_array_equal(after[0]["x"], before[0]["x"])
+
+
+def test_the_pixels_that_networks_see_are_known_of_phantoms_and_volumes(phantoms, tmp_path):
+    config = small_config()
+    assert from_config.pixels_seen(config, phantoms) == dict.fromkeys("xy", (230 / 32, 230 / 32))
+    source = flat("train_x", "train_y")
+    assert from_config.pixels_seen(config, prepare(source, tmp_path / "images")) == {}
+    source.pixels["y"] = (2.0, 3.0)
+    volumes = prepare(source, tmp_path / "volumes")
+    assert from_config.pixels_seen(config, volumes) == {"y": (2, 3)}
+    config.data.fit = "resize"  # from 5 x 6 pixels to 27 x 32
+    seen = from_config.pixels_seen(config, volumes)["y"]
+    assert seen == (pytest.approx(2 * 5 / 27), pytest.approx(3 * 6 / 32))

@@ -136,7 +136,7 @@ def test_mixed_voxel_sizes_are_refused_before_any_voxel_is_read(tmp_path, monkey
     sized(x, "b", 1.005, 1, 3)  # headers round
     y = sized(tmp_path / "y", "c", 1, 1, 1)
     sized(y, "d", 1, 1, 1.25)
-    monkeypatch.setattr(scan_source_module.formats, "read_volume", None)
+    monkeypatch.setattr(scan_source_module.readers, "read_volume", None)
     with refused("y/d.nii.gz", "1 x 1 x 1.25 mm", "c.nii.gz", "1 x 1 x 1 mm", "--spacing=MM"):
         folder_source(x, y)
     assert folder_source(x, y, spacing=2.0).facts["spacing"] == 2.0
@@ -150,6 +150,8 @@ def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
     assert "--spacing=MM" in note
     assert "3 x 1 mm in y" in folder_source(x, y, axis="coronal").notes[0]
     assert folder_source(x, y).pixels["y"] == pytest.approx((1.1, 1))
+    coronal = folder_source(x, y, axis="coronal")
+    assert coronal.facts["slice_mm"] == pytest.approx({"x": 1.2, "y": 1.1})
     resampled = folder_source(x, y, spacing=1.0)
     assert resampled.notes == []
     assert resampled.pixels == {"x": (1, 1), "y": (1, 1)}
