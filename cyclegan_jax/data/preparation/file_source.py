@@ -65,6 +65,7 @@ def scan_source(
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
     pixels: dict[str, tuple[float, float]] = {}
+    between: dict[str, float] = {}
     for domain in DOMAINS:
         group = [i for i in items if i.domain == domain]
         kind = _one_kind(group)
@@ -80,6 +81,7 @@ def scan_source(
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
             pixels[domain] = slicing.in_plane(voxel, axis)
+            between[domain] = slicing.across(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -87,8 +89,15 @@ def scan_source(
         split: _scans(chosen, _several(items, chosen), reads[split[-1]])
         for split, chosen in division.splits.items()
     }
-    options = {"axis": axis, "holdout": holdout, "validation": validation, "unpaired": unpaired}
+    options: dict[str, Any] = {
+        "axis": axis,
+        "holdout": holdout,
+        "validation": validation,
+        "unpaired": unpaired,
+    }
     options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    if between:
+        options["slice_mm"] = between
     options["subjects_in_both_training_folders"] = division.in_both
     said = [*notes, *division.notes, *_pixel_note(pixels)]
     return Source(named, dtypes, facts | options, said, pixels)

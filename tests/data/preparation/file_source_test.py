@@ -159,6 +159,8 @@ def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
     assert "--spacing=MM" in note
     assert "3 x 1 mm in y" in folder_source(x, y, axis="coronal").notes[0]
     assert folder_source(x, y).pixels["y"] == pytest.approx((1.1, 1))
+    coronal = folder_source(x, y, axis="coronal")
+    assert coronal.facts["slice_mm"] == pytest.approx({"x": 1.2, "y": 1.1})
     resampled = folder_source(x, y, spacing=1.0)
     assert resampled.notes == []
     assert resampled.pixels == {"x": (1, 1), "y": (1, 1)}
