@@ -14,6 +14,7 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.averaging import generators_to_use
 from cyclegan_jax.checkpoints import integrity
+from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.models.networks import Networks
@@ -131,6 +132,8 @@ def provenance(
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
             "axis": dataset.axis,
+            "pixel_seen_mm": from_config.pixels_seen(config, dataset),
+            "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
             # not known of data that an older version prepared
             "least_head": {d: splits[f"train_{d}"].get("least_head") for d in DOMAINS},
         },

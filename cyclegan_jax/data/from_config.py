@@ -13,10 +13,13 @@ from cyclegan_jax.config import Config
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset
+from cyclegan_jax.data.framing import pixel_as_seen
 from cyclegan_jax.data.pairs import Pairs, paired_images
+from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
 from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.phantom.truth import is_phantom
 from cyclegan_jax.data.preparation.write import prepare
-from cyclegan_jax.domains import CONTRASTS
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.system.runtime import cache_folder
 
 # Training images of both domains that are kept decoded, in every process that reads; larger sets
@@ -133,6 +136,25 @@ def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | No
         mode=config.data.fit,
         at_most=at_most,
     )
+
+
+def pixels_seen(config: Config, dataset: Dataset) -> dict[str, tuple[float, float]]:
+    """Returns height and width in mm of the training images' pixels as the networks see them.
+
+    Domains of which it is not known are left out: images and stacks have no pixel size.
+    """
+    found = {}
+    for domain in DOMAINS:
+        sizes = dataset.manifest["splits"][f"train_{domain}"]["sizes"]
+        pixel = dataset.manifest["domains"][domain].get("pixel_mm")
+        if not sizes or not (pixel or is_phantom(dataset)):
+            continue
+        size = sizes[len(sizes) // 2]
+        height, width = pixel or (FIELD_OF_VIEW / size[0], FIELD_OF_VIEW / size[1])
+        found[domain] = pixel_as_seen(
+            (height, width), size, image_size=config.image_size, mode=config.data.fit
+        )
+    return found
 
 
 def monitoring_split(dataset: Dataset) -> str | None:

@@ -57,6 +57,8 @@ def _check(manifest: dict[str, Any]) -> None:
     for text in (manifest["made_by"], source["kind"], *manifest.get("notes", [])):
         _require(_is_text(text), "text", text)
     _require(source.get("axis", "axial") in AXES, "axis", source)
+    for between in source.get("slice_mm", {}).values():
+        _require(_is_number(between) and between > 0, "slice_mm", between)
     for domain in DOMAINS:
         info = domains[domain]
         _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])

@@ -9,10 +9,15 @@ import numpy as np
 
 from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity, slicing
-from cyclegan_jax.data.framing import AIR, fit, unfit
+from cyclegan_jax.data.framing import AIR, fit, fitted_size, pixel_as_seen, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.domains import Direction
-from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
+from cyclegan_jax.inference import (
+    TrainedGenerators,
+    model_name,
+    pixels_in_training,
+    read_generators,
+)
 from cyclegan_jax.translation.placement import Placement, place, recorded
 
 _DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
@@ -51,8 +56,9 @@ class Translator:
       mode: "pad" or "resize", as in training; see `fit`.
       axis: along which volumes are sliced.
       source: stored type and intensity range of the training images of the source domain; where
-        they are known, also the size of a pixel ("pixel_mm") and the least head in a slice
-        ("least_head"); see `preparation.write.prepare`.
+        they are known, also height and width in mm of a pixel as the networks saw it ("pixel_mm"),
+        the distance in mm between slices ("slice_mm") and the least head in a slice
+        ("least_head": {"pixels", "share"}).
       target: the same of the target domain.
     """
 
@@ -162,7 +168,11 @@ class Translator:
             enough = min(_LEAST_HEAD * area, trained)
         chosen = sizes >= enough
         few = np.flatnonzero(chosen & (sizes < trained))
-        notes = [self._frame_note(placement, parts), self._few_note(few, len(stack))]
+        notes = [
+            self._detail_note(placement.size),
+            self._frame_note(placement, parts),
+            self._few_note(few, len(stack)),
+        ]
         if not chosen.any():
             notes.append("no head was found, so nothing is translated; the result is air")
         return View(range_, placement, chosen, [note for note in notes if note])
@@ -187,6 +197,15 @@ class Translator:
         height, width = size if self.mode == "resize" else (self.image_size, self.image_size)
         return height * width
 
+    def _detail_note(self, size: tuple[int, int]) -> str:
+        seen = fitted_size(size, (self.image_size, self.image_size))
+        if self.mode == "pad" or seen[0] >= size[0]:
+            return ""
+        return (
+            f"slices of {_by(size)} pixels are scaled to {_by(seen)} for the networks and back "
+            "(data.fit=resize), so translations have no finer detail than that"
+        )
+
     def _frame_note(self, placement: Placement, head: np.ndarray) -> str:
         frame, trained = placement.frame, (self.image_size, self.image_size)
         if self.mode == "resize" or frame == trained:
@@ -194,8 +213,7 @@ class Translator:
         extent = [int(np.ptp(np.flatnonzero(head.any(axis=axes)))) + 1 for axes in ((0, 2), (0, 1))]
         return (
             f"the head has {_by(extent)} pixels, more than the {_by(trained)} of training, and is "
-            f"translated in a frame of {_by(frame)}; the result may be worse than in training, "
-            "resample the scan first"
+            f"translated in a frame of {_by(frame)}; the result may be worse than in training"
         )
 
     def _few_note(self, few: np.ndarray, count: int) -> str:
@@ -207,16 +225,45 @@ class Translator:
         listed = _ranges(few)
         return f"{len(few)} of {count} {self.axis} slices have {less}: {listed}, counted from 0"
 
-    def pixel_note(self, spacing: tuple[float, float, float]) -> str:
-        """Returns a note where a volume's pixels have another size than in training, else ""."""
-        trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
-        if trained is None or self.mode == "resize":
+    def spacing_wanted(
+        self, spacing: tuple[float, float, float]
+    ) -> tuple[float, float, float] | None:
+        """Returns the voxel size in mm along X, Y and Z at which volumes look as in training.
+
+        Args:
+          spacing: the voxel size of a volume. It keeps its distance of slices where that of
+            training is not known.
+
+        Returns:
+          The voxel size, or None where the size of pixels in training is not known.
+        """
+        if "pixel_mm" not in self.source:
+            return None
+        height, width = self.source["pixel_mm"]
+        between = self.source.get("slice_mm", slicing.across(spacing, self.axis))
+        return slicing.voxel((height, width), between, self.axis)
+
+    def pixel_note(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> str:
+        """Returns a note where the networks see other pixels than in training, else "".
+
+        Args:
+          shape: of the volume `[X, Y, Z]`.
+          spacing: its voxel size in mm along X, Y and Z.
+        """
+        trained = self.source.get("pixel_mm")
+        if trained is None:
             return ""
-        pixel = slicing.in_plane(spacing, self.axis)
+        own = slicing.in_plane(spacing, self.axis)
+        size = [round(n) for n in slicing.in_plane((shape[0], shape[1], shape[2]), self.axis)]
+        pixel = pixel_as_seen(own, size, image_size=self.image_size, mode=self.mode)
         if slicing.alike(pixel, trained):
             return ""
-        sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
-        return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
+        seen = "" if self.mode == "pad" else f" once slices are scaled to {self.image_size}"
+        now, then = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
+        return (
+            f"pixels are {now} mm{seen} but were {then} mm in training, so the head has another "
+            "size; give --resample"
+        )
 
     @property
     def target_range(self) -> IntensityRange:
@@ -252,7 +299,13 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
     """
     saved = read_generators(workdir, checkpoint)
     generators = TrainedGenerators(saved, model_name(workdir))
-    facts = saved.meta["data"]
+    facts, source = saved.meta["data"], direction.source
+    known = {
+        "least_head": facts.get("least_head", {}).get(source),
+        "pixel_mm": pixels_in_training(saved).get(source),
+        "slice_mm": facts.get("slice_mm", {}).get(source),
+    }
+    stored = {key: facts["domains"][source][key] for key in ("dtype", "range")}
     return Translator(
         model=generators.name,
         direction=direction,
@@ -262,7 +315,7 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         image_size=generators.config.image_size,
         mode=generators.config.data.fit,
         axis=facts["axis"],
-        source=facts["domains"][direction.source] | _least_head(facts, direction.source),
+        source=stored | {key: value for key, value in known.items() if value},
         target=facts["domains"][direction.target],
     )
 
@@ -278,11 +331,6 @@ def _range_without_padding(slices: np.ndarray) -> IntensityRange:
     if own.any() and head[own].mean() < 0.9:  # else the empty slices are its only air
         range_ = range_._replace(low=float(np.percentile(slices[own], 1)))
     return range_
-
-
-def _least_head(facts: dict[str, Any], domain: str) -> dict[str, Any]:
-    least = facts.get("least_head", {}).get(domain)
-    return {"least_head": least} if least else {}
 
 
 def _by(size: Sequence[int]) -> str:

@@ -255,3 +255,16 @@ def test_a_cache_that_cannot_be_written_names_its_variable(tiny, tmp_path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"file/.*cannot be written.*set XDG_CACHE_HOME"):
         from_config.open_data(tiny)
+
+
+def test_the_pixels_that_networks_see_are_known_of_phantoms_and_volumes(phantoms, tmp_path):
+    config = small_config()
+    assert from_config.pixels_seen(config, phantoms) == dict.fromkeys("xy", (230 / 32, 230 / 32))
+    source = flat("train_x", "train_y")
+    assert from_config.pixels_seen(config, prepare(source, tmp_path / "images")) == {}
+    source.pixels["y"] = (2.0, 3.0)
+    volumes = prepare(source, tmp_path / "volumes")
+    assert from_config.pixels_seen(config, volumes) == {"y": (2, 3)}
+    config.data.fit = "resize"  # from 5 x 6 pixels to 27 x 32
+    seen = from_config.pixels_seen(config, volumes)["y"]
+    assert seen == (pytest.approx(2 * 5 / 27), pytest.approx(3 * 6 / 32))

@@ -258,9 +258,35 @@ def test_slices_with_as_much_head_as_in_training_are_translated(translator):
 
 def test_pixels_of_another_size_than_in_training_are_noted(translator):
     trained = translator(source=VOLUME | {"pixel_mm": [3.0, 2.0]})
-    assert trained.pixel_note((2.0, 3.1, 9.0)) == ""
-    assert "2 x 2 mm but were 3 x 2 mm in training" in trained.pixel_note((2.0, 2.0, 9.0))
-    assert translator(source=VOLUME).pixel_note((1.0, 1.0, 1.0)) == ""
+    shape = (10, 10, 10)
+    assert trained.pixel_note(shape, (2.0, 3.1, 9.0)) == ""
+    note = trained.pixel_note(shape, (2.0, 2.0, 9.0))
+    assert "2 x 2 mm but were 3 x 2 mm in training" in note
+    assert note.endswith("give --resample")
+    assert translator(source=VOLUME).pixel_note(shape, (1.0, 1.0, 1.0)) == ""
+
+
+def test_pixels_of_scaled_slices_are_those_that_the_networks_see(translator):
+    trained = translator(source=VOLUME | {"pixel_mm": [4.0, 4.0]}, mode="resize")
+    assert trained.pixel_note((32, 24, 9), (2.0, 2.0, 9.0)) == ""
+    note = trained.pixel_note((64, 24, 9), (2.0, 2.0, 9.0))
+    assert "8 x 8 mm once slices are scaled to 16 but were 4 x 4 mm" in note
+
+
+def test_scaled_slices_are_noted_with_the_sizes(translator):
+    made = translator(mode="resize")
+    (note,) = made.image(grey(np.uint8, 30, 40))[1]
+    assert "slices of 40x30 pixels are scaled to 16x12" in note
+    assert made.image(grey(np.uint8, 16, 12))[1] == []
+    assert translator().image(grey(np.uint8, 16, 12))[1] == []
+
+
+def test_the_voxels_of_training_lie_along_the_axes_of_the_volume(translator):
+    known = VOLUME | {"pixel_mm": [3.0, 2.0]}
+    assert translator(source=known).spacing_wanted((1, 1, 5)) == (2, 3, 5)
+    sagittal = translator(source=known | {"slice_mm": 4.0}, axis="sagittal")
+    assert sagittal.spacing_wanted((1, 1, 5)) == (4, 2, 3)
+    assert translator(source=VOLUME).spacing_wanted((1, 1, 5)) is None
 
 
 def test_descrip_names_what_made_the_file(translator):

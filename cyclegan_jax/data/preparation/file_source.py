@@ -11,6 +11,7 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
@@ -64,6 +65,7 @@ def scan_source(
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
     pixels: dict[str, tuple[float, float]] = {}
+    between: dict[str, float] = {}
     for domain in DOMAINS:
         group = [i for i in items if i.domain == domain]
         kind = _one_kind(group)
@@ -79,6 +81,7 @@ def scan_source(
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
             pixels[domain] = slicing.in_plane(voxel, axis)
+            between[domain] = slicing.across(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -86,8 +89,15 @@ def scan_source(
         split: _scans(chosen, _several(items, chosen), reads[split[-1]])
         for split, chosen in division.splits.items()
     }
-    options = {"axis": axis, "holdout": holdout, "validation": validation, "unpaired": unpaired}
+    options: dict[str, Any] = {
+        "axis": axis,
+        "holdout": holdout,
+        "validation": validation,
+        "unpaired": unpaired,
+    }
     options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    if between:
+        options["slice_mm"] = between
     options["subjects_in_both_training_folders"] = division.in_both
     said = [*notes, *division.notes, *_pixel_note(pixels)]
     return Source(named, dtypes, facts | options, said, pixels)
@@ -202,7 +212,7 @@ def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImag
 def _read_volume(
     path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
 ) -> ScanImages:
-    volume = readers.read_volume(path, frame)
+    volume = with_dark_air(path, readers.read_volume(path, frame))
     data = volume.data
     if holds_labels(data):
         raise InputError(
