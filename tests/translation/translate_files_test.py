@@ -168,7 +168,7 @@ def test_a_background_amid_the_tissue_is_air(tmp_path, translator, head):
     data = np.where(is_head, (data - 300) / 100, 0)
     save_volume(tmp_path / "a.nii.gz", data)
     made = translator(target=VOLUME)
-    note = t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    note, *_ = t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
     assert "the background has the value 0" in note
     result = np.asarray(load_volume(tmp_path / "b.nii.gz").dataobj)
     assert (result[~is_head] == 10).all()  # the target's air
