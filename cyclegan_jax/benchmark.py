@@ -1,4 +1,4 @@
-"""Times the reference recipe's training step, translation and input batches_lib.
+"""Times the reference recipe's training step, translation and input pipeline.
 
 The networks are those of the usual comparison: widths from `base` to 8 times that, as many levels
 as bring the generator to 2x2 and the discriminator to 4x4. Data are random. Every figure is of this
