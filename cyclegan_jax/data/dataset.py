@@ -46,6 +46,10 @@ class Dataset:
         """Returns the slice names of `split`, in the order of its records."""
         return self.manifest["splits"][split]["names"]
 
+    def sizes(self, split: str) -> list[tuple[int, int]]:
+        """Returns the heights and widths that images of `split` have."""
+        return [(height, width) for height, width in self.manifest["splits"][split]["sizes"]]
+
     def split(self, name: str) -> Sequence[dict[str, Any]]:
         """Returns the records `{"image": uint16 [H, W, 1], "name": bytes}` of one split and domain.
 

@@ -31,6 +31,13 @@ def fit(image: np.ndarray, frame: tuple[int, int], mode: str) -> tuple[np.ndarra
     return framed, mask
 
 
+def cropped_share(mask: np.ndarray, frame: tuple[int, int]) -> float:
+    """Returns the share of the pixels of a bool mask `[H, W]` that `fit` crops in mode "pad"."""
+    _, origin = _centred(mask.shape, frame)
+    pixels = np.count_nonzero(mask)
+    return 1 - np.count_nonzero(mask[origin]) / pixels if pixels else 0.0
+
+
 def unfit(framed: np.ndarray, size: tuple[int, int], mode: str) -> np.ndarray:
     """Undoes `fit`: returns the part of `framed` `[h, w]` that came from an image of `size`.
 

@@ -2,19 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grain
 
 from cyclegan_jax import InputError, __version__
-from cyclegan_jax.config import Config
+from cyclegan_jax.config import Config, image_size_multiple
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset
-from cyclegan_jax.data.framing import pixel_as_seen
-from cyclegan_jax.data.pairs import Pairs, paired_images
+from cyclegan_jax.data.framing import cropped_share, pixel_as_seen
+from cyclegan_jax.data.intensity import HEAD, from_storage
+from cyclegan_jax.data.pairs import Pairs, paired_images, spread
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
 from cyclegan_jax.data.phantom.source import phantom_source
 from cyclegan_jax.data.phantom.truth import is_phantom
@@ -26,6 +27,8 @@ from cyclegan_jax.system.runtime import cache_folder
 # are read again in each epoch.
 _KEPT_BYTES = 2**30
 _SAGITTAL = "sagittal"
+_LOOKED_AT = 64  # images of each split, to see whether heads fit
+_MOST_CROPPED = 0.01  # of a head: noise and artefacts in the air count as head too
 
 
 def data_folder(config: Config) -> Path:
@@ -103,14 +106,43 @@ def training_batches(
     )
 
 
+def cropped_heads(config: Config, dataset: Dataset, splits: Iterable[str] = ()) -> str:
+    """Says that `data.fit = "pad"` crops heads and what to do, or returns "" if it crops only air.
+
+    It looks at some images of each of `splits`, by default of all, and only where the images are
+    larger than the networks' frame.
+    """
+    size = config.image_size
+    worst, largest = 0.0, (0, 0)
+    for split in splits or dataset.manifest["splits"]:
+        height, width = (max(sides) for sides in zip(*dataset.sizes(split), strict=True))
+        if config.data.fit != "pad" or max(height, width) <= size:
+            continue
+        largest = (max(largest[0], height), max(largest[1], width))
+        records = dataset.split(split)
+        for index in spread(len(records), _LOOKED_AT):
+            image = from_storage(records[index]["image"][..., 0])
+            worst = max(worst, cropped_share(image > HEAD, (size, size)))
+    if worst <= _MOST_CROPPED:
+        return ""
+    multiple = image_size_multiple(config)
+    enough = -(-max(largest) // multiple) * multiple
+    return (
+        f"{dataset.folder}: images of up to {largest[1]}x{largest[0]} pixels are cropped to "
+        f"config.image_size = {size}, up to {100 * worst:.0f} % of the head in an image; set "
+        f"config.data.fit=resize, or config.image_size={enough}"
+    )
+
+
 def notes_on_training(config: Config, dataset: Dataset) -> list[str]:
     """Returns what a user must know of how the data are trained on, a line each."""
+    notes = [cropped] if (cropped := cropped_heads(config, dataset)) else []
     if config.data.flip and config.data.views == 1 and dataset.axis == _SAGITTAL:
-        return [
+        notes.append(
             "sagittal slices are not flipped, though config.data.flip is True: front and back of "
             "the head would be interchanged"
-        ]
-    return []
+        )
+    return notes
 
 
 def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | None = None) -> Pairs:

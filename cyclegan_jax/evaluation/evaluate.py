@@ -100,6 +100,8 @@ def evaluate(
     split = from_config.scored_split(dataset, split)
     for note in check_comparable(saved, config, dataset) if data_dir else []:
         print(f"note: {note}", flush=True)
+    if note := from_config.cropped_heads(config, dataset, [f"{split}_{d}" for d in DOMAINS]):
+        print(f"note: {note}")
     translate = TrainedGenerators(saved, model_name(workdir), config).translate
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")

@@ -76,12 +76,15 @@ class Run:
           label: is printed before each line.
 
         Raises:
-          InputError: the data or the workdir is bad.
+          InputError: the data or the workdir is bad, or heads do not fit into the networks' frame.
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
         check_path(workdir, saves=True)  # before anything is written
         self.dataset = open_same_data(config)
+        cropped = from_config.cropped_heads(config, self.dataset)
+        if cropped and not Workdir(workdir).config.exists():  # a run that began so may be resumed
+            raise InputError(cropped)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax.data.framing import fit, resize, unfit
+from cyclegan_jax.data.framing import cropped_share, fit, resize, unfit
 
 
 def image(*shape: int, seed: int = 0) -> np.ndarray:
@@ -77,3 +77,14 @@ def test_resize_is_anti_aliased_when_it_gets_smaller():
     stripes = np.tile(np.array([-1, 1], np.float32), (64, 32))
     framed, _ = fit(stripes, (16, 16), "resize")
     assert np.abs(framed[:, 2:-2]).max() < 0.2
+
+
+def test_the_cropped_share_of_a_mask():
+    mask = np.zeros((6, 8), bool)
+    mask[1:5, 2:6] = True
+    assert cropped_share(mask, (4, 4)) == 0
+    assert cropped_share(mask, (9, 9)) == 0
+    assert cropped_share(mask, (4, 2)) == 0.5
+    assert cropped_share(mask, (2, 2)) == 0.75
+    assert cropped_share(~mask, (4, 4)) == 1
+    assert cropped_share(np.zeros((6, 8), bool), (4, 4)) == 0

@@ -179,6 +179,48 @@ def test_sagittal_slices_are_never_mirrored(phantoms):
         from_config.training_batches(c, sagittal)
 
 
+def with_heads(folder: Path, size: tuple[int, int], head: tuple[int, int]) -> Dataset:
+    """A data set with a head of some height and width in the middle of larger images."""
+    image = np.full(size, -1, np.float32)
+    (top, left) = ((n - h) // 2 for n, h in zip(size, head, strict=True))
+    image[top : top + head[0], left : left + head[1]] = 0.5
+    image[0, 0] = 1  # an artefact
+
+    def scan(name: str, image: np.ndarray) -> Scan:
+        return Scan(name, lambda: ScanImages({name: image}, IntensityRange(0, 1), (1, *size)))
+
+    small = np.full((16, 16), 0.5, np.float32)
+    splits = {"train_x": [scan("a", small)], "train_y": [scan("a", small), scan("b", image)]}
+    dtypes = {"x": "float32", "y": "float32"}
+    return prepare(Source(splits, dtypes, {"kind": "test"}), folder)
+
+
+def test_cropping_air_is_nothing_to_say(tmp_path, phantoms):
+    c = small_config()
+    assert from_config.cropped_heads(c, phantoms) == ""
+    dataset = with_heads(tmp_path / "out", (48, 40), (30, 32))
+    assert from_config.cropped_heads(c, dataset) == ""
+    assert from_config.notes_on_training(c, dataset) == []
+
+
+def test_cropping_heads_is_said_with_what_to_do(tmp_path):
+    c = small_config()
+    c.generator.features = c.discriminator.features = (4, 8, 8)
+    c.discriminator.strides = (2, 2, 2)
+    dataset = with_heads(tmp_path / "out", (50, 40), (40, 32))
+    said = from_config.cropped_heads(c, dataset)
+    for words in ("out: ", "40x50 pixels", "image_size = 32, up to 20 % of the head"):
+        assert words in said
+    assert said.endswith("set config.data.fit=resize, or config.image_size=56")
+    assert from_config.notes_on_training(c, dataset) == [said]
+    assert from_config.cropped_heads(c, dataset, ["train_x"]) == ""
+    assert from_config.cropped_heads(c, dataset, ["train_y"]) == said
+    c.image_size = 56
+    assert from_config.cropped_heads(c, dataset) == ""
+    c.image_size, c.data.fit = 32, "resize"
+    assert from_config.cropped_heads(c, dataset) == ""
+
+
 def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
     pairs = from_config.scored_pairs(small_config(), phantoms, "test")
     assert pairs.names == phantoms.names("test_x") == ["phantom0001#000", "phantom0001#001"]

@@ -14,6 +14,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
+from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe
@@ -152,6 +153,26 @@ def test_a_launch_that_is_refused_has_written_nothing(config, tmp_path):
         with pytest.raises(InputError, match="another process trains"):
             train.train(config, run)
         assert [path.name for path in run.iterdir()] == [".lock"]
+
+
+def test_heads_that_would_be_cropped_stop_a_new_run_before_anything_is_written(
+    config, tmp_path, monkeypatch, capsys
+):
+    config.steps = 2
+    config.image_size = 32
+    config.data.dir = str(from_config.open_data(config).folder)
+    config.image_size = 16
+    with pytest.raises(InputError, match=r"32x32 pixels are cropped.*fit=resize.*image_size=32"):
+        train.train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with monkeypatch.context() as earlier:  # versions did not look
+        earlier.setattr(from_config, "cropped_heads", lambda *_: "")
+        assert train.train(config, tmp_path / "run")
+    config.log_every = 1
+    capsys.readouterr()
+    assert train.train(config, tmp_path / "run")
+    evaluate(tmp_path / "run")
+    assert "note: " in capsys.readouterr().out.split("pixels are cropped")[0]
 
 
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
