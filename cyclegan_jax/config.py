@@ -66,7 +66,7 @@ _AT_LEAST = {
 
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
-# A run may be resumed with these changed: they do not enter the numbers of a finite step.
+# A run may be resumed with these changed: they change no result of a step whose numbers are finite.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
@@ -80,14 +80,14 @@ def base_config() -> Config:
     c.steps = 10_000
     c.batch_size = 32  # images of each domain per step, over all devices, all views counted
     c.image_size = 256  # pixels, height and width seen by the networks
-    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all local devices
+    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all devices
     c.dtype = "float32"  # of activations; parameters and optimizer states stay float32
 
     c.data = ConfigDict()
     c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom
     c.data.fit = "pad"  # to image_size: "pad" (pad or crop, no resampling) or "resize"
     c.data.views = 1  # 4: every image plain, flipped, contrast-changed and both
-    c.data.flip = True  # random left-right flip (with views=1)
+    c.data.flip = True  # random left-right flip (with views=1); never of sagittal slices
     c.data.contrast = 0.0  # largest |log gamma| of the intensity change
     c.data.shift = 0  # largest random shift, pixels
     c.data.workers = 0  # worker processes of the input pipeline; 0: threads
@@ -103,7 +103,7 @@ def base_config() -> Config:
     c.generator = ConfigDict()
     c.generator.type = "unet"  # one of GENERATORS
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
-    c.generator.head = 0  # hidden width of the per-pixel head; 0: none
+    c.generator.head = 0  # hidden width of the per-pixel perceptron; 0: none
     c.generator.kernel_size = 3
     c.generator.upsampling = "transpose"  # or "resize", "pixel_shuffle"
     c.generator.norm = "instance"  # or "none"
@@ -157,7 +157,7 @@ def load_file(path: str | Path) -> ModuleType:
     return module
 
 
-def size_multiple(config: Config) -> int:
+def image_size_multiple(config: Config) -> int:
     """Returns the number that `image_size` must be a multiple of.
 
     Every entry of `generator.features` stands for at most one halving of the image, see
@@ -228,6 +228,19 @@ def validate(config: Config) -> None:
     Raises:
       InputError: naming the key, its value and what it may be.
     """
+    _check_values(config)
+    # Runs of earlier versions may have it, and can still be read.
+    views, contrast = config.data.views, config.data.contrast
+    _require(
+        views == 1 or contrast > 0,
+        "data.views",
+        views,
+        "1 if data.contrast is 0, since two of the views would be copies of the other two; "
+        "or give data.contrast, for example 0.2",
+    )
+
+
+def _check_values(config: Config) -> None:
     flat = flatten(config)
     _check_keys(flat)
     for key, default in flatten(base_config()).items():
@@ -261,7 +274,7 @@ def validate(config: Config) -> None:
         config.batch_size,
         f"a multiple of data.views = {config.data.views}",
     )
-    multiple, size = size_multiple(config), config.image_size
+    multiple, size = image_size_multiple(config), config.image_size
     _require(
         size > 0 and size % multiple == 0,
         "image_size",
@@ -275,8 +288,44 @@ def validate(config: Config) -> None:
         size >= least,
         "image_size",
         size,
-        f"at least {least} (11 for SSIM, twice the multiple for the norm); or use fewer features",
+        f"at least {least} (11 for SSIM, twice 2 to the number of generator.features for the norm)",
     )
+
+
+_KNOWN_AS = {  # names that users of other programs give to an option
+    "lr": "learning_rate",
+    "g_lr": "generator_learning_rate",
+    "d_lr": "discriminator_learning_rate",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "epochs": "steps",
+    "n_epochs": "steps",
+    "iterations": "steps",
+    "max_steps": "steps",
+    "lambda": "cycle_weight",
+    "lambda_cycle": "cycle_weight",
+    "lambda_identity": "identity_ratio",
+    "beta1": "b1",
+    "beta2": "b2",
+    "size": "image_size",
+    "resolution": "image_size",
+    "crop_size": "image_size",
+    "precision": "dtype",
+    "pool_size": "history_size",
+    "ema": "ema_decay",
+    "num_workers": "workers",
+    "data_dir": "dir",
+    "model": "type",
+}
+
+
+def _close_keys(key: str, known: Iterable[str]) -> list[str]:
+    """Returns the known keys that a wrong `key` may mean."""
+    last = key.rsplit(".", 1)[-1].lower()
+    last = _KNOWN_AS.get(last, last)
+    same = [k for k in known if k.rsplit(".", 1)[-1] == last]
+    same = same or [k for k in known if k.endswith(f"_{last}")]
+    return same or difflib.get_close_matches(key, known, n=1)
 
 
 def check_known(keys: Iterable[str]) -> None:
@@ -284,8 +333,8 @@ def check_known(keys: Iterable[str]) -> None:
     known = flatten(base_config())
     for key in keys:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            close = " or ".join(map(repr, _close_keys(key, known)))
+            hint = f"; did you mean {close}?" if close else ""
             raise InputError(f"config has no key {key!r}{hint}")
 
 
@@ -313,7 +362,7 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Reads the output of `to_json` back. The config is locked and validated.
+    """Reads the output of `to_json` back. The config is locked, and its values are checked.
 
     An option that the saved config's version did not have gets its default, see `_ADDED`.
 
@@ -329,7 +378,7 @@ def from_json(text: str) -> Config:
         raise
     except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
         raise InputError(f"saved config cannot be read: {error}") from error
-    validate(config)
+    _check_values(config)
     return config.lock()
 
 

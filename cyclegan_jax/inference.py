@@ -20,7 +20,7 @@ _BATCH = 8  # images translated at once
 
 
 class CompiledGenerators:
-    """G and F, compiled for any parameters of theirs; also those of a state that still trains."""
+    """G and F, compiled. They take any parameters of their model, also while it trains."""
 
     def __init__(self, modules: Networks, parallel: Parallel):
         """Compiles nothing yet.
@@ -51,7 +51,7 @@ class CompiledGenerators:
 
 
 class TrainedGenerators:
-    """Both generators of a checkpoint; averaged ones if the run evaluates those."""
+    """Both generators of a checkpoint; the averaged ones if the run averages."""
 
     def __init__(self, saved: Checkpoint, name: str, config: Config | None = None):
         """Places the parameters on all devices. Nothing is compiled yet.

@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
-from cyclegan_jax.system import cli
+from cyclegan_jax.system import cli, config_flag
 from cyclegan_jax.system.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -45,10 +45,10 @@ def main(arguments: list[str]) -> int:
     results.check_metric(_METRIC.value)
     if _COLLECT.value and _TRIAL.value is not None:
         raise InputError("give either --collect or --trial, not both")
-    path = config_flags.get_config_filename(flags.FLAGS["config"])
+    path = config_flag.named(config_flags.get_config_filename(flags.FLAGS["config"]))
     overridden = config_flags.get_override_values(flags.FLAGS["config"])
-    module = config_lib.load_file(path)
-    if not hasattr(module, "sweep"):
+    module = config_lib.load_file(path) if path.endswith(".py") else None
+    if module is None or not hasattr(module, "sweep"):
         raise InputError(f"{path} defines no sweep(); see configs/sweep_loss_weights.py")
     sweep = grammar.expand(_CONFIG.value, module.sweep(), list(overridden))
     workdir = Path(_WORKDIR.value)

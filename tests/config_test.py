@@ -43,9 +43,19 @@ def test_bad_value_is_refused_with_key_value_and_mend(key, value, words):
         config_lib.validate(config)
 
 
+def test_four_views_need_a_change_of_contrast():
+    config = config_lib.base_config()
+    config.data.views = 4
+    with pytest.raises(InputError, match=r"data\.views = 4: must be 1 if data\.contrast is 0"):
+        config_lib.validate(config)
+    assert config_lib.from_json(config_lib.to_json(config)).data.views == 4  # of an old run
+    config.data.contrast = 0.1
+    config_lib.validate(config)
+
+
 def test_batch_must_hold_whole_sets_of_views():
     config = config_lib.base_config()
-    config.data.views, config.batch_size = 4, 6
+    config.data.views, config.batch_size, config.data.contrast = 4, 6, 0.2
     with pytest.raises(InputError, match=r"batch_size = 6.*data\.views = 4"):
         config_lib.validate(config)
 
@@ -55,6 +65,34 @@ def test_unknown_key_gets_a_suggestion():
     config.loss.cycle_wieght = 3.0
     with pytest.raises(InputError, match=r"'loss\.cycle_wieght'.*'loss\.cycle_weight'"):
         config_lib.validate(config)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("lr", "'optimizer.discriminator_learning_rate' or 'optimizer.generator_learning_rate'"),
+        ("loss.lr", "optimizer.generator_learning_rate"),
+        ("learning_rate", "optimizer.generator_learning_rate"),
+        ("bs", "batch_size"),
+        ("train.batch", "batch_size"),
+        ("epochs", "steps"),
+        ("lambda", "loss.cycle_weight"),
+        ("cycle_weight", "loss.cycle_weight"),
+        ("workers", "data.workers"),
+        ("features", "'discriminator.features' or 'generator.features'"),
+        ("optimiser.b1", "optimizer.b1"),
+        ("setps", "steps"),
+    ],
+)
+def test_names_of_other_programs_and_last_parts_are_recognised(key, meant):
+    with pytest.raises(InputError, match=f"did you mean .*{meant}"):
+        config_lib.check_known([key])
+
+
+def test_every_other_name_stands_for_an_option():
+    keys = config_lib.flatten(config_lib.base_config())
+    for name in config_lib._KNOWN_AS.values():
+        assert any(key.endswith(name) for key in keys), name
 
 
 def test_saved_config_of_another_version_names_the_key():

@@ -138,7 +138,77 @@ def test_sigterm_saves_and_the_same_command_goes_on(place, command, environment)
     assert f"stopped after step {saved[-1]} of 100000" in printed
 
 
+def test_the_config_of_a_run_serves_as_a_config(trained, script):
+    result = script(
+        trained, "train", "--config=run/config.json", "--workdir=again", "--config.steps=1"
+    )
+    assert result.returncode == 0, result.stderr
+    old, new = (
+        json.loads((trained / name / "config.json").read_text()) for name in ("run", "again")
+    )
+    assert new == old | {"steps": 1}
+
+
+HOSTILE = {  # what a machine may bring: variables, and those that are not set
+    "notebook": {"MPLBACKEND": "module://not_installed.backend_inline"},
+    "ASCII terminal": {"PYTHONIOENCODING": "ascii"},
+    "Windows terminal": {"PYTHONIOENCODING": "cp1252"},
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_run_ends_with_its_report_in_any_environment(place, tmp_path, command, environment, case):
+    arguments = ["--config=tiny.py", f"--workdir={tmp_path / 'run'}", "--config.steps=1"]
+    arguments += ["--config.data.dir=data"]
+    result = subprocess.run(
+        command("train", *arguments),
+        cwd=place,
+        env=environment(place) | HOSTILE[case],
+        capture_output=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "run" / "report.html").exists()
+    table = result.stdout.decode(HOSTILE[case].get("PYTHONIOENCODING", "utf-8"))
+    assert ("T1→T2" if case == "notebook" else "T1->T2") in table
+
+
+def test_platforms_that_are_not_there_are_named(place, command, environment):
+    result = subprocess.run(
+        command("train", *train_arguments("w3")),
+        cwd=place,
+        env=environment(place) | {"JAX_PLATFORMS": "cuda"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    last = result.stderr.splitlines()[-1]
+    assert re.search("error: JAX_PLATFORMS=cuda: JAX finds no .*unset JAX_PLATFORMS", last), last
+    assert "Traceback" not in result.stderr
+
+
 ERRORS = {
+    "short key": (
+        ["train", "--config=tiny.py", "--workdir=w", "--config.lr=1e-3"],
+        "no key 'lr'; did you mean .*optimizer.generator_learning_rate",
+    ),
+    "config without suffix": (
+        ["train", "--config=tiny", "--workdir=w"],
+        "--config=tiny: there is no such file; did you mean --config=tiny.py",
+    ),
+    "config of a workdir": (
+        ["train", "--config", "run", "--workdir=w"],
+        "--config=run: is a folder; did you mean --config=run/config.json",
+    ),
+    "saved config that is none": (
+        ["train", "--config=data/manifest.json", "--workdir=w"],
+        "--config=data/manifest.json: config has no key",
+    ),
+    "sweep of a saved config": (
+        ["sweep", "--config=run/config.json", "--workdir=w"],
+        r"run/config.json defines no sweep\(\)",
+    ),
     "no data": (
         ["train", "--config=tiny.py", "--workdir=w", "--config.data.dir=nowhere"],
         "nowhere is no prepared data set .* scripts/prepare_data.py",
@@ -246,7 +316,7 @@ def test_unknown_config_key_is_named_with_the_nearest(place, script):
     result = script(place, "train", *train_arguments("w2", "--config.loss.cycle_wieght=3"))
     assert result.returncode == 1
     assert "cycle_wieght" in result.stderr
-    assert "Did you mean" in result.stderr
+    assert "did you mean 'loss.cycle_weight'?" in result.stderr
     assert not (place / "w2").exists()
 
 

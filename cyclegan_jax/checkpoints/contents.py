@@ -131,7 +131,7 @@ def provenance(
         "data": {
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
-            "axis": dataset.manifest["source"].get("axis", "axial"),
+            "axis": dataset.axis,
             "pixel_seen_mm": from_config.pixels_seen(config, dataset),
             "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
             # not known of data that an older version prepared

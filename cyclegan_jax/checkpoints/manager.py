@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints import integrity
 from cyclegan_jax.checkpoints.contents import Checkpoint, inference_item, items_of
+from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.checkpoints.retention import LatestAndBest, best_first
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.state import TrainState
@@ -53,8 +54,10 @@ class Checkpoints:
           keep: the number of newest checkpoints to keep besides the best one; None opens read-only.
 
         Raises:
-          InputError: opened read-only, and there is no folder of checkpoints.
+          InputError: opened read-only, and there is no folder of checkpoints; or orbax would
+            misread the path.
         """
+        check_path(workdir, saves=keep is not None)
         self._workdir = Workdir(workdir.absolute())
         self._folder = self._workdir.checkpoints
         if keep is None and not self._folder.is_dir():
@@ -63,6 +66,7 @@ class Checkpoints:
             )
         self._keep = keep
         self._manager: ocp.CheckpointManager | None = None
+        self._has_read_back = False
         self._scores = {step: self._score(step) for step in self.steps()}
 
     def __enter__(self) -> "Checkpoints":
@@ -164,13 +168,17 @@ class Checkpoints:
     def save(self, state: TrainState, meta: Mapping[str, Any], score: float | None) -> None:
         """Saves a state in the background; its arrays may be donated at once.
 
+        The first save of a launch is awaited and read back: what a disk or a path does to it must
+        not come out after the last step.
+
         Args:
           state: replicated or on one device.
           meta: JSON-serialisable facts.
           score: chooses the best checkpoint, higher is better; None if it was not evaluated.
 
         Raises:
-          InputError: this save or the one before could not be written; older ones are intact.
+          InputError: this save or the one before could not be written; older ones are intact. Or
+            the first one cannot be read back.
         """
         step = int(state.step)
         if step in self._scores:  # the run was interrupted at a step that was just saved
@@ -191,6 +199,9 @@ class Checkpoints:
         }
         self._scores[step] = score
         self._writing(lambda: self._saver().save(step, args=ocp.args.Composite(**arguments)))
+        if not self._has_read_back:
+            self._has_read_back = True
+            self._read_back(step)
 
     def rate(self, step: int, score: float) -> None:
         """Adds the score to the checkpoint of `step`, which was saved without one.
@@ -207,6 +218,23 @@ class Checkpoints:
         """Waits until all saves are on disk. Raises `InputError` as `save` does."""
         if self._manager is not None:
             self._writing(self._manager.wait_until_finished)
+
+    def _read_back(self, step: int) -> None:
+        self.wait()
+        failure = multihost.primary_first(lambda: self._failure(step))
+        if not multihost.all_true(failure is None):
+            raise InputError(
+                "the first checkpoint of this launch was saved, but cannot be read back "
+                f"({failure or 'by another process'}); move it away, and launch again with a "
+                "--workdir on another disk"
+            ) from failure
+
+    def _failure(self, step: int) -> InputError | None:
+        try:
+            self.read(step)
+        except InputError as error:
+            return error
+        return None
 
     def _saver(self) -> ocp.CheckpointManager:
         # Made at the first save, since orbax deletes files in the folder from then on.
@@ -266,7 +294,7 @@ class Checkpoints:
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             why = _first_line(error)
             words = (os.strerror(getattr(errno, name)) for name in _NOT_THE_FILE)
-            if isinstance(error, MemoryError) or any(word in why for word in words):
+            if isinstance(error, MemoryError) or any(word in str(error) for word in words):
                 path = self._workdir.checkpoint(step) / item
                 raise InputError(
                     f"{path} cannot be read ({why}); fix that and try again"
@@ -291,7 +319,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             why = _first_line(error)
             advice = "make room or fix the permissions"
-            if "timed out" in why:
+            if "timed out" in str(error):
                 advice = "the disk has stalled, or the clock was changed: fix that"
             raise InputError(
                 f"a checkpoint could not be written to {self._folder} ({why}); {advice} and launch "

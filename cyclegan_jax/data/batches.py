@@ -7,19 +7,24 @@ train together, each reads its share of the same batch.
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grain
 import numpy as np
 
+from cyclegan_jax import InputError
 from cyclegan_jax.data.augmentation import Augmentation, augmented
 from cyclegan_jax.data.framing import fit
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.domains import DOMAINS
 
+_SHARED_MEMORY = "/dev/shm"
+_LOST_WORKER = ("No space left", "terminated unexpectedly", "Cannot allocate memory")
 _IMAGES = 10**9  # more than any run needs; an endless repeat overflows with one image in a batch
 
 
@@ -87,13 +92,36 @@ def unpaired_batches(
 def read_ahead(
     batches: grain.MapDataset, start_step: int, workers: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yields batches from `start_step` on, read ahead by threads or by `workers` processes."""
+    """Yields batches from `start_step` on, read ahead by threads or by `workers` processes.
+
+    Raises:
+      InputError: a worker process has ended, as when the shared memory is too small.
+    """
     if workers:
         rest = batches[start_step:].to_iter_dataset(grain.ReadOptions(num_threads=1))
         options = grain.MultiprocessingOptions(num_workers=workers)
-        return iter(rest.mp_prefetch(options, worker_init_fn=_begin_worker))
+        return _of_workers(lambda: rest.mp_prefetch(options, worker_init_fn=_begin_worker), workers)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     return iter(batches[start_step:].to_iter_dataset(options))
+
+
+def _of_workers(start: Callable[[], Iterable[Any]], workers: int) -> Iterator[Any]:
+    """Yields what `start()` yields; an end of its processes becomes an `InputError`."""
+    try:
+        yield from start()
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        if not any(words in reason for words in _LOST_WORKER):
+            raise
+        free = ""
+        if Path(_SHARED_MEMORY).is_dir():
+            usage = shutil.disk_usage(_SHARED_MEMORY)
+            free = f", of which {usage.free / 2**20:.1f} of {usage.total / 2**20:.1f} MiB are free"
+        raise InputError(
+            f"config.data.workers = {workers}: the worker processes cannot pass on their batches "
+            f"({reason}); they do so in {_SHARED_MEMORY}{free}: make it larger (docker run "
+            "--shm-size=1g), or set config.data.workers to 0"
+        ) from error
 
 
 def _begin_worker(index: int, count: int) -> None:

@@ -25,6 +25,7 @@ from cyclegan_jax.system.runtime import cache_folder
 # Training images of both domains that are kept decoded, in every process that reads; larger sets
 # are read again in each epoch.
 _KEPT_BYTES = 2**30
+_SAGITTAL = "sagittal"
 
 
 def data_folder(config: Config) -> Path:
@@ -51,10 +52,13 @@ def open_data(config: Config) -> Dataset:
     print(f"preparing phantom heads in {folder}", flush=True)
     try:
         return prepare(phantom_source(**_phantom_settings(config)), folder)
-    except InputError:
+    except InputError as error:
         if folder.exists():  # another process finished the same phantoms first
             return open_dataset(folder)
-        raise
+        raise InputError(
+            f"{error}; the phantoms need a cache folder: set XDG_CACHE_HOME to a folder of yours "
+            "with room"
+        ) from error
 
 
 def _phantom_settings(config: Config) -> dict[str, Any]:
@@ -68,10 +72,19 @@ def training_batches(
 
     `share` is (i, n) for the i-th of n equal parts of each batch, see `batches.unpaired_batches`.
 
+    Slices along the sagittal axis are never mirrored: left and right of their pixels are the front
+    and the back of the head, which are not alike.
+
     Raises:
-      InputError: the data set has no training image of a domain.
+      InputError: the data set has no training image of a domain, or four views are asked for of
+        sagittal slices.
     """
     d = config.data
+    if dataset.axis == _SAGITTAL and d.views > 1:
+        raise InputError(
+            f"config.data.views = {d.views}: {dataset.folder} has sagittal slices, and half of the "
+            "views would have front and back of the head interchanged; set it to 1"
+        )
     for domain, contrast in CONTRASTS.items():
         if not dataset.names(f"train_{domain}"):
             raise InputError(f"{dataset.folder} has no {contrast} training image")
@@ -81,13 +94,23 @@ def training_batches(
     return unpaired_batches(
         x,
         y,
-        Augmentation(d.views, d.flip, d.contrast, d.shift),
+        Augmentation(d.views, d.flip and dataset.axis != _SAGITTAL, d.contrast, d.shift),
         image_size=config.image_size,
         mode=d.fit,
         batch_size=config.batch_size,
         seed=config.seed,
         share=share,
     )
+
+
+def notes_on_training(config: Config, dataset: Dataset) -> list[str]:
+    """Returns what a user must know of how the data are trained on, a line each."""
+    if config.data.flip and config.data.views == 1 and dataset.axis == _SAGITTAL:
+        return [
+            "sagittal slices are not flipped, though config.data.flip is True: front and back of "
+            "the head would be interchanged"
+        ]
+    return []
 
 
 def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | None = None) -> Pairs:

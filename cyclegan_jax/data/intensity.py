@@ -18,12 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from cyclegan_jax import InputError
 
-# The clipped volumes of docs/ixi.md have more than half of the head on their maximum; an 8-bit
-# volume scaled to its brightest voxel has a few voxels there.
+# Fraction of the head on the maximum above which a volume counts as clipped. An 8-bit volume that
+# is scaled to its brightest voxel has only a few voxels there.
 SATURATED = 0.01
 
-
-HEAD = -0.8  # normalised images: `foreground`'s threshold, a tenth of the range above air
+HEAD = (
+    -0.8
+)  # normalised images: about the threshold of `foreground`, a tenth of the range above air
 _LEAST_HEAD = 5e-4  # of the voxels
 
 
@@ -155,7 +156,7 @@ def part_sizes(head: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Returns for each pixel of a head mask how many pixels the connected part has that it is in.
 
     Parts do not reach from slice to slice, and pixels connect along rows and columns. The largest
-    size tells a slice of the head from a slice of air, of which noise makes scattered pixels.
+    size distinguishes a slice of the head from one of air, in which noise makes scattered pixels.
 
     Args:
       head: bool `[N, H, W]`.

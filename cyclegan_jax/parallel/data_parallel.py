@@ -17,6 +17,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, nearest_multiples
 from cyclegan_jax.losses import Metrics
 from cyclegan_jax.optimizer import Hyperparameters
+from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.state import Recipe, TrainState, create_state
 from cyclegan_jax.step import Batch, sample_step, train_step, translate_step
 from cyclegan_jax.system import runtime
@@ -61,9 +62,10 @@ class Parallel:
 
     def __init__(self, mode: str, devices: Sequence[Any] | None = None):
         self.mode = mode
-        # A process has neighbouring devices, and so a contiguous share of the batch. Numbers of
-        # devices alone promise that on no pod.
-        self.devices = sorted(devices or jax.devices(), key=lambda d: (d.process_index, d.id))
+        # A process has neighbouring devices, and so a contiguous share of the batch. Sorting
+        # by id alone does not guarantee this on a TPU pod.
+        devices = devices or jax_settings.devices()
+        self.devices = sorted(devices, key=lambda d: (d.process_index, d.id))
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))

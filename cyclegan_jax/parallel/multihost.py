@@ -24,6 +24,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
+from cyclegan_jax.parallel import jax_settings
 
 _T = TypeVar("_T")
 
@@ -66,7 +67,7 @@ def join_and_run(
     try:
         with contextlib.ExitStack() as silence:
             if not is_primary():
-                nothing = silence.enter_context(open(os.devnull, "w"))
+                nothing = silence.enter_context(open(os.devnull, "w", encoding="utf-8"))
                 silence.enter_context(contextlib.redirect_stdout(nothing))
             status = work()
     except jax.errors.JaxRuntimeError as error:
@@ -164,7 +165,7 @@ def _meet() -> None:
     gloo fails if a process comes more than 30 s later than another to the first sum, which may
     happen if it compiles longer.
     """
-    devices = jax.devices()
+    devices = jax_settings.devices()
     split = NamedSharding(Mesh(np.array(devices), ("all",)), PartitionSpec("all"))
     ones = jax.make_array_from_callback((len(devices),), split, lambda _: np.ones(1, np.int32))
     jax.jit(jnp.sum)(ones).block_until_ready()

@@ -17,6 +17,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.data import from_config
+from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.lockstep import train_in_step
@@ -64,7 +65,7 @@ def check(sweep: Sweep, only: int | None, at_once: int) -> list[str]:
     """
     if only is not None and only not in sweep.indices:
         raise InputError(f"--trial={only}: there are trials 0 to {len(sweep.trials) - 1}")
-    devices = jax.local_device_count()
+    devices = sum(d.process_index == jax.process_index() for d in jax_settings.devices())
     if at_once > devices:
         raise InputError(
             f"--parallel_trials={at_once}: there are {devices} local device(s), and a trial needs "

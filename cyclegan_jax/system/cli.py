@@ -1,5 +1,7 @@
 """Runs a script: parses its flags, and turns errors into one line and an exit status."""
 
+import codecs
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -7,7 +9,9 @@ from collections.abc import Callable
 from absl import app, logging
 
 from cyclegan_jax import InputError
-from cyclegan_jax.system import runtime
+from cyclegan_jax.system import config_flag, runtime
+
+_PLAIN = {"→": "->", "±": "+-", "λ": "lambda"}  # for terminals that lack these signs
 
 
 def run_script(main: Callable[[list[str]], int]) -> None:
@@ -29,13 +33,32 @@ def run_script(main: Callable[[list[str]], int]) -> None:
 
     def parse_flags(argv: list[str]) -> list[str]:
         try:
-            return app.parse_flags_with_usage(argv)
+            sys.argv = config_flag.resolve(argv)  # which config_flags reads itself
+            return app.parse_flags_with_usage(sys.argv)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)
         except (AttributeError, OSError) as error:  # raised while the --config file is read
             print(f"error: --config cannot be used: {error}", file=sys.stderr)
             sys.exit(1)
 
     runtime.tune_process()
+    print_everything()
     app.run(work, flags_parser=parse_flags)
+
+
+def print_everything() -> None:
+    """Lets no sign that a terminal lacks stop the process: it is printed plainly, or as "?"."""
+
+    def plain(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        text = error.object[error.start : error.end]
+        return "".join(_PLAIN.get(sign, "?") for sign in text), error.end
+
+    codecs.register_error("plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
 
 
 def report_errors(work: Callable[[], int]) -> int:

@@ -16,12 +16,14 @@ from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
-from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.checkpoints.paths import check_path
+from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
+    RANKED_BY,
     Evaluator,
     MeanScores,
     mean_of_directions,
@@ -59,7 +61,7 @@ class Run:
     """A config that trains in a workdir. Use as a context manager: leaving it awaits saves.
 
     Everything is written under the workdir: `config.json`, `checkpoints/`, `metrics.jsonl`,
-    `tensorboard/`, `samples/`.
+    `tensorboard/` and `samples/`; `damaged_checkpoints/` and `nonfinite/` where there is need.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Run:
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
+        check_path(workdir, saves=True)  # before anything is written
         self.dataset = open_same_data(config)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
@@ -131,7 +134,7 @@ class Run:
         is_missing = (
             step > 0
             and "evaluate" in self.due(step)
-            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], "ssim"))
+            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], RANKED_BY))
         )
         if not multihost.agree(int(is_missing)):
             return
@@ -139,7 +142,7 @@ class Run:
         if self._evaluator is not None:
             placed = self._programs.parallel.place_state(state)
             scored = self._evaluator.mean_scores(placed.generators)
-            self._checkpoints.rate(step, mean_of_directions(scored, "ssim"))
+            self._checkpoints.rate(step, mean_of_directions(scored, RANKED_BY))
             with writing_workdir(self.workdir):
                 self._log_scores(scored, step)
 
@@ -152,7 +155,7 @@ class Run:
         """Opens the files that training writes to, and returns the batches from `step` on."""
         batches = self._open()
         self._rate_from = (step, time.perf_counter())
-        return pipeline.read_ahead(batches, step, self.config.data.workers)
+        return batches_lib.read_ahead(batches, step, self.config.data.workers)
 
     def _open(self) -> grain.MapDataset:
         """Opens the writer, the scored pairs and the samples; returns the training batches."""
@@ -163,6 +166,8 @@ class Run:
             self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
+        for note in from_config.notes_on_training(c, self.dataset):
+            self._print(f"note: {note}")
         if self._split is None:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
@@ -172,7 +177,7 @@ class Run:
         else:
             pairs = from_config.scored_pairs(c, self.dataset, self._split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {self._split} pairs are scored during training")
-            self._evaluator = Evaluator(self._programs.generators, pairs)
+            self._evaluator = Evaluator(self._programs.compiled_generators, pairs)
             chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return self._batches
@@ -205,7 +210,7 @@ class Run:
         Args:
           due: as the method `due` returns it.
           step: the number of steps done.
-          state: after the step; None serves where nothing but "log" and "end" is due.
+          state: after the step; may be None if nothing but "log" and "end" is due.
 
         Raises:
           InputError: the workdir cannot be written.
@@ -215,7 +220,7 @@ class Run:
             if state is not None and self._evaluator is not None and "evaluate" in due:
                 scored = self._evaluator.mean_scores(state.generators)
             if state is not None and "save" in due:
-                score = None if scored is None else mean_of_directions(scored, "ssim")
+                score = None if scored is None else mean_of_directions(scored, RANKED_BY)
                 devices = self._programs.parallel.devices
                 self._checkpoints.save(state, provenance(self.config, self.dataset, devices), score)
             if "log" in due:
@@ -258,7 +263,7 @@ class Run:
         for line in self._failure_modes.in_losses(step, terms):
             self._print(line)
         losses = {f"loss/{name}": value for name, value in terms.items()}
-        # Without losses where all steps were skipped.
+        # There is no loss if all steps were skipped.
         self.loss = losses.get("loss/generators_total", float("nan"))
         rate = (step - since) / (now - then)
         self._scalars(step, losses | {"steps_per_second": rate})

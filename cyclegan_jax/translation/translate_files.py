@@ -7,7 +7,7 @@ from pathlib import Path
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
 from cyclegan_jax.data.formats import images, nifti, readers
-from cyclegan_jax.data.preparation.folders import subject_of
+from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
 from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.translator import Translator, load_translator
@@ -26,15 +26,18 @@ def plan(inputs: Sequence[Path], out: Path, direction: Direction) -> list[tuple[
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     pairs: list[tuple[Path, Path]] = []
-    for path in (p for entry in inputs for p in readers.list_scans(entry)):
+    for entry, path in ((e, p) for e in inputs for p in readers.list_scans(e)):
         row = readers.format_of(path)
         if row.translated is None:
             raise InputError(
                 f"{path}: {row.kind}s are not translated; save it as NIfTI or as images"
             )
         suffix = row.translated or path.name.removeprefix(readers.stem(path))
-        named = Path(os.path.abspath(path))  # a folder may be given as "."
-        pairs.append((path, out / f"{subject_of(named)}{_suffix(direction)}{suffix}"))
+        # a folder may be given as "."; a series may lie deeper than its patient's folder
+        named = Path(os.path.abspath(entry), *path.relative_to(entry).parts[:1])
+        pairs.append(
+            (path, out / f"{without_trailing_contrast(named)}{_suffix(direction)}{suffix}")
+        )
     writers: dict[Path, Path] = {}
     for source, target in pairs:
         if out.resolve() in (source.resolve(), source.resolve().parent):
@@ -108,7 +111,7 @@ def translate_file(
         subject = stem.removesuffix(_suffix(translator.direction))
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         nifti.write_volume(path, made.cycle_error, volume, translator.descrip)
-    return made.notes
+    return [*volume.notes, *made.notes]
 
 
 def translate(

@@ -262,7 +262,13 @@ def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), OSError(24, "Too many open files"), ValueError("x: Stale file handle")]
+    "error",
+    [
+        MemoryError(),
+        OSError(24, "Too many open files"),
+        ValueError("x: Stale file handle"),
+        ValueError(f"reading {'a/long/path' * 40}: Permission denied"),  # as tensorstore says it
+    ],
 )
 def test_what_is_not_the_files_fault_does_not_set_it_aside(tmp_path, state, monkeypatch, error):
     save(tmp_path, state, {1: 0.2, 2: 0.9})
@@ -312,3 +318,38 @@ def test_saves_that_a_kill_has_cut_short_are_cleared_away(tmp_path, state):
     (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp" / "meta").mkdir(parents=True)
     save(tmp_path, state, {3: 0.2})
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "3"]
+
+
+def test_a_first_save_that_cannot_be_read_back_stops_the_run(tmp_path, state, monkeypatch):
+    original = Checkpoints.wait
+
+    def wait_and_lose(self):
+        original(self)
+        damage(tmp_path, 1)
+
+    monkeypatch.setattr(Checkpoints, "wait", wait_and_lose)
+    with (
+        Checkpoints(tmp_path, 1) as checkpoints,
+        pytest.raises(InputError, match=r"cannot be read back .*/1 is damaged \(train: .*launch"),
+    ):
+        checkpoints.save(at_step(state, 1), META, None)
+
+
+def test_only_the_first_save_of_a_launch_is_read_back(tmp_path, state, monkeypatch):
+    read = []
+    original = Checkpoints.read
+    monkeypatch.setattr(
+        Checkpoints, "read", lambda self, step: read.append(step) or original(self, step)
+    )
+    for steps in ((1, 2, 3), (4, 5)):
+        save(tmp_path, state, dict.fromkeys(steps))
+    assert read == [1, 4]
+
+
+def test_all_processes_stop_where_one_cannot_read_the_first_save(tmp_path, state, monkeypatch):
+    monkeypatch.setattr("cyclegan_jax.parallel.multihost.all_true", lambda flag: False)
+    with (
+        Checkpoints(tmp_path, 1) as checkpoints,
+        pytest.raises(InputError, match=r"cannot be read back \(by another process\)"),
+    ):
+        checkpoints.save(at_step(state, 1), META, None)

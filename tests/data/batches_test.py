@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cyclegan_jax import InputError
+from cyclegan_jax.data import batches
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import read_ahead, unpaired_batches
 from cyclegan_jax.data.intensity import to_storage
@@ -158,3 +160,30 @@ def test_batches_of_one_image_start_anywhere():
     # an endless repeat would overflow here, and only here
     batches = data_set(ALL, batch_size=1)
     assert_equal(next(read_ahead(batches, 5, workers=0)), batches[5])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("Worker process was terminated unexpectedly with exit code -7. Search it."),
+    ],
+)
+def test_shared_memory_that_is_too_small_is_named(error):
+    def start():
+        yield {"x": 1}
+        raise error
+
+    read = batches._of_workers(start, 2)
+    assert next(read) == {"x": 1}
+    with pytest.raises(InputError, match=r"config\.data\.workers = 2.*/dev/shm.*shm-size"):
+        next(read)
+
+
+def test_another_error_of_a_worker_stays():
+    def start():
+        raise FileNotFoundError(2, "No such file", "gone")
+        yield
+
+    with pytest.raises(FileNotFoundError):
+        next(batches._of_workers(start, 2))

@@ -153,9 +153,7 @@ def in_this_process(tmp_path, monkeypatch, workdir, devices):
     programs = Programs(wanted, jax.devices()[:devices])
     with Run(wanted, workdir, programs) as run, Interruption() as interruption:
         state = run.resume()
-        train.loop(
-            [run], [state], programs.parallel, programs.train_step, interruption, lambda run: None
-        )
+        train.train_loop(run, state, programs, interruption)
 
 
 def saved(workdir):

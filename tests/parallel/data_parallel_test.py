@@ -14,7 +14,7 @@ from cyclegan_jax.state import build_recipe
 def run(config, batch, mode, devices, steps=3):
     """The last metrics and the state after some steps, each on a different batch."""
     recipe = build_recipe(config)
-    over = Parallel(mode, jax.devices()[:data_parallel])
+    over = Parallel(mode, jax.devices()[:devices])
     state = over.compile_create_state(config, recipe)(config.seed)
     train = over.compile_train_step(recipe)
     hyper = over.place_state(Hyperparameters.of(config))

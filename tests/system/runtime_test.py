@@ -5,8 +5,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+
+from cyclegan_jax.system import runtime
 
 REPORT = """
 import json, resource
@@ -67,3 +71,28 @@ def test_a_cache_folder_in_the_environment_stays(tmp_path):
 
 def test_a_cpu_computes_where_it_is_called(tmp_path):
     assert report(XDG_CACHE_HOME=str(tmp_path))["ready"]
+
+
+@pytest.fixture
+def _no_home(monkeypatch, tmp_path):
+    def unknown(self):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", unknown)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.usefixtures("_no_home")
+def test_without_a_home_the_cache_is_a_temporary_folder_of_the_user_alone(tmp_path):
+    folder = runtime.cache_folder()
+    assert folder.parent.parent == tmp_path
+    assert folder.parent.stat().st_mode & 0o077 == 0
+    assert runtime.cache_folder() == folder
+
+
+@pytest.mark.usefixtures("_no_home")
+def test_a_temporary_cache_that_is_a_link_is_not_used(tmp_path):
+    (tmp_path / "others").mkdir()
+    (tmp_path / f"cache-of-user-{os.getuid()}").symlink_to(tmp_path / "others")
+    assert runtime.cache_folder().parent.resolve() != tmp_path / "others"

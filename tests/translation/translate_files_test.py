@@ -290,3 +290,11 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     touch(tmp_path, "out")
     with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
         t.translate(tmp_path, Direction.T1_TO_T2, [source], tmp_path / "out")
+
+
+def test_a_series_that_lies_deeper_is_named_after_its_patient(tmp_path, save_series):
+    for place in ("in/p0/study/series", "in/p1/study/series", "in/p2"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        save_series(tmp_path / place, np.ones((2, 3, 4), np.int16))
+    pairs = t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
+    assert [target.name for _, target in pairs] == [f"p{i}_T2.nii.gz" for i in range(3)]

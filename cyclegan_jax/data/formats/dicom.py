@@ -15,7 +15,11 @@ from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
-from cyclegan_jax.data.formats.dicom_elements import check_elements
+from cyclegan_jax.data.formats.dicom_elements import (
+    BEGINNING,
+    begins_like_dicom,
+    check_elements,
+)
 from cyclegan_jax.data.formats.orientation import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 
@@ -52,7 +56,7 @@ def is_dicom(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            return begins_like_dicom(stream.read(BEGINNING))
     except OSError:
         return False
 
@@ -117,7 +121,9 @@ def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _unreadable(path: Path) -> InputError:
-    return InputError(f"{path}: cannot be read as DICOM; export it again, or remove it")
+    return InputError(
+        limits.unfetched(path) or f"{path}: cannot be read as DICOM; export it again, or remove it"
+    )
 
 
 def _header(path: Path) -> _Slice:

@@ -5,7 +5,7 @@ read their voxels; `write.prepare` reads a few scans at a time.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class ScanImages:
       shape: of the whole scan `[N, H, W]`, the slices that were left out included.
       clipped: the fraction of a volume's head voxels that lie on its maximum.
       corners: `[8, 3]`, where a volume lies, see `Volume.corners`; None for other scans.
+      notes: what a user must know of how the scan was read, see `Volume.notes`.
     """
 
     images: dict[str, np.ndarray]
@@ -40,6 +41,7 @@ class ScanImages:
     shape: tuple[int, ...]
     clipped: float = 0.0
     corners: np.ndarray | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def of_image(cls, image: np.ndarray, name: str, intensity: IntensityRange) -> "ScanImages":

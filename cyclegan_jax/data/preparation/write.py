@@ -52,7 +52,9 @@ def prepare(source: Source, out: Path) -> Dataset:
         manifest = _write(source, work)
         written = json.loads((work / MANIFEST).read_text())
         check_manifest(out / MANIFEST, written, "fix the scans")
-        work.chmod(0o755)
+        umask = os.umask(0)  # it can only be read by setting it
+        os.umask(umask)
+        work.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
         os.replace(work, out)
     except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
         reason = str(error).split("\n")[0]
@@ -82,7 +84,13 @@ def _store(scan: Scan) -> _Stored:
     records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
     file = {}
     if scan.path is not None:
-        file = {"scan": scan.name, "file": str(scan.path), "sha256": file_digest(scan.path)}
+        try:
+            digest = file_digest(scan.path)
+        except OSError as error:
+            raise InputError(
+                f"{scan.path}: cannot be read ({error.strerror}); see to it"
+            ) from error
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": digest}
     sizes = {image.shape for image in read.images.values()}
     facts = dataclasses.replace(read, images={})
     heads = [_head(image) for image in read.images.values()]
@@ -115,7 +123,8 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
     )
     info = tfds.core.DatasetInfo(
         builder=identity,
-        description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
+        description="Slices of MRI: "
+        + ", ".join(f"{contrast}-weighted ({domain})" for domain, contrast in CONTRASTS.items()),
         features=FEATURES,
         disable_shuffling=True,
     )
@@ -156,6 +165,8 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             entry["files"] = files
     lines = [*source.notes]
     lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
+    for split, scans in stored.items():
+        lines += notes.of_scans(split, {scan.name: scan.read.notes for scan in scans})
     for split in ("val", "test"):
         if f"{split}_x" in splits:
             x, y = f"{split}_x", f"{split}_y"

@@ -84,6 +84,47 @@ def test_compressed_files_are_read(tmp_path, save_series):
     assert np.array_equal(voxels[::8, ::8], SLICES.transpose(2, 1, 0))
 
 
+def without_mark(path, keep_meta: bool) -> bytes:
+    """A file of SimpleITK, whose data set is implicit, without preamble, mark and meta elements."""
+    whole = path.read_bytes()
+    return whole[132:] if keep_meta else whole[whole.index(b"\x08\0\x16\0") :]
+
+
+@pytest.mark.parametrize("keep_meta", [False, True])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_series_without_preamble_are_read(tmp_path, save_series, suffix, keep_meta):
+    for path in save_series(tmp_path / "s", SLICES, axes=OBLIQUE):
+        bare = without_mark(path, keep_meta)
+        path.unlink()
+        path.with_suffix(suffix).write_bytes(bare)
+    (tmp_path / "s" / "README").write_text("no slice")
+    assert dicom.is_series(tmp_path / "s")
+    save_series(tmp_path / "t", SLICES, axes=OBLIQUE)
+    marked, bare = (dicom.read_series(tmp_path / name) for name in "ts")
+    assert np.array_equal(bare.data, marked.data)
+    assert np.array_equal(np.asarray(bare.source.affine), np.asarray(marked.source.affine))
+
+
+def test_damaged_files_without_preamble(tmp_path, save_series, fails):
+    paths = save_series(tmp_path / "s", SLICES)
+    bare = without_mark(paths[2], keep_meta=False)
+    for content in (bare[:-2], bare[:20], bare[1:], bytes(range(256)) * 20, b"text " * 99):
+        paths[2].write_bytes(content)
+        with fails(paths[2], "cannot be read as DICOM"):
+            dicom.read_series(tmp_path / "s")
+
+
+def test_slices_that_are_not_fetched_yet(tmp_path, save_series, fails):
+    paths = save_series(tmp_path / "s", SLICES)
+    paths[2].write_text("/annex/objects/MD5E-s11371238--0123.dcm\n")
+    with fails(paths[2], "not fetched yet", "datalad get"):
+        dicom.read_series(tmp_path / "s")
+    paths[2].unlink()
+    paths[2].symlink_to("../.git/annex/objects/Zx/MD5E-s11371238--0123.dcm")
+    with fails(paths[2], "not fetched yet", "datalad get"):
+        dicom.read_series(tmp_path / "s")
+
+
 def test_what_is_no_series(tmp_path):
     (tmp_path / "notes.txt").write_text("no slice")
     (tmp_path / "s").mkdir()

@@ -109,6 +109,15 @@ def test_volumes_are_normalised_as_a_whole(tmp_path):
     assert images["a#002"].max() == pytest.approx(2 * 100 / top - 1, abs=1e-6)
 
 
+def test_a_label_map_is_refused_whatever_its_name(tmp_path):
+    labels = np.kron(np.arange(27).reshape(3, 3, 3), np.ones((8, 8, 8))).astype(np.int16)
+    x, y = volume_folder(tmp_path / "x", ["a"]), volume_folder(tmp_path / "y", ["c"])
+    Nifti1Image(labels, np.eye(4)).to_filename(x / "b.nii")
+    source = folder_source(x, y)
+    with refused("x/b.nii", "seems to be a label map", "remove it"):
+        source.splits["train_x"][1].read()
+
+
 def test_min_head_leaves_slices_out(tmp_path):
     x, y = (volume_folder(tmp_path / d, ["a"]) for d in "xy")
     # a head slice has 48 of 120 pixels
@@ -174,6 +183,20 @@ def test_clipping_and_place_are_those_of_the_scan_before_resampling(tmp_path):
     assert plain.corners[-1][2] == 2 * (data.shape[2] - 1)
 
 
+def test_how_a_volume_was_read_is_noted(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+    path = x / "a.nii.gz"
+    image = Nifti1Image(np.asarray(nib.load(path).dataobj), np.diag([1, 1, 2, 1]))
+    image.set_sform(np.diag([2.0, 2, 2, 1]), code=4)
+    image.set_qform(np.diag([1.0, 1, 2, 1]), code=1)
+    image.to_filename(path)
+    source = folder_source(x, y)
+    assert source.pixels["x"] == (2, 2)
+    (note,) = source.splits["train_x"][0].read().notes
+    assert "the sform is used" in note
+    assert not source.splits["train_y"][0].read().notes
+
+
 def test_spacing_resamples_volumes(tmp_path):
     x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
     read = folder_source(x, y, spacing=2.0).splits["train_x"][0].read()
@@ -234,6 +257,36 @@ def test_several_scans_of_a_subject_pair_by_file_name(tmp_path, image_folder):
         assert [s.subject for s in scans] == ["carl", "carl"]
         assert list(scans[1].read().images) == ["carl#c2"]
     assert source.splits["train_x"][0].name == "anna"
+
+
+def test_names_with_a_hash_pair_up(tmp_path, image_folder):
+    names = ["Image #1", "Image #10", "Image #2"]
+    x, y = (image_folder(tmp_path / d, names) for d in "xy")
+    source = folder_source(x, y, holdout="1:2", unpaired="shared")
+    for domain in "xy":
+        (scan,) = source.splits[f"test_{domain}"]
+        assert scan.path == tmp_path / domain / "Image #10.png"
+        assert scan.name == scan.subject == "Image no.10"
+        assert list(scan.read().images) == ["Image no.10"]
+
+
+def test_scans_of_two_sessions_are_no_pair(tmp_path, image_folder):
+    x, y = image_folder(tmp_path / "x", ["a"]), image_folder(tmp_path / "y", ["b"])
+    test_x = image_folder(tmp_path / "v", ["sub-1_ses-1_T1w", "sub-2_acq-a_T1w"])
+    test_y = image_folder(tmp_path / "w", ["sub-1_ses-2_T2w", "sub-2_acq-b_T2w"])
+    source = folder_source(x, y, test_x=test_x, test_y=test_y)
+    names = [[s.name for s in source.splits[f"test_{d}"]] for d in "xy"]
+    assert names == [["sub-1#sub-1_ses-1", "sub-2"], ["sub-1#sub-1_ses-2", "sub-2"]]
+
+
+def test_sessions_of_one_person_stay_in_one_split(tmp_path, image_folder):
+    names = [f"sub-{s}_ses-{v}" for s in "123" for v in "12"]
+    x, y = (image_folder(tmp_path / d, names) for d in "xy")
+    source = folder_source(x, y, holdout="1:2", unpaired="shared")
+    assert subjects(source, "test_x") == subjects(source, "test_y") == ["sub-2"] * 2
+    assert subjects(source, "train_x") == ["sub-1", "sub-1", "sub-3", "sub-3"]
+    with refused("in two splits: 3, first 'sub-2'"):
+        folder_source(x, y, test_x=tmp_path / "x" / "sub-2_ses-1.png", test_y=y)
 
 
 def test_several_scans_of_a_subject_need_several_names(tmp_path, image_folder):

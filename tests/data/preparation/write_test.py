@@ -1,7 +1,9 @@
 """Tests of preparing a data set: what is written, its manifest, and all that is refused."""
 
+import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -164,6 +166,14 @@ def test_files_may_lie_in_folders_of_any_name(tmp_path, constant, two_scans):
     assert "content of a file in another split" in opened.summary()
 
 
+def test_notes_of_scans_are_in_the_manifest(tmp_path, two_scans):
+    odd = slices_of("a", 1)
+    read = dataclasses.replace(odd.read(), notes=("read oddly",))
+    source = two_scans(Scan("a", lambda: read), slices_of("b", 1))
+    found = prepare(source, tmp_path / "out").manifest["notes"]
+    assert found == ["train_x: 1 of 2 scans, first 'a': read oddly"]
+
+
 def test_notes_say_what_is_clipped_and_what_does_not_pair(tmp_path, two_scans):
     source = two_scans(
         slices_of("a", 1, clipped=0.29), slices_of("c", 1, clipped=0.43), slices_of("d", 1)
@@ -217,6 +227,22 @@ def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch, two_scans)
     with refused(tmp_path / "out", "cannot be written", "No space left"):
         prepare(two_scans(), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_scan_that_vanishes_is_named(tmp_path, constant, two_scans):
+    gone = tmp_path / "gone.nii"
+    scan = dataclasses.replace(constant("a", 0), path=gone)
+    with refused(gone, "cannot be read", "No such file"):
+        prepare(two_scans(scan), tmp_path / "out")
+
+
+def test_the_folder_has_the_permissions_that_the_user_gives(tmp_path, two_scans):
+    umask = os.umask(0o077)
+    try:
+        prepare(two_scans(), tmp_path / "out")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, ValueError])

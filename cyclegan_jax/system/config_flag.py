@@ -1,0 +1,71 @@
+"""What users write after --config: a recipe, or the config of a run; its keys are checked early.
+
+`config_flags` of ml_collections runs a Python file and calls `get_config()` in it, or
+`get_config("x")` for `--config=file.py:x`. So this file serves as the recipe of every saved config.
+"""
+
+import re
+from pathlib import Path
+
+from cyclegan_jax import InputError
+from cyclegan_jax import config as config_lib
+
+_FLAG = re.compile(r"--?config(=(?P<value>.*))?", re.DOTALL)
+_OVERRIDE = re.compile(r"--?(no)?config\.(?P<key>[^=]*)(=.*)?", re.DOTALL)
+
+
+def get_config(path: str) -> config_lib.Config:
+    """Returns the config in the file `path` that a run has written, `config.json`."""
+    return config_lib.from_json(Path(path).read_text())
+
+
+def resolve(arguments: list[str]) -> list[str]:
+    """Returns a command line in which a saved config is named as `config_flags` takes it.
+
+    Raises:
+      InputError: the file that --config names is missing or holds no config, or a key after it is
+        not one of a config.
+    """
+    resolved = []
+    for argument in arguments:
+        if resolved and (flag := _FLAG.fullmatch(resolved[-1])) and flag["value"] is None:
+            argument = _file(argument)
+        elif (flag := _FLAG.fullmatch(argument)) and flag["value"] is not None:
+            argument = f"--config={_file(flag['value'])}"
+        elif override := _OVERRIDE.fullmatch(argument):
+            _check_key(override["key"])
+        resolved.append(argument)
+    return resolved
+
+
+def named(filename: str) -> str:
+    """Returns the path that the user gave, of the one that `config_flags` was given."""
+    return filename.removeprefix(f"{__file__}:")
+
+
+def _file(value: str) -> str:
+    path = Path(value)
+    if path.suffix == ".json" and path.is_file():
+        try:
+            get_config(value)
+        except ValueError as error:  # an InputError, or text that is not UTF-8
+            raise InputError(f"--config={value}: {error}") from error
+        return f"{__file__}:{value}"
+    path = Path(value.split(":", 1)[0])
+    if path.is_file():
+        return value
+    likely = (path.with_name(f"{path.name}.py"), Path("configs", f"{path.stem}.py"))
+    likely = (*likely, path / "config.json")
+    found = next((str(other) for other in likely if other.is_file()), None)
+    advice = (
+        f"did you mean --config={found}?" if found else "name a recipe, such as those in configs/"
+    )
+    what = "is a folder" if path.is_dir() else "there is no such file"
+    raise InputError(f"--config={value}: {what}; {advice}")
+
+
+def _check_key(key: str) -> None:
+    known = config_lib.flatten(config_lib.base_config())
+    is_section = any(name.startswith(f"{key}.") for name in known)
+    if not is_section and "[" not in key:  # of a list, one entry can be given
+        config_lib.check_known([key])
