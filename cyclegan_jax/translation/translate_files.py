@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
+from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
 from cyclegan_jax.domains import CONTRASTS, Direction
@@ -87,7 +88,7 @@ def translate_file(
         made, notes = translator.image(row.read(source))
         images.write_image(target, made)
         return notes
-    volume = readers.read_volume(source, frame)
+    volume = with_dark_air(source, readers.read_volume(source, frame))
     try:
         made = translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
     except ValueError as error:

@@ -277,7 +277,7 @@ def test_a_save_that_fails_does_not_hide_the_divergence(config, tmp_path, monkey
     poison(monkeypatch, lambda c, step: step == 6)
 
     failing = mock.Mock(side_effect=InputError("not written"))
-    monkeypatch.setattr(Checkpoints, "wait", failing)
+    monkeypatch.setattr(run_lib.Run, "wait", failing)
     with pytest.raises(DivergedError, match=r"step 6: loss .* \(not written\)"):
         train.train(config, tmp_path)
 

@@ -162,6 +162,23 @@ def test_volume_without_head_is_an_error_that_names_it(tmp_path, translator):
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+def test_a_background_amid_the_tissue_is_air(tmp_path, translator, head):
+    data = head(12, 20, 14)
+    is_head = data > 100
+    data = np.where(is_head, (data - 300) / 100, 0)
+    save_volume(tmp_path / "a.nii.gz", data)
+    made = translator(target=VOLUME)
+    note, *_ = t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert "the background has the value 0" in note
+    result = np.asarray(load_volume(tmp_path / "b.nii.gz").dataobj)
+    assert (result[~is_head] == 10).all()  # the target's air
+    assert np.median(result[is_head]) > 60
+    noise = np.random.default_rng(0).uniform(0, 4095, data.shape)
+    save_volume(tmp_path / "uni.nii.gz", noise)
+    with pytest.raises(InputError, match=r"uni\.nii\.gz: the air around the head is noise"):
+        t.translate_file(made, tmp_path / "uni.nii.gz", tmp_path / "c.nii.gz")
+
+
 # ---------------------------------------------------------------- which files
 
 

@@ -17,12 +17,14 @@ class Volume:
 
     ``source`` is a 3-D image (or has further axes of 1) with the file's own geometry, which
     ``nifti.write_volume`` gives to a translation. ``notes`` are whole sentences that a user must
-    know of how the file was read, without names and numbers of this file alone.
+    know of how the file was read, without names and numbers of this file alone. ``padding`` is the
+    value that the file declares to be none of the scan's.
     """
 
     data: NDArray[np.float32]
     source: Nifti1Image
     notes: Sequence[str] = ()
+    padding: float | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
@@ -211,7 +212,7 @@ def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImag
 def _read_volume(
     path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
 ) -> ScanImages:
-    volume = readers.read_volume(path, frame)
+    volume = with_dark_air(path, readers.read_volume(path, frame))
     data = volume.data
     if holds_labels(data):
         raise InputError(

@@ -21,6 +21,8 @@ from cyclegan_jax.data.intensity import (
 )
 from cyclegan_jax.data.slicing import slice_name, subject_of_slice
 
+_MOST_BELOW_AIR = 0.1  # of a stack's values that are not 0; z-scored tissue has half
+
 
 @dataclasses.dataclass(frozen=True)
 class ScanImages:
@@ -69,9 +71,14 @@ class ScanImages:
     def of_stack(cls, slices: np.ndarray, name: str) -> "ScanImages":
         """Normalises a stack `[N, H, W]` by its maximum and keeps all slices.
 
-        Raises ValueError if no value is above 0.
+        Raises ValueError if no value is above 0, or if 0 cannot be air.
         """
         intensity = stack_range(slices)
+        if np.count_nonzero(slices < 0) > _MOST_BELOW_AIR * np.count_nonzero(slices):
+            raise ValueError(
+                "more than a tenth of its values is below 0, which is taken for air; give a stack "
+                "that is not z-scored, or shift it so that air is 0"
+            )
         images = {slice_name(name, i): normalise(s, intensity) for i, s in enumerate(slices)}
         return cls(images, intensity, slices.shape)
 

@@ -75,6 +75,32 @@ def test_rescaling_and_names_without_suffix(tmp_path, save_series):
     assert np.array_equal(voxels, SLICES.transpose(2, 1, 0) * 2)
 
 
+@pytest.mark.parametrize("value", ["-2000", "30000", "0", None])
+def test_the_header_declares_the_padding_value(tmp_path, save_series, value):
+    slices = SLICES.astype(np.uint16 if value == "30000" else np.int16)
+    save_series(tmp_path / "s", slices, **({"0028|0120": value} if value else {}))
+    volume = dicom.read_series(tmp_path / "s")
+    assert volume.padding == (float(value) if value else None)
+    assert np.array_equal(np.asarray(volume.source.dataobj), SLICES.transpose(2, 1, 0))
+
+
+def test_padding_is_one_value_though_slices_differ_in_their_scaling(tmp_path, save_series):
+    (tmp_path / "s").mkdir()
+    for k, slope in enumerate((1, 2, 1, 3)):
+        pixels = SLICES[k : k + 1].astype(np.uint16) * slope  # SimpleITK stores a slope-th of it
+        pixels[0, 0] = 20000 * slope
+        tags = {"0028|0120": "20000", "0028|1052": "0", "0028|1053": str(slope)}
+        place = {"0020|0032": f"5\\-6\\{7 + 2 * k}"}
+        (path,) = save_series(tmp_path / "t", pixels, **tags, **place)
+        path.rename(tmp_path / "s" / f"{k}.dcm")
+    volume = dicom.read_series(tmp_path / "s")
+    assert volume.padding == 20000
+    voxels = np.asarray(volume.source.dataobj)
+    assert (voxels[:, 0] == 20000).all()
+    wanted = SLICES.transpose(2, 1, 0)[:, 1:] * [1, 2, 1, 3]
+    assert np.array_equal(voxels[:, 1:], wanted)
+
+
 def test_compressed_files_are_read(tmp_path, save_series):
     big = SLICES.repeat(8, 1).repeat(8, 2)
     plain = save_series(tmp_path / "p", big)

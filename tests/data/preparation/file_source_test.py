@@ -183,6 +183,33 @@ def test_clipping_and_place_are_those_of_the_scan_before_resampling(tmp_path):
     assert plain.corners[-1][2] == 2 * (data.shape[2] - 1)
 
 
+def test_backgrounds_are_made_dark_before_resampling_and_noted(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 1), sized(tmp_path / "y", "b", 1, 1, 1)
+    data = np.asarray(nib.load(x / "a.nii.gz").dataobj).astype(np.float32)
+    is_head = data > 0
+    tissue = np.linspace(-2, 1, is_head.sum())
+    corner = np.indices(data.shape).sum(axis=0) < 5
+    kinds = {
+        "padded": np.where(corner, -2000, data),
+        "zscored": np.where(is_head, 0, data),
+    }
+    kinds["zscored"][is_head] = tissue
+    for name, made in kinds.items():
+        Nifti1Image(made, np.eye(4)).to_filename(x / f"{name}.nii.gz")
+    for spacing in (None, 0.5):
+        scans = folder_source(x, y, spacing=spacing, min_head=0.0).splits["train_x"]
+        plain, padded, zscored = (scan.read() for scan in scans)
+        assert not plain.notes
+        assert "padding value -2000" in padded.notes[0]
+        assert padded.intensity == plain.intensity
+        assert "background has the value 0" in zscored.notes[0]
+        assert all(image[0, 0] < -0.99 for image in zscored.images.values())
+    noise = np.random.default_rng(0).uniform(0, 4095, data.shape)
+    Nifti1Image(noise, np.eye(4)).to_filename(y / "uni.nii.gz")
+    with refused("y/uni.nii.gz", "noise as bright as the head"):
+        folder_source(x, y).splits["train_y"][1].read()
+
+
 def test_how_a_volume_was_read_is_noted(tmp_path):
     x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
     path = x / "a.nii.gz"
@@ -234,6 +261,16 @@ def test_stacks_are_kept_whole(tmp_path):
     np.testing.assert_allclose(y.images["data#002"], x.images["data#002"], atol=1e-6)
     with refused("no T2 training scan is left", "--unpaired=shared"):
         folder_source(*files)
+
+
+def test_z_scored_stacks_are_refused(tmp_path):
+    stack = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", stack)
+    np.save(tmp_path / "y.npy", np.abs(stack))
+    source = folder_source(tmp_path / "x.npy", tmp_path / "y.npy", unpaired="shared")
+    with refused("/x.npy", "below 0", "shift it"):
+        source.splits["train_x"][0].read()
+    source.splits["train_y"][0].read()
 
 
 def declared(folder: Path, *rows: tuple[str, str, str, str]) -> list[Item]:
