@@ -27,7 +27,7 @@ def check_comparable(saved: Checkpoint, config: Config, dataset: Dataset) -> lis
     if not trained or not found:
         return []
     was = saved.meta.get("data", {}).get("axis", "axial")
-    axis = dataset.manifest["source"].get("axis", "axial")
+    axis = dataset.axis
     if axis != was:
         raise InputError(
             f"{dataset.folder}: has {axis} slices, but checkpoint {saved.step} was trained on "

@@ -19,7 +19,7 @@ from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
-from cyclegan_jax.evaluation.metrics import PROTOCOLS
+from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
     PerImage,
@@ -64,7 +64,7 @@ def evaluate(
     """Scores a checkpoint and writes `<workdir>/eval/<step>/<split>/`.
 
     The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
-    `subjects.csv` (the same for subjects, by the mean of their images), `grid.png` (images spread
+    `subjects.csv` (the same for subjects, see `scoring.by_subject`), `grid.png` (images spread
     over the split), `best.png` and `worst.png` (the extremes by SSIM `fixed`, the mean of both
     directions; only with pairs).
 
@@ -235,16 +235,19 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     for protocol, directions in outcome.per_image.items():
         for direction, metrics in directions.items():
             names = outcome.names[direction]
+            means_of = by_subject(metrics, names)
+            of_images = zip(*(metrics[metric] for metric in means_of), strict=True)
             images += [
                 [name, direction, protocol, *values]
-                for name, values in zip(names, zip(*metrics.values(), strict=True), strict=True)
+                for name, values in zip(names, of_images, strict=True)
             ]
-            means = [by_subject(values, names) for values in metrics.values()]
+            means = list(means_of.values())
             subjects += [
                 [subject, direction, protocol, *(mean[subject] for mean in means)]
                 for subject in means[0]
             ]
-    some = next(iter(next(iter(outcome.per_image.values())).values()))
+    metrics = next(iter(next(iter(outcome.per_image.values())).values()))
+    some = [metric for metric in METRICS if metric in metrics]
     _write_csv(folder / "images.csv", ["name", "direction", "protocol", *some], images)
     _write_csv(folder / "subjects.csv", ["subject", "direction", "protocol", *some], subjects)
     for name, picture in outcome.pictures.items():

@@ -26,6 +26,7 @@ import numpy as np
 
 PROTOCOLS = ("fixed", "foreground", "slice_max", "gt_max")
 METRICS = ("ssim", "psnr", "mae", "nmse", "intensity_error")
+ENERGY = "truth_energy"  # no score: the denominator of NMSE, for its sum over a subject's slices
 FIXED_RANGE = 2.0
 MAX_PSNR = 100.0  # dB: an error of 1e-5 of the data range, less than a step of 16 bits
 _RADIUS, _SIGMA = 5, 1.5  # the 11x11 Gaussian window of Wang et al. 2004
@@ -98,9 +99,12 @@ def nmse(prediction: jax.Array, truth: jax.Array, mask: jax.Array) -> jax.Array:
 
     NaN where the truth is 0 all over `mask`.
     """
-    return _ratio(
-        _masked_sum(jnp.square(prediction - truth), mask), _masked_sum(jnp.square(truth), mask)
-    )
+    return _ratio(_masked_sum(jnp.square(prediction - truth), mask), energy(truth, mask))
+
+
+def energy(truth: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns `||truth||^2` over `mask`, the denominator of NMSE; air must be 0; `[B]`."""
+    return _masked_sum(jnp.square(truth), mask)
 
 
 def intensity_error(prediction: jax.Array, truth: jax.Array, head: jax.Array) -> jax.Array:
@@ -133,8 +137,8 @@ def scores(
       protocols: some of `PROTOCOLS`.
 
     Returns:
-      `{protocol: {"ssim": [B], "psnr": [B], "mae": [B], "nmse": [B]}}`; with a `head` also
-      "intensity_error", which no protocol changes.
+      `{protocol: {"ssim": [B], "psnr": [B], "mae": [B], "nmse": [B]}}`, and the denominator of
+      NMSE, `ENERGY`; with a `head` also "intensity_error", which no protocol changes.
     """
     a, b = prediction + 1, truth + 1  # air is 0
     top = _largest(b, mask)
@@ -154,6 +158,7 @@ def scores(
             "psnr": psnr(image, wanted, pixels, data_range),
             "mae": mae(image, wanted, pixels),
             "nmse": nmse(image - air, wanted - air, pixels),
+            ENERGY: energy(wanted - air, pixels),
         }
         if head is not None:
             found[protocol]["intensity_error"] = intensity_error(a, b, head)

@@ -9,7 +9,7 @@ import numpy as np
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import BASELINES, DIRECTIONS, Direction
-from cyclegan_jax.evaluation.metrics import METRICS, mean_and_sd, scores
+from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, mean_and_sd, scores
 from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.models.networks import Networks
 
@@ -102,24 +102,46 @@ def score_images(
         images = [None if a is None else a[chosen] for a in (prediction, truth, mask, head)]
         parts.append(jax.device_get(scores(*images, protocols=protocols)))  # type: ignore[arg-type]
     joined = jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
-    return {p: {m: joined[p][m] for m in METRICS if m in joined[p]} for p in protocols}
+    kept = (*METRICS, ENERGY)
+    return {p: {m: joined[p][m] for m in kept if m in joined[p]} for p in protocols}
 
 
-def by_subject(values: np.ndarray, names: list[str]) -> dict[str, float]:
-    """Returns each subject's mean over its slices, sorted by subject.
+def by_subject(metrics: Mapping[str, np.ndarray], names: list[str]) -> dict[str, dict[str, float]]:
+    """Returns each subject's score of each metric, `{metric: {subject: score}}`.
 
-    Slices without a score (NaN) do not count; a subject without any score gets NaN.
+    It is the mean over the subject's slices, and for NMSE the ratio of the sums over them, since a
+    slice with hardly any head, whose NMSE is huge, would rule a mean of ratios. Slices without a
+    score (NaN) do not count; a subject without any score gets NaN. Subjects are sorted.
+
+    Args:
+      metrics: the scores of each image, as `score_images` returns them.
+      names: the names of the images.
     """
     subjects = np.array([subject_of_slice(name) for name in names])
-    groups = ((str(s), values[(subjects == s) & ~np.isnan(values)]) for s in np.unique(subjects))
-    return {s: float(group.mean()) if len(group) else float("nan") for s, group in groups}
+    weights = {"nmse": metrics[ENERGY]} if ENERGY in metrics else {}
+    return {
+        metric: {
+            str(s): _mean(
+                values[subjects == s], weights.get(metric, np.ones(len(names)))[subjects == s]
+            )
+            for s in np.unique(subjects)
+        }
+        for metric, values in metrics.items()
+        if metric != ENERGY
+    }
+
+
+def _mean(values: np.ndarray, weights: np.ndarray) -> float:
+    """Returns the weighted mean of the values that are not NaN, or NaN."""
+    known = ~np.isnan(values)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else float("nan")
 
 
 def average_over_subjects(per_image: PerImage, names: list[str]) -> MeanScores:
     """Returns `{direction: {metric: {mean, sd, n, left_out}}}` over subjects.
 
-    A subject counts by the mean of its slices. `left_out` is the number of images for which the
-    score is not defined.
+    A subject counts by its score, see `by_subject`. `left_out` is the number of images for which
+    the score is not defined.
 
     Args:
       per_image: the scores of one protocol, as `score_pairs` returns them.
@@ -127,9 +149,9 @@ def average_over_subjects(per_image: PerImage, names: list[str]) -> MeanScores:
     """
     return {
         direction: {
-            metric: mean_and_sd(list(by_subject(values, names).values()))
-            | {"left_out": int(np.isnan(values).sum())}
-            for metric, values in metrics.items()
+            metric: mean_and_sd(list(subjects.values()))
+            | {"left_out": int(np.isnan(metrics[metric]).sum())}
+            for metric, subjects in by_subject(metrics, names).items()
         }
         for direction, metrics in per_image.items()
     }

@@ -9,7 +9,7 @@ from skimage.metrics import (
     structural_similarity,
 )
 
-from cyclegan_jax.evaluation.metrics import MAX_PSNR, PROTOCOLS, mean_and_sd, scores, ssim
+from cyclegan_jax.evaluation.metrics import ENERGY, MAX_PSNR, PROTOCOLS, mean_and_sd, scores, ssim
 
 
 def pair(height=40, width=33):
@@ -152,6 +152,7 @@ def test_what_is_not_defined_is_nan_and_nothing_else():
         for protocol, metrics in found.items()
         for metric, values in metrics.items()
         for i in np.flatnonzero(~np.isfinite(values))
+        if metric != ENERGY
     }
     black = {("slice_max", m, 0) for m in ("ssim", "psnr", "mae", "nmse")}
     black |= {("gt_max", m, 0) for m in ("ssim", "psnr")}

@@ -5,7 +5,7 @@ import pytest
 
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.evaluation import scoring
-from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
+from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     average_over_subjects,
     by_subject,
@@ -54,7 +54,7 @@ def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
     parts = score_images(*arguments)
     assert seen == [3, 3, 3]
     for protocol in PROTOCOLS:
-        assert tuple(parts[protocol]) == METRICS
+        assert tuple(parts[protocol]) == (*METRICS, ENERGY)
         for metric, values in whole[protocol].items():
             np.testing.assert_allclose(parts[protocol][metric], values, rtol=1e-6)
 
@@ -83,6 +83,32 @@ def test_slices_without_a_score_are_left_out_and_counted():
     nan = float("nan")
     names = ["a#001", "a#002", "b#001", "c#001"]
     values = np.array([0.2, nan, 0.4, nan])
-    assert by_subject(values, names) == {"a": 0.2, "b": 0.4, "c": pytest.approx(nan, nan_ok=True)}
+    found = by_subject({"ssim": values}, names)["ssim"]
+    assert found == {"a": 0.2, "b": 0.4, "c": pytest.approx(nan, nan_ok=True)}
     result = average_over_subjects({"d": {"ssim": values}}, names)["d"]["ssim"]
     assert (result["mean"], result["n"], result["left_out"]) == (pytest.approx(0.3), 2, 2)
+
+
+def test_nmse_of_a_subject_is_the_ratio_of_sums(pairs):
+    pairs.y[0] = -1
+    pairs.y[0, 12, 12] = -0.99  # hardly any head: a tiny error makes a huge ratio
+    pairs.y[3] = -1  # none at all
+    made = {"t1_to_t2": pairs.y + 0.01 * pairs.x, "t2_to_t1": pairs.x * 0.9}
+    found = score_pairs(pairs, made, protocols=("fixed", "slice_max", "gt_max"))
+    assert found["fixed"]["t1_to_t2"]["nmse"][0] > 100
+    assert np.isnan(found["fixed"]["t1_to_t2"]["nmse"][3])
+    for protocol in ("fixed", "gt_max"):
+        scored = by_subject(found[protocol]["t1_to_t2"], pairs.names)["nmse"]
+        for subject, chosen in (("b", [0, 1, 2]), ("a", [4]), ("c", [5, 6])):
+            truth = pairs.y[chosen].astype(float) + 1
+            squares = ((made["t1_to_t2"][chosen] - pairs.y[chosen]).astype(float) ** 2).sum()
+            assert scored[subject] == pytest.approx(squares / (truth**2).sum(), rel=1e-4)
+    average = average_over_subjects(found["fixed"], pairs.names)["t1_to_t2"]
+    assert average["nmse"]["mean"] < 0.1
+    assert list(average) == ["ssim", "psnr", "mae", "nmse"]
+    # with images divided by their own maximum, so are the sums
+    truth = pairs.y[:3].astype(float) + 1
+    image = made["t1_to_t2"][:3].astype(float) + 1
+    truth, image = (a / a.max(axis=(1, 2), keepdims=True) for a in (truth, image))
+    scored = by_subject(found["slice_max"]["t1_to_t2"], pairs.names)["nmse"]["b"]
+    assert scored == pytest.approx(((image - truth) ** 2).sum() / (truth**2).sum(), rel=1e-3)

@@ -191,8 +191,8 @@ def test_plan_names_results_after_the_subject(tmp_path):
         out / n
         for n in ("a_T2.png", "b_T2.png", "c_T2.png", "d_T2.nii.gz", "e1_T2.nii", "f_T2.tif")
     ]
-    (planned,) = t.plan(paths[:1], out, Direction.T2_TO_T1)
-    assert planned == (paths[0], out / "a_T1.png")
+    (planned,) = t.plan(paths[1:2], out, Direction.T2_TO_T1)
+    assert planned == (paths[1], out / "b_T1.png")
     assert not out.exists()  # planning writes nothing
 
 

@@ -83,7 +83,8 @@ def read_series(folder: Path, frame: int | None = None) -> Volume:
     """Reads the one series in ``folder``: slices in order of position, rescaled by their headers.
 
     The volume's source is a NIfTI image in the series' own voxel order (columns, rows, slices),
-    whose sform and qform are the scanner's space (code 1). ``frame`` may be 0 or None.
+    whose sform and qform are the scanner's space (code 1), and whose description is the series'.
+    ``frame`` may be 0 or None.
     Raises InputError for a file that is unreadable, has colour or several frames or no position, or
     is a localiser; for several series; for slices that are missing, at one place, shifted sideways
     or of mixed size or orientation; for a single slice; and for values as ``check_values`` does.
@@ -106,6 +107,7 @@ def read_series(folder: Path, frame: int | None = None) -> Volume:
         check_values(folder, data)
         image = Nifti1Image(data, affine)
         image.header.set_xyzt_units("mm")
+        image.header["descrip"] = slices[0].tags.get(_DESCRIPTION, "").encode()[:79]
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)
         return Volume(to_canonical(data, affine), image, padding=padding)

@@ -82,7 +82,7 @@ def _list(folder: Path, domain: str, split: str, both: bool, said: list[str]) ->
     files = [
         File(p, n, domain, split, format_of(p).kind == "image", f)
         for p in listing.scans
-        for n, f in [_named(folder, p)]
+        for n, f in [name_in(folder, p)]
     ]
     # a folder given for both domains has one note, from the first
     if not (both and domain == "y"):
@@ -98,7 +98,7 @@ def _list(folder: Path, domain: str, split: str, both: bool, said: list[str]) ->
     return files
 
 
-def _named(folder: Path, path: Path) -> tuple[str, str]:
+def name_in(folder: Path, path: Path) -> tuple[str, str]:
     """Returns the name to read of a scan in `folder`, and the folder of its subject or ""."""
     if path == folder or path.parent == folder:
         return stem(path.absolute()), ""
