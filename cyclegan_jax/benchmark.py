@@ -1,4 +1,4 @@
-"""Times the reference recipe's training step, translation and input pipeline.
+"""Times the reference recipe's training step, translation and input batches_lib.
 
 The networks are those of the usual comparison: widths from `base` to 8 times that, as many levels
 as bring the generator to 2x2 and the discriminator to 4x4. Data are random. Every figure is of this
@@ -21,7 +21,7 @@ import numpy as np
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
-from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.models.networks import init_params
 from cyclegan_jax.optimizer import Hyperparameters
@@ -127,7 +127,7 @@ def input_pipeline(config: Config, batches: int) -> dict[str, float]:
     first = -(-len(dataset.names("train_x")) // c.batch_size) + _WARM_UP
     source = from_config.training_batches(c, dataset)
     seconds = []
-    for index, _ in enumerate(pipeline.read_ahead(source, 0, c.data.workers)):
+    for index, _ in enumerate(batches_lib.read_ahead(source, 0, c.data.workers)):
         seconds.append(time.perf_counter())
         if index == first + batches:
             break

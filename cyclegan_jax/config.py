@@ -67,7 +67,7 @@ _AT_LEAST = {
 
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
-# A run may be resumed with these changed: they do not enter the numbers of a finite step.
+# A run may be resumed with these changed: they change no result of a step whose numbers are finite.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
@@ -81,7 +81,7 @@ def base_config() -> Config:
     c.steps = 10_000
     c.batch_size = 32  # images of each domain per step, over all devices, all views counted
     c.image_size = 256  # pixels, height and width seen by the networks
-    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all local devices
+    c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all devices
     c.dtype = "float32"  # of activations; parameters and optimizer states stay float32
     # Of products of float32 numbers on accelerators. "default": as fast as the device can, with
     # TF32 (10 bits) on newer NVIDIA GPUs and bfloat16 (7 bits) on TPUs; "highest": all 23 bits.
@@ -91,7 +91,7 @@ def base_config() -> Config:
     c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom
     c.data.fit = "pad"  # to image_size: "pad" (pad or crop, no resampling) or "resize"
     c.data.views = 1  # 4: every image plain, flipped, contrast-changed and both
-    c.data.flip = True  # random left-right flip (with views=1)
+    c.data.flip = True  # random left-right flip (with views=1); never of sagittal slices
     c.data.contrast = 0.0  # largest |log gamma| of the intensity change
     c.data.shift = 0  # largest random shift, pixels
     c.data.workers = 0  # worker processes of the input pipeline; 0: threads
@@ -107,7 +107,7 @@ def base_config() -> Config:
     c.generator = ConfigDict()
     c.generator.type = "unet"  # one of GENERATORS
     c.generator.features = (64, 128, 256, 512, 512, 512, 512)  # stride-2 encoder widths
-    c.generator.head = 0  # hidden width of the per-pixel head; 0: none
+    c.generator.head = 0  # hidden width of the per-pixel perceptron; 0: none
     c.generator.kernel_size = 3
     c.generator.upsampling = "transpose"  # or "resize", "pixel_shuffle"
     c.generator.norm = "instance"  # or "none"
@@ -161,7 +161,7 @@ def load_file(path: str | Path) -> ModuleType:
     return module
 
 
-def size_multiple(config: Config) -> int:
+def image_size_multiple(config: Config) -> int:
     """Returns the number that `image_size` must be a multiple of.
 
     Every entry of `generator.features` stands for at most one halving of the image, see
@@ -232,6 +232,19 @@ def validate(config: Config) -> None:
     Raises:
       InputError: naming the key, its value and what it may be.
     """
+    _check_values(config)
+    # Runs of earlier versions may have it, and can still be read.
+    views, contrast = config.data.views, config.data.contrast
+    _require(
+        views == 1 or contrast > 0,
+        "data.views",
+        views,
+        "1 if data.contrast is 0, since two of the views would be copies of the other two; "
+        "or give data.contrast, for example 0.2",
+    )
+
+
+def _check_values(config: Config) -> None:
     flat = flatten(config)
     _check_keys(flat)
     for key, default in flatten(base_config()).items():
@@ -265,7 +278,7 @@ def validate(config: Config) -> None:
         config.batch_size,
         f"a multiple of data.views = {config.data.views}",
     )
-    multiple, size = size_multiple(config), config.image_size
+    multiple, size = image_size_multiple(config), config.image_size
     _require(
         size > 0 and size % multiple == 0,
         "image_size",
@@ -279,7 +292,7 @@ def validate(config: Config) -> None:
         size >= least,
         "image_size",
         size,
-        f"at least {least} (11 for SSIM, twice the multiple for the norm); or use fewer features",
+        f"at least {least} (11 for SSIM, twice 2 to the number of generator.features for the norm)",
     )
 
 
@@ -353,7 +366,7 @@ def to_json(config: Config) -> str:
 
 
 def from_json(text: str) -> Config:
-    """Reads the output of `to_json` back. The config is locked and validated.
+    """Reads the output of `to_json` back. The config is locked, and its values are checked.
 
     An option that the saved config's version did not have gets its default, see `_ADDED`.
 
@@ -369,7 +382,7 @@ def from_json(text: str) -> Config:
         raise
     except Exception as error:  # deep nesting, long numbers, whatever ConfigDict makes of the rest
         raise InputError(f"saved config cannot be read: {error}") from error
-    validate(config)
+    _check_values(config)
     return config.lock()
 
 

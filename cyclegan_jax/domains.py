@@ -1,6 +1,6 @@
 """The two domains and the two directions: their names, their labels, and the network of each.
 
-Nothing else in the package spells "T1", "T2" or the name of a direction.
+No other module defines the labels of contrasts or the names of directions.
 """
 
 import enum

@@ -10,7 +10,8 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import Config
-from cyclegan_jax.domains import DIRECTIONS, Direction
+from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
+from cyclegan_jax.domains import DIRECTIONS, DOMAINS, Direction
 from cyclegan_jax.models.networks import Networks, init_params
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
@@ -19,7 +20,7 @@ _BATCH = 8  # images translated at once
 
 
 class CompiledGenerators:
-    """G and F, compiled for any parameters of theirs; also those of a state that still trains."""
+    """G and F, compiled. They take any parameters of their model, also while it trains."""
 
     def __init__(self, modules: Networks, parallel: Parallel):
         """Compiles nothing yet.
@@ -50,7 +51,7 @@ class CompiledGenerators:
 
 
 class TrainedGenerators:
-    """Both generators of a checkpoint; averaged ones if the run evaluates those."""
+    """Both generators of a checkpoint; the averaged ones if the run averages."""
 
     def __init__(self, saved: Checkpoint, name: str, config: Config | None = None):
         """Places the parameters on all devices. Nothing is compiled yet.
@@ -95,6 +96,24 @@ def read_generators(workdir: Path, checkpoint: str) -> Checkpoint:
     """
     with Checkpoints(workdir) as checkpoints:
         return checkpoints.choose(checkpoint)
+
+
+def pixels_in_training(saved: Checkpoint) -> dict[str, tuple[float, float]]:
+    """Returns height and width in mm of the pixels that the networks saw in training, by domain.
+
+    Domains of which it is not known are left out.
+    """
+    config, facts = saved.config, saved.meta.get("data", {})
+    if "pixel_seen_mm" in facts:
+        return {domain: (h, w) for domain, (h, w) in facts["pixel_seen_mm"].items()}
+    if not config.data.dir:  # an older checkpoint of phantoms
+        size = FIELD_OF_VIEW / config.image_size
+        return dict.fromkeys(DOMAINS, (size, size))
+    if config.data.fit == "resize":
+        return {}
+    domains = facts.get("domains", {})
+    known = {domain: domains.get(domain, {}).get("pixel_mm") for domain in DOMAINS}
+    return {domain: (pixel[0], pixel[1]) for domain, pixel in known.items() if pixel}
 
 
 def model_name(workdir: Path) -> str:

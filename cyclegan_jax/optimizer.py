@@ -100,8 +100,8 @@ def at_step(states: Networks, step: Any) -> Networks:
 def _compilable_b1(b1: float) -> float:
     """Returns `b1`, or for 1/2 the next larger float32.
 
-    Of b1 m + (1 - b1) g with equal weights XLA makes b1 (m + g). It then computes that twice, and
-    from a copy of m. A difference in the last place prevents this (docs/performance.md).
+    With b1 = 1/2 XLA turns b1 m + (1 - b1) g into b1 (m + g). It then computes this twice, from a
+    copy of m. A change of b1 in its last place prevents that (docs/performance.md).
     """
     return float(np.nextafter(np.float32(0.5), np.float32(1))) if b1 == 0.5 else b1
 

@@ -64,8 +64,8 @@ def train_step(
     metrics |= {GRADIENT + name: norm for name, norm in vars(norms).items()}
     # The metrics are those of the whole batch, so every device decides alike.
     finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
-    # Beside stopping what is still finite, rates that wait for every gradient let XLA overwrite the
-    # parameters, which it would copy first as long as a gradient may still read them.
+    # A rate of 0 stops the networks whose gradients are still finite. The rates also wait for every
+    # gradient, so that XLA can overwrite the parameters without copying them first.
     rates = hyper.learning_rates.map(lambda rate: jnp.where(finite, rate, 0.0))
     params, opt_state = update_networks(
         recipe.optimizers, gradients, state.opt_state, state.params, rates

@@ -23,7 +23,9 @@ _SPLIT = flags.DEFINE_string(
     "split", "", "test, val or train (without pairs); default: the first of these there is."
 )
 _PROTOCOL = flags.DEFINE_string(
-    "protocol", "all", "fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/metrics.py."
+    "protocol",
+    "all",
+    "fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/evaluation/metrics.py.",
 )
 
 

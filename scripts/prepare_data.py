@@ -4,7 +4,8 @@
     python scripts/prepare_data.py --csv=scans.csv --out=data/mine
 
 Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or stacks (.mat,
-.npy). The script prints what it found and writes a contact sheet to look at.
+.npy). A BIDS data set, or another folder with a folder for each subject, is given as both. The
+script prints what it found and writes a contact sheet to look at.
 """
 
 from pathlib import Path
@@ -76,10 +77,11 @@ def main(arguments: list[str]) -> int:
         raise InputError("give --x and --y, folders of training scans, or --csv")
     from cyclegan_jax.data.preparation import csv_list, file_source, folders, write  # for --help
 
+    notes: list[str] = []
     if _CSV.value:
         items = csv_list.read_listing(Path(_CSV.value))
     else:
-        items = folders.list_folders(**{name: Path(folder) for name, folder in given.items()})
+        items = folders.list_folders(**{name: Path(f) for name, f in given.items()}, notes=notes)
     source = file_source.scan_source(
         items,
         {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
@@ -90,6 +92,7 @@ def main(arguments: list[str]) -> int:
         min_head=_MIN_HEAD.value,
         spacing=_SPACING.value,
         frame=_FRAME.value,
+        notes=notes,
     )
     dataset = write.prepare(source, Path(_OUT.value))
     print(dataset.summary())

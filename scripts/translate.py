@@ -28,6 +28,11 @@ _CYCLE_ERROR = flags.DEFINE_bool(
     "translating back does not return the source. NOT a calibrated uncertainty: a CycleGAN can "
     "have a small one where its translation is wrong.",
 )
+_RESAMPLE = flags.DEFINE_bool(
+    "resample",
+    False,
+    "Translate volumes at the voxel size of training, and resample the result back to their grid.",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -41,6 +46,7 @@ def main(arguments: list[str]) -> int:
         _CHECKPOINT.value,
         _FRAME.value,
         _CYCLE_ERROR.value,
+        _RESAMPLE.value,
     )
     if failed:
         print(f"{failed} of the scans failed; see above")

@@ -43,9 +43,19 @@ def test_bad_value_is_refused_with_key_value_and_mend(key, value, words):
         config_lib.validate(config)
 
 
+def test_four_views_need_a_change_of_contrast():
+    config = config_lib.base_config()
+    config.data.views = 4
+    with pytest.raises(InputError, match=r"data\.views = 4: must be 1 if data\.contrast is 0"):
+        config_lib.validate(config)
+    assert config_lib.from_json(config_lib.to_json(config)).data.views == 4  # of an old run
+    config.data.contrast = 0.1
+    config_lib.validate(config)
+
+
 def test_batch_must_hold_whole_sets_of_views():
     config = config_lib.base_config()
-    config.data.views, config.batch_size = 4, 6
+    config.data.views, config.batch_size, config.data.contrast = 4, 6, 0.2
     with pytest.raises(InputError, match=r"batch_size = 6.*data\.views = 4"):
         config_lib.validate(config)
 

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.inference import (
     CompiledGenerators,
     TrainedGenerators,
     model_name,
+    pixels_in_training,
     read_generators,
 )
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -55,3 +57,21 @@ def test_a_model_is_called_as_its_workdir(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "mine")
     assert model_name(tmp_path / "mine") == "mine"
     assert model_name(type(tmp_path)(".")) == "mine"
+
+
+@pytest.mark.parametrize(
+    ("directory", "fit", "data", "wanted"),
+    [
+        ("some", "resize", {"pixel_seen_mm": {"y": [2, 3]}}, {"y": (2, 3)}),
+        ("", "resize", {}, {"x": (14.375, 14.375), "y": (14.375, 14.375)}),
+        ("some", "pad", {"domains": {"x": {"pixel_mm": [1, 2]}, "y": {}}}, {"x": (1, 2)}),
+        ("some", "resize", {"domains": {"x": {"pixel_mm": [1, 2]}, "y": {}}}, {}),
+    ],
+    ids=["recorded", "older, phantoms", "older", "older, scaled by a size that is not known"],
+)
+def test_the_pixels_of_training_are_known_of_old_checkpoints_too(
+    tiny, directory, fit, data, wanted
+):
+    tiny.data.dir, tiny.data.fit = directory, fit
+    saved = Checkpoint(1, {"config": tiny.to_dict(), "data": data}, {})
+    assert pixels_in_training(saved) == wanted

@@ -14,7 +14,9 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.averaging import generators_to_use
 from cyclegan_jax.checkpoints import integrity
+from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.state import TrainState
 
@@ -120,6 +122,7 @@ def provenance(
       devices: the devices that it trains on.
     """
     versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
+    splits = dataset.manifest["splits"]
     return {
         "versions": versions | {name: metadata.version(name) for name in _PACKAGES},
         "device": f"{len(devices)} x {devices[0].device_kind}, "
@@ -128,7 +131,11 @@ def provenance(
         "data": {
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
-            "axis": dataset.manifest["source"].get("axis", "axial"),
+            "axis": dataset.axis,
+            "pixel_seen_mm": from_config.pixels_seen(config, dataset),
+            "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
+            # not known of data that an older version prepared
+            "least_head": {d: splits[f"train_{d}"].get("least_head") for d in DOMAINS},
         },
     }
 

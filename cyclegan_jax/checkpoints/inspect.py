@@ -1,4 +1,4 @@
-"""Lists and verifies the checkpoints of a workdir, and exports their parameters without JAX."""
+"""Lists and verifies the checkpoints of a workdir, and exports parameters for use without JAX."""
 
 import json
 import time

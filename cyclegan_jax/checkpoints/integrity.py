@@ -15,7 +15,7 @@ _DIGEST = "seal"  # the key in the files of all versions
 
 
 def leaves_by_path(tree: Any) -> dict[str, Any]:
-    """Returns the leaves of a pytree by path: `{"generator_g/down_0/kernel": leaf, ...}`."""
+    """Returns the leaves of a pytree by path: `{"generator_g/down_0/Conv_0/kernel": leaf, ...}`."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

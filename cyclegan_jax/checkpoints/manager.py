@@ -294,7 +294,7 @@ class Checkpoints:
             logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             why = _first_line(error)
             words = (os.strerror(getattr(errno, name)) for name in _NOT_THE_FILE)
-            if isinstance(error, MemoryError) or any(word in why for word in words):
+            if isinstance(error, MemoryError) or any(word in str(error) for word in words):
                 path = self._workdir.checkpoint(step) / item
                 raise InputError(
                     f"{path} cannot be read ({why}); fix that and try again"
@@ -319,7 +319,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             why = _first_line(error)
             advice = "make room or fix the permissions"
-            if "timed out" in why:
+            if "timed out" in str(error):
                 advice = "the disk has stalled, or the clock was changed: fix that"
             raise InputError(
                 f"a checkpoint could not be written to {self._folder} ({why}); {advice} and launch "

@@ -1,1 +1,1 @@
-"""Turns scans into prepared data sets, and those into training batches and test pairs."""
+"""Turns scans into prepared data sets, and those into training batches and pairs for scoring."""

@@ -17,6 +17,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.manifest import MANIFEST, read_manifest
+from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.system.files import json_digest
 
@@ -53,15 +54,26 @@ class Dataset:
         return _Records(self.folder, name, self.manifest["splits"][name])
 
     @property
+    def axis(self) -> str:
+        """Along which volumes were sliced, one of `slicing.AXES`; the first for images."""
+        return self.manifest["source"].get("axis", AXES[0])
+
+    @property
     def digest(self) -> str:
-        """A digest of the images; a copy, and the same scans prepared again, have the same one."""
+        """A digest of the images; a copy, and the same scans prepared again, have the same one.
+
+        Another slicing axis or frame gives another digest.
+        """
         source, splits = self.manifest["source"], self.manifest["splits"]
         made_of = {
             name: [s["names"], s["sizes"], [file["sha256"] for file in s.get("files", [])]]
             for name, s in splits.items()
         }
-        # other facts name the folders of the scans
-        settings = source if source["kind"] == "phantom" else {}
+        # Other facts name the folders of the scans. What was not asked for is not in the digest,
+        # and was not in it before these two were.
+        asked = {"axis": self.axis, "frame": source.get("frame")}
+        asked = {k: v for k, v in asked.items() if v not in (AXES[0], None)}
+        settings = source if source["kind"] == "phantom" else asked
         return json_digest([settings, self.manifest["domains"], made_of])
 
     def image_bytes(self, split: str) -> int:

@@ -1,5 +1,6 @@
 """Brings images to the size that the networks take, and back to their own size."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,21 @@ def fitted_size(size: tuple[int, ...], frame: tuple[int, ...]) -> tuple[int, int
     """Returns height and width of an image of `size` after it is scaled to just fit `frame`."""
     scale = min(frame[0] / size[0], frame[1] / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def pixel_as_seen(
+    pixel: tuple[float, float], size: Sequence[int], *, image_size: int, mode: str
+) -> tuple[float, float]:
+    """Returns height and width in mm that a pixel of an image has after `fit`.
+
+    Args:
+      pixel: height and width of the image's own pixels.
+      size: height and width of the image in pixels.
+      image_size: height and width of the frame.
+      mode: "pad" or "resize", see `fit`.
+    """
+    seen = fitted_size(tuple(size), (image_size, image_size)) if mode == "resize" else size
+    return pixel[0] * size[0] / seen[0], pixel[1] * size[1] / seen[1]
 
 
 def resize(image: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -13,15 +13,19 @@ from cyclegan_jax.config import Config
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset
+from cyclegan_jax.data.framing import pixel_as_seen
 from cyclegan_jax.data.pairs import Pairs, paired_images
+from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
 from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.phantom.truth import is_phantom
 from cyclegan_jax.data.preparation.write import prepare
-from cyclegan_jax.domains import CONTRASTS
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.system.runtime import cache_folder
 
 # Training images of both domains that are kept decoded, in every process that reads; larger sets
 # are read again in each epoch.
 _KEPT_BYTES = 2**30
+_SAGITTAL = "sagittal"
 
 
 def data_folder(config: Config) -> Path:
@@ -68,10 +72,19 @@ def training_batches(
 
     `share` is (i, n) for the i-th of n equal parts of each batch, see `batches.unpaired_batches`.
 
+    Slices along the sagittal axis are never mirrored: left and right of their pixels are the front
+    and the back of the head, which are not alike.
+
     Raises:
-      InputError: the data set has no training image of a domain.
+      InputError: the data set has no training image of a domain, or four views are asked for of
+        sagittal slices.
     """
     d = config.data
+    if dataset.axis == _SAGITTAL and d.views > 1:
+        raise InputError(
+            f"config.data.views = {d.views}: {dataset.folder} has sagittal slices, and half of the "
+            "views would have front and back of the head interchanged; set it to 1"
+        )
     for domain, contrast in CONTRASTS.items():
         if not dataset.names(f"train_{domain}"):
             raise InputError(f"{dataset.folder} has no {contrast} training image")
@@ -81,13 +94,23 @@ def training_batches(
     return unpaired_batches(
         x,
         y,
-        Augmentation(d.views, d.flip, d.contrast, d.shift),
+        Augmentation(d.views, d.flip and dataset.axis != _SAGITTAL, d.contrast, d.shift),
         image_size=config.image_size,
         mode=d.fit,
         batch_size=config.batch_size,
         seed=config.seed,
         share=share,
     )
+
+
+def notes_on_training(config: Config, dataset: Dataset) -> list[str]:
+    """Returns what a user must know of how the data are trained on, a line each."""
+    if config.data.flip and config.data.views == 1 and dataset.axis == _SAGITTAL:
+        return [
+            "sagittal slices are not flipped, though config.data.flip is True: front and back of "
+            "the head would be interchanged"
+        ]
+    return []
 
 
 def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | None = None) -> Pairs:
@@ -113,6 +136,25 @@ def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | No
         mode=config.data.fit,
         at_most=at_most,
     )
+
+
+def pixels_seen(config: Config, dataset: Dataset) -> dict[str, tuple[float, float]]:
+    """Returns height and width in mm of the training images' pixels as the networks see them.
+
+    Domains of which it is not known are left out: images and stacks have no pixel size.
+    """
+    found = {}
+    for domain in DOMAINS:
+        sizes = dataset.manifest["splits"][f"train_{domain}"]["sizes"]
+        pixel = dataset.manifest["domains"][domain].get("pixel_mm")
+        if not sizes or not (pixel or is_phantom(dataset)):
+            continue
+        size = sizes[len(sizes) // 2]
+        height, width = pixel or (FIELD_OF_VIEW / size[0], FIELD_OF_VIEW / size[1])
+        found[domain] = pixel_as_seen(
+            (height, width), size, image_size=config.image_size, mode=config.data.fit
+        )
+    return found
 
 
 def monitoring_split(dataset: Dataset) -> str | None:

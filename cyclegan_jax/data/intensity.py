@@ -18,12 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from cyclegan_jax import InputError
 
-# The clipped volumes of docs/ixi.md have more than half of the head on their maximum; an 8-bit
-# volume scaled to its brightest voxel has a few voxels there.
+# Fraction of the head on the maximum above which a volume counts as clipped. An 8-bit volume that
+# is scaled to its brightest voxel has only a few voxels there.
 SATURATED = 0.01
 
-
-HEAD = -0.8  # normalised images: `foreground`'s threshold, a tenth of the range above air
+HEAD = (
+    -0.8
+)  # normalised images: about the threshold of `foreground`, a tenth of the range above air
 _LEAST_HEAD = 5e-4  # of the voxels
 
 
@@ -149,6 +150,29 @@ def head_mask(*images: np.ndarray) -> np.ndarray:
 
     bright = np.logical_and.reduce([image > HEAD for image in images])
     return np.stack([np.asarray(binary_fill_holes(m[..., 0])) for m in bright])[..., None]
+
+
+def part_sizes(head: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Returns for each pixel of a head mask how many pixels the connected part has that it is in.
+
+    Parts do not reach from slice to slice, and pixels connect along rows and columns. The largest
+    size distinguishes a slice of the head from one of air, in which noise makes scattered pixels.
+
+    Args:
+      head: bool `[N, H, W]`.
+
+    Returns:
+      `[N, H, W]`; 0 outside the mask.
+    """
+    from scipy.ndimage import generate_binary_structure, label  # late: it would delay every start
+
+    neighbours = np.zeros((3, 3, 3), bool)
+    neighbours[1] = generate_binary_structure(2, 1)
+    labels = np.empty(head.shape, np.int32)
+    label(head, neighbours, output=labels)
+    sizes = np.bincount(labels.ravel()).astype(np.int32)
+    sizes[0] = 0
+    return sizes[labels]
 
 
 def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:

@@ -7,6 +7,7 @@ takes 12 bytes while it is read, with the float32 made of it, so the largest vol
 
 import contextlib
 import math
+import shlex
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ MOST_VOXELS = 2**29  # of a volume or stack; a whole head at 0.3 mm has 512 x 80
 MOST_PIXELS = 2**26  # of an image or slice: 8192 x 8192
 MOST_HEADER = 2**26  # bytes before a volume's voxels; scanners' extensions take some kilobytes
 PIECE = 2**24  # bytes that are inflated at once
+_LONGEST_POINTER = 2**15  # bytes, by git-annex's rule; git-LFS writes less
+_LFS, _ANNEX, _ANNEX_LINK = "version https://git-lfs", "/annex/objects/", ".git/annex/objects/"
 
 
 def check_declared(
@@ -70,12 +73,40 @@ def reading(path: Path, what: str, what_to_do: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
-        raise
     except MemoryError as error:
         raise InputError(
             f"{path}: reading the {what} needs more memory than there is; use a machine with more"
         ) from error
     except Exception as error:
+        if message := unfetched(path):
+            raise InputError(message) from error
+        if isinstance(error, InputError):
+            raise
         cause = " ".join(str(error).split())[:300] or type(error).__name__  # on one line
         raise InputError(f"{path}: cannot read the {what} ({cause}); {what_to_do}") from error
+
+
+def unfetched(path: Path) -> str:
+    """Returns a message if a file's content is still on another machine, else "".
+
+    The file is then a pointer of git-annex (DataLad, OpenNeuro) or git-LFS, or a link to nothing.
+    """
+    pointed, link = "", path.is_symlink() and not path.exists()
+    with contextlib.suppress(OSError):
+        if link:
+            pointed = str(path.readlink()).replace("\\", "/")
+        elif path.is_file() and path.stat().st_size <= _LONGEST_POINTER:  # a pipe would wait
+            with path.open("rb") as stream:
+                pointed = stream.readline(_LONGEST_POINTER).decode(errors="replace").strip()
+    if pointed.startswith(_LFS):
+        return f"{path}: is not fetched yet, it is a pointer of git-LFS; run: git lfs pull"
+    folder = shlex.quote(str(path.parent))
+    get = f"datalad get {folder} (or: git annex get {folder})"
+    if pointed.startswith(_ANNEX) or _ANNEX_LINK in pointed:
+        return f"{path}: is not fetched yet, it is a pointer of git-annex; run: {get}"
+    if link:
+        return (
+            f"{path}: is not fetched yet, it links to {pointed}, which is not there; copy that "
+            f"file, or in a DataLad data set run: {get}"
+        )
+    return ""

@@ -57,6 +57,8 @@ def _check(manifest: dict[str, Any]) -> None:
     for text in (manifest["made_by"], source["kind"], *manifest.get("notes", [])):
         _require(_is_text(text), "text", text)
     _require(source.get("axis", "axial") in AXES, "axis", source)
+    for between in source.get("slice_mm", {}).values():
+        _require(_is_number(between) and between > 0, "slice_mm", between)
     for domain in DOMAINS:
         info = domains[domain]
         _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])
@@ -83,6 +85,9 @@ def _check_split(entry: dict[str, Any]) -> None:
     for height, width in sizes:
         whole = type(height) is type(width) is int and min(height, width) > 0
         _require(whole and height * width <= limits.MOST_PIXELS, "size", (height, width))
+    least = entry.get("least_head", {"pixels": 0, "share": 0})  # older manifests lack it
+    for value in (least["pixels"], least["share"]):
+        _require(_is_number(value) and value >= 0, "least_head", least)
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)

@@ -63,7 +63,9 @@ def paired_images(
     index_x, index_y = ({n: i for i, n in enumerate(names)} for names in (names_x, names_y))
     common = [name for name in names_x if name in index_y]
     if not common:
-        raise InputError("the data set has test images but no pair of equal names")
+        raise InputError(
+            "no slice has one name in both domains; give the two scans of a pair equal names"
+        )
     common = [common[i] for i in spread(len(common), at_most or len(common))]
     shape = (len(common), image_size, image_size, 1)
     images = {"x": np.empty(shape, np.float32), "y": np.empty(shape, np.float32)}

@@ -35,6 +35,20 @@ def in_plane(spacing: tuple[float, float, float], axis: str) -> tuple[float, flo
     return spacing[down], spacing[right]
 
 
+def across(spacing: tuple[float, float, float], axis: str) -> float:
+    """Returns the distance in mm from one slice of ``to_slices`` to the next."""
+    return spacing[_order(axis)[0]]
+
+
+def voxel(pixel: tuple[float, float], slice_: float, axis: str) -> tuple[float, float, float]:
+    """Returns the voxel size in mm along X, Y and Z of RAS+ of slices with such pixels.
+
+    It inverts ``in_plane`` and ``across``.
+    """
+    sizes = dict(zip(_order(axis), (slice_, *pixel), strict=True))
+    return sizes[0], sizes[1], sizes[2]
+
+
 def alike(a: Sequence[float], b: Sequence[float], factor: float = 1.05) -> bool:
     """Returns whether sizes differ by less than ``factor``.
 

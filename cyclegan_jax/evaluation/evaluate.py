@@ -19,6 +19,7 @@ from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
+from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
@@ -88,7 +89,8 @@ def evaluate(
 
     Raises:
       InputError: there is no such checkpoint, split or protocol, or no pairs for a protocol; the
-        phantom was made by another version; or a translated value is not finite.
+        data set at `data_dir` is sliced along another axis than in training; the phantom was made
+        by another version; or a translated value is not finite.
     """
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
@@ -99,6 +101,8 @@ def evaluate(
             config.data.dir = data_dir
     dataset = from_config.open_data(config)
     split = from_config.scored_split(dataset, split)
+    for note in check_comparable(saved, config, dataset) if data_dir else []:
+        print(f"note: {note}", flush=True)
     translate = TrainedGenerators(saved, model_name(workdir), config).translate
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")

@@ -14,6 +14,7 @@ from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.models.networks import Networks
 
 PROTOCOL = "fixed"  # of the scores during training, by which checkpoints and sweeps are ranked
+RANKED_BY = "ssim"  # the score that chooses the best checkpoint, by the mean of both directions
 _CHUNK = 16  # images scored at once: bounds the memory
 
 TranslateTo = Callable[[Direction, np.ndarray], np.ndarray]  # [N, H, W, 1] to [N, H, W, 1]

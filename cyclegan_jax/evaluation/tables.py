@@ -57,7 +57,7 @@ def protocol_table(protocol: str, summarised: dict[str, Any], images: str = "") 
 
     Args:
       protocol: one of `metrics.PROTOCOLS`.
-      summarised: the result of `scoring.summarise`.
+      summarised: the result of `scoring.average_over_subjects`.
       images: what the title says of the images.
     """
     metrics = list(next(iter(summarised.values())))

@@ -125,7 +125,7 @@ class Norm(nn.Module):
     """Instance normalisation ("instance") or nothing ("none").
 
     A 1x1 map passes unchanged: its instance variance is zero, so normalising it would return the
-    bias alone and stop everything the layers before have learnt.
+    bias alone, and nothing of the input would pass.
     """
 
     kind: str

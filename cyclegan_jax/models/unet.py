@@ -104,7 +104,7 @@ class UNetGenerator(nn.Module):
         return jnp.tanh(out.astype(jnp.float32))
 
     def _up(self, x: jax.Array, width: int, name: str) -> jax.Array:
-        # never to a 1x1 map, so the norm always acts and its bias serves
+        # The map is never 1x1, so the norm always acts, and its bias replaces the convolution's.
         x = self._upsample(width, use_bias=self.norm == "none", name=name)(x)
         return nn.relu(Norm(self.norm, self.dtype, name=f"{name}_norm")(x))
 
@@ -123,10 +123,19 @@ def _bands(image: jax.Array) -> jax.Array:
 def _local_mean(image: jax.Array, side: int) -> jax.Array:
     """Returns the mean of the `side` x `side` pixels around each pixel, without those outside.
 
-    It equals `nn.avg_pool(image, (side, side), padding="SAME", count_include_pad=False)`, but the
-    counts are a constant of NumPy: XLA folds a pooled array of ones for seconds at every call.
+    In float32 it equals `nn.avg_pool(image, (side, side), padding="SAME",
+    count_include_pad=False)`. But the counts are a constant of NumPy: XLA folds a pooled array of
+    ones for seconds at every call. In bfloat16 the sum of 81 pixels would lose as much as the fine
+    detail has.
+
+    Args:
+      image: `[B, H, W, C]` of any dtype.
+      side: an odd number of pixels.
+
+    Returns:
+      `[B, H, W, C]` float32.
     """
-    sums = nn.pool(image, 0.0, jax.lax.add, (side, side), None, "SAME")
+    sums = nn.pool(image.astype(jnp.float32), 0.0, jax.lax.add, (side, side), None, "SAME")
     reach = side // 2
     rows, columns = (
         np.minimum(np.arange(n) + reach, n - 1) - np.maximum(np.arange(n) - reach, 0) + 1

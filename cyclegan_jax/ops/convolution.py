@@ -4,7 +4,7 @@ A convolution A is linear in its input and in its kernel, so a convolution, a tr
 and all their gradients are three operations: A, its adjoint, and the kernel's gradient. GPU and TPU
 have fast ones. XLA's CPU backend has a fast A on large maps only, so there each operation becomes
 one matrix product over patches (Chellapilla et al. 2006) and none works on a dilated map; large
-maps of many channels go to `minimal_filtering`, which multiplies less. Which lowering serves is
+maps of many channels go to `winograd`, which multiplies less. Which one is used is
 decided when a program is lowered for its platform; docs/performance.md has the figures.
 """
 

@@ -5,4 +5,4 @@ Importing this room applies `jax_settings`, before JAX looks for devices.
 
 from cyclegan_jax.parallel import jax_settings
 
-jax_settings.apply()
+jax_settings.apply_settings()

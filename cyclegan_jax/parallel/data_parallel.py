@@ -72,11 +72,10 @@ class Parallel:
         """
         self.mode = mode
         self._precise = functools.partial(jax_settings.with_precision, precision=precision)
-        # A process has neighbouring devices, and so a contiguous share of the batch. Numbers of
-        # devices alone promise that on no pod.
-        self.devices = sorted(
-            devices or jax_settings.devices(), key=lambda d: (d.process_index, d.id)
-        )
+        # A process has neighbouring devices, and so a contiguous share of the batch. Sorting
+        # by id alone does not guarantee this on a TPU pod.
+        devices = devices or jax_settings.devices()
+        self.devices = sorted(devices, key=lambda d: (d.process_index, d.id))
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))

@@ -9,7 +9,7 @@ import jax
 from cyclegan_jax import InputError
 
 
-def apply() -> None:
+def apply_settings() -> None:
     """Applies them. JAX reads them when it first looks for devices, so call it before that.
 
     - One CPU device computes where it is called. A thread of its own, JAX's default, frees a step's

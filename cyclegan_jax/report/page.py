@@ -97,7 +97,9 @@ def finish(workdir: Path, step: int) -> None:
       step: its last step.
     """
     paths = Workdir(workdir)
-    is_done = paths.report.exists() and paths.evaluation(step).exists()
+    scores = [p.stat().st_mtime for p in paths.evaluation(step).glob(f"*/{SCORES}")]
+    # a page that was written while the run trained is older than the scores
+    is_done = bool(scores) and paths.report.exists() and paths.report.stat().st_mtime >= min(scores)
     if multihost.agree(int(is_done)):
         return
     try:

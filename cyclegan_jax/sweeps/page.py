@@ -44,7 +44,7 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     summary = f"{len(found)} trials: " + ", ".join(f"{n} {status}" for status, n in counts.items())
     print(summary)
     title = f"Sweep {workdir.absolute().name}"
-    if not counts[DONE]:
+    if not any(result.score(metric) is not None for result in found):
         parts = [html.Paragraph(f"{summary}."), *_failures(found)]
         write_whole(paths.sweep_page, html.page(title, parts))
         print(f"nothing to rank yet; {paths.sweep_table} and {paths.sweep_page} list the trials")
@@ -141,7 +141,8 @@ def _tests(found: dict[str, Any], metric: str) -> list[html.PagePart]:
         return [html.Paragraph("The data set has no test pairs.")]
 
     def cell(direction: str, name: str) -> str:
-        return results.mean_sd([test[direction][name]["mean"] for test in tests], 3)
+        means = [test[direction][name]["mean"] for test in tests]
+        return results.mean_sd(means, results.decimals(name))
 
     rows = [
         [label(direction), *(cell(direction, name) for name in ("ssim", "psnr", "mae"))]

@@ -22,7 +22,7 @@ class Programs:
 
         Args:
           config: is validated here.
-          devices: to train on; default: all local ones.
+          devices: to train on; default: all devices of all processes.
 
         Raises:
           InputError: the config is bad, or the devices cannot share a batch evenly.
@@ -35,7 +35,7 @@ class Programs:
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
         self.train_step = self.parallel.compile_train_step(self.recipe)
         self.sample_step = self.parallel.compile_sample_step(self.recipe)
-        self.generators = CompiledGenerators(self.recipe.modules, self.parallel)
+        self.compiled_generators = CompiledGenerators(self.recipe.modules, self.parallel)
 
     @functools.cache  # noqa: B019 - lives as long as the process
     def parallel_trials(self, count: int) -> tuple[Trials, TrainStep]:

@@ -17,12 +17,13 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import provenance
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.checkpoints.paths import check_path
-from cyclegan_jax.data import batches as pipeline
+from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
+    RANKED_BY,
     Evaluator,
     MeanScores,
     mean_of_directions,
@@ -60,7 +61,7 @@ class Run:
     """A config that trains in a workdir. Use as a context manager: leaving it awaits saves.
 
     Everything is written under the workdir: `config.json`, `checkpoints/`, `metrics.jsonl`,
-    `tensorboard/`, `samples/`.
+    `tensorboard/` and `samples/`; `damaged_checkpoints/` and `nonfinite/` where there is need.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ class Run:
         is_missing = (
             step > 0
             and "evaluate" in self.due(step)
-            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], "ssim"))
+            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], RANKED_BY))
         )
         if not multihost.agree(int(is_missing)):
             return
@@ -144,7 +145,7 @@ class Run:
         if self._evaluator is not None:
             placed = self._programs.parallel.place_state(state)
             scored = self._evaluator.mean_scores(placed.generators)
-            self._checkpoints.rate(step, mean_of_directions(scored, "ssim"))
+            self._checkpoints.rate(step, mean_of_directions(scored, RANKED_BY))
             with writing_workdir(self.workdir):
                 self._log_scores(scored, step)
 
@@ -157,7 +158,7 @@ class Run:
         """Opens the files that training writes to, and returns the batches from `step` on."""
         batches = self._open()
         self.start_clock(step)
-        return pipeline.read_ahead(batches, step, self.config.data.workers)
+        return batches_lib.read_ahead(batches, step, self.config.data.workers)
 
     def start_clock(self, step: int) -> None:
         """Lets the rate that is logged next count from now, when `step` steps are done."""
@@ -172,6 +173,8 @@ class Run:
             self._writer = MetricLog(self.workdir)
             self._stack.callback(self._writer.close)
         self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
+        for note in from_config.notes_on_training(c, self.dataset):
+            self._print(f"note: {note}")
         if self._split is None:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
@@ -181,7 +184,7 @@ class Run:
         else:
             pairs = from_config.scored_pairs(c, self.dataset, self._split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {self._split} pairs are scored during training")
-            self._evaluator = Evaluator(self._programs.generators, pairs)
+            self._evaluator = Evaluator(self._programs.compiled_generators, pairs)
             chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
         return self._batches
@@ -214,7 +217,7 @@ class Run:
         Args:
           due: as the method `due` returns it.
           step: the number of steps done.
-          state: after the step; None serves where nothing but "log" and "end" is due.
+          state: after the step; may be None if nothing but "log" and "end" is due.
 
         Raises:
           InputError: the workdir cannot be written.
@@ -225,7 +228,7 @@ class Run:
             if state is not None and self._evaluator is not None and "evaluate" in due:
                 scored = self._evaluator.mean_scores(state.generators)
             if state is not None and "save" in due:
-                score = None if scored is None else mean_of_directions(scored, "ssim")
+                score = None if scored is None else mean_of_directions(scored, RANKED_BY)
                 devices = self._programs.parallel.devices
                 self._checkpoints.save(state, provenance(self.config, self.dataset, devices), score)
             if "log" in due:
@@ -266,7 +269,7 @@ class Run:
         terms = self._averages.result()
         self._warn(self._failure_modes.in_losses(step, terms))
         losses = {f"loss/{name}": value for name, value in terms.items()}
-        # Without losses where all steps were skipped.
+        # There is no loss if all steps were skipped.
         self.loss = losses.get("loss/generators_total", float("nan"))
         rate = (step - since) / (now - then)
         self._scalars(step, losses | {"steps_per_second": rate})

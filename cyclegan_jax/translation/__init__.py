@@ -1,1 +1,1 @@
-"""Scans in, translated scans out."""
+"""Translates scans with a checkpoint and writes the results."""

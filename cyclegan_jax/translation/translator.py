@@ -1,7 +1,7 @@
 """Translates images and volumes of any size in one direction, and back, with a checkpoint."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,36 @@ import numpy as np
 
 from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity, slicing
-from cyclegan_jax.data.framing import AIR, fit, unfit
+from cyclegan_jax.data.framing import AIR, fit, fitted_size, pixel_as_seen, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.domains import Direction
-from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
+from cyclegan_jax.inference import (
+    TrainedGenerators,
+    model_name,
+    pixels_in_training,
+    read_generators,
+)
+from cyclegan_jax.translation.placement import Placement, place, recorded
 
 _DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
+_LEAST_HEAD = 0.005  # of the frame: what a connected part needs to be head, and not noise
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How the networks see a scan.
+
+    Attributes:
+      range: the intensities that become -1 and 1.
+      placement: where their frame lies in its slices.
+      chosen: bool `[N]`, the slices that are translated; the others are air.
+      notes: what the user must know, a line each.
+    """
+
+    range: IntensityRange
+    placement: Placement
+    chosen: np.ndarray
+    notes: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +55,10 @@ class Translator:
       image_size: height and width that the networks were trained at.
       mode: "pad" or "resize", as in training; see `fit`.
       axis: along which volumes are sliced.
-      source: stored type and intensity range of the training images of the source domain.
+      source: stored type and intensity range of the training images of the source domain; where
+        they are known, also height and width in mm of a pixel as the networks saw it ("pixel_mm"),
+        the distance in mm between slices ("slice_mm") and the least head in a slice
+        ("least_head": {"pixels", "share"}).
       target: the same of the target domain.
     """
 
@@ -53,79 +80,197 @@ class Translator:
         name = self.model.encode()[: _DESCRIP_BYTES - len(room.format(""))]
         return room.format(name.decode(errors="ignore"))
 
-    def slices(self, images: np.ndarray, *, back: bool = False) -> np.ndarray:
+    def slices(self, images: np.ndarray, placement: Placement, *, back: bool = False) -> np.ndarray:
         """Translates slices of any size, or with `back` translates in the opposite direction.
 
         Args:
           images: `[N, H, W]` in [-1, 1].
+          placement: where the frame lies in them; "resize" does without it.
           back: whether the opposite direction is meant.
 
         Returns:
-          The translations, of the same shape and range.
+          The translations, of the same shape and range; air outside the frame.
 
         Raises:
           InputError: a translated value is not finite.
         """
-        size = (images.shape[1], images.shape[2])
-        if self.mode == "resize":
-            frame = (self.image_size, self.image_size)
-        else:  # at least the training frame: instance norm sees the air around the head as well
-            height, width = (max(self.image_size, n + -n % self.multiple) for n in size)
-            frame = (height, width)
-        framed = np.stack([fit(image, frame, self.mode)[0] for image in images])
         direction = self.direction.back if back else self.direction
+        if self.mode == "pad":
+            framed = placement.frame_of(images)
+            return placement.back(self.generate(direction, framed[..., None])[..., 0])
+        frame, size = (self.image_size, self.image_size), placement.size
+        framed = np.stack([fit(image, frame, self.mode)[0] for image in images])
         translated = self.generate(direction, framed[..., None])[..., 0]
         return np.stack([unfit(image, size, self.mode) for image in translated])
 
-    def image(self, pixels: np.ndarray) -> np.ndarray:
-        """Translates a uint8 or uint16 image `[H, W]` to the same type and shape."""
-        normalised = intensity.normalise(pixels, intensity.own_image_range(pixels, self.source))
+    def image(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Translates a uint8 or uint16 image `[H, W]` to the same type and shape.
+
+        Returns:
+          The translation, and what the user must know of it, a line each.
+        """
+        range_ = intensity.own_image_range(pixels, self.source)
+        stack = intensity.normalise(pixels, range_)[None]
+        # preparation leaves no image out: if it is not known what training saw, neither does this
+        view = self._view(stack, range_, unknown=0)
         out = intensity.own_image_range(pixels, self.target)
         limits = intensity.full_range(pixels.dtype)
-        values = intensity.denormalise(self.slices(normalised[None])[0], out)
-        return np.clip(values.round(), *limits).astype(pixels.dtype)
+        values = intensity.denormalise(self._translated(stack, view)[0], out)
+        return np.clip(values.round(), *limits).astype(pixels.dtype), view.notes
 
-    def volume(self, data: np.ndarray, range_: IntensityRange) -> np.ndarray:
+    def view(self, data: np.ndarray) -> View:
+        """Returns how the networks see a volume `[X, Y, Z]` in RAS+, whatever air surrounds it.
+
+        Raises:
+          ValueError: it has no head; see `intensity.volume_range`.
+        """
+        slices = slicing.to_slices(data, self.axis)
+        parts, _ = self._parts(intensity.foreground(slices))
+        range_ = _range_without_padding(self._place(parts, slices).crop(slices))
+        return self._view(intensity.normalise(slices, range_), range_, _LEAST_HEAD)
+
+    def volume(self, data: np.ndarray, view: View) -> np.ndarray:
         """Translates a volume `[X, Y, Z]` in RAS+ slice by slice; slices of air stay air.
 
         Args:
           data: the whole volume.
-          range_: the intensities that become -1 and 1; see `intensity.volume_range`.
+          view: what `view` returned of it.
 
         Returns:
           float32 of the same shape, in the target domain's reference range.
         """
-        stack = slicing.to_slices(intensity.normalise(data, range_), self.axis)
-        translated = self._stack(stack)
+        stack = slicing.to_slices(intensity.normalise(data, view.range), self.axis)
+        translated = self._translated(stack, view)
         return intensity.denormalise(slicing.from_slices(translated, self.axis), self.target_range)
 
-    def _stack(self, stack: np.ndarray, *, back: bool = False) -> np.ndarray:
-        # The networks never saw a slice of air, and instance norm would blow up its noise.
-        head = stack.max(axis=(1, 2)) > intensity.HEAD
+    def _translated(self, stack: np.ndarray, view: View, *, back: bool = False) -> np.ndarray:
         translated = np.full_like(stack, AIR)
-        if head.any():
-            translated[head] = self.slices(stack[head], back=back)
+        if view.chosen.any():
+            shown = stack[view.chosen]
+            translated[view.chosen] = self.slices(shown, view.placement, back=back)
         return translated
 
-    def pixel_note(self, spacing: tuple[float, float, float]) -> str:
-        """Returns a note where a volume's pixels have another size than in training, else ""."""
-        trained = self.source.get("pixel_mm")  # not known of images, nor by older checkpoints
-        if trained is None or self.mode == "resize":
+    def _view(self, stack: np.ndarray, range_: IntensityRange, unknown: float) -> View:
+        """Returns the view of normalised slices `[N, H, W]`.
+
+        Slices without a connected part of head of some share of the frame are left out: the
+        networks never saw a slice of air, and instance norm would blow up its noise. The share is
+        `_LEAST_HEAD`, or that of the slice with the least head in training if that is less. It is
+        `unknown` where a checkpoint does not say what training saw.
+        """
+        parts, sizes = self._parts(stack > intensity.HEAD)
+        placement = self._place(parts, stack)
+        least, area = self.source.get("least_head"), self._area(placement.size)
+        if least is None:
+            trained, enough = 0.0, unknown * area
+        else:
+            trained = least["share"] * area if self.mode == "resize" else least["pixels"]
+            enough = min(_LEAST_HEAD * area, trained)
+        chosen = sizes >= enough
+        few = np.flatnonzero(chosen & (sizes < trained))
+        notes = [
+            self._detail_note(placement.size),
+            self._frame_note(placement, parts),
+            self._few_note(few, len(stack)),
+        ]
+        if not chosen.any():
+            notes.append("no head was found, so nothing is translated; the result is air")
+        return View(range_, placement, chosen, [note for note in notes if note])
+
+    def _parts(self, head: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the parts of a head mask `[N, H, W]` that are no noise.
+
+        The second result is the size in pixels of the largest part of each slice, `[N]`.
+        """
+        sizes = intensity.part_sizes(head)
+        least = max(1, _LEAST_HEAD * self._area(head.shape[1:]))
+        return sizes >= least, sizes.max(axis=(1, 2))
+
+    def _place(self, head: np.ndarray, slices: np.ndarray) -> Placement:
+        if self.mode == "resize":  # the whole slice is scaled, as in training
+            size = (head.shape[1], head.shape[2])
+            return Placement(size, size, (0, 0))
+        return place(head, recorded(slices), self.image_size, self.multiple)
+
+    def _area(self, size: tuple[int, ...]) -> int:
+        """Returns how many pixels of slices of `size` the networks' frame covers."""
+        height, width = size if self.mode == "resize" else (self.image_size, self.image_size)
+        return height * width
+
+    def _detail_note(self, size: tuple[int, int]) -> str:
+        seen = fitted_size(size, (self.image_size, self.image_size))
+        if self.mode == "pad" or seen[0] >= size[0]:
             return ""
-        pixel = slicing.in_plane(spacing, self.axis)
+        return (
+            f"slices of {_by(size)} pixels are scaled to {_by(seen)} for the networks and back "
+            "(data.fit=resize), so translations have no finer detail than that"
+        )
+
+    def _frame_note(self, placement: Placement, head: np.ndarray) -> str:
+        frame, trained = placement.frame, (self.image_size, self.image_size)
+        if self.mode == "resize" or frame == trained:
+            return ""
+        extent = [int(np.ptp(np.flatnonzero(head.any(axis=axes)))) + 1 for axes in ((0, 2), (0, 1))]
+        return (
+            f"the head has {_by(extent)} pixels, more than the {_by(trained)} of training, and is "
+            f"translated in a frame of {_by(frame)}; the result may be worse than in training"
+        )
+
+    def _few_note(self, few: np.ndarray, count: int) -> str:
+        if not len(few):
+            return ""
+        less = "less head than any slice of training and may be wrong"
+        if count == 1:
+            return f"the image has {less}"
+        listed = _ranges(few)
+        return f"{len(few)} of {count} {self.axis} slices have {less}: {listed}, counted from 0"
+
+    def spacing_wanted(
+        self, spacing: tuple[float, float, float]
+    ) -> tuple[float, float, float] | None:
+        """Returns the voxel size in mm along X, Y and Z at which volumes look as in training.
+
+        Args:
+          spacing: the voxel size of a volume. It keeps its distance of slices where that of
+            training is not known.
+
+        Returns:
+          The voxel size, or None where the size of pixels in training is not known.
+        """
+        if "pixel_mm" not in self.source:
+            return None
+        height, width = self.source["pixel_mm"]
+        between = self.source.get("slice_mm", slicing.across(spacing, self.axis))
+        return slicing.voxel((height, width), between, self.axis)
+
+    def pixel_note(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> str:
+        """Returns a note where the networks see other pixels than in training, else "".
+
+        Args:
+          shape: of the volume `[X, Y, Z]`.
+          spacing: its voxel size in mm along X, Y and Z.
+        """
+        trained = self.source.get("pixel_mm")
+        if trained is None:
+            return ""
+        own = slicing.in_plane(spacing, self.axis)
+        size = [round(n) for n in slicing.in_plane((shape[0], shape[1], shape[2]), self.axis)]
+        pixel = pixel_as_seen(own, size, image_size=self.image_size, mode=self.mode)
         if slicing.alike(pixel, trained):
             return ""
-        sizes = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
-        return "pixels are {} mm but were {} mm in training; resample the scan first".format(*sizes)
+        seen = "" if self.mode == "pad" else f" once slices are scaled to {self.image_size}"
+        now, then = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
+        return (
+            f"pixels are {now} mm{seen} but were {then} mm in training, so the head has another "
+            "size; give --resample"
+        )
 
     @property
     def target_range(self) -> IntensityRange:
         """The intensities that -1 and 1 stand for in translated volumes."""
         return IntensityRange(*self.target["range"])
 
-    def cycle_error(
-        self, data: np.ndarray, range_: IntensityRange, translated: np.ndarray
-    ) -> np.ndarray:
+    def cycle_error(self, data: np.ndarray, view: View, translated: np.ndarray) -> np.ndarray:
         """Returns |F(G(x)) - x| or |G(F(y)) - y|: where translating back does not give the source.
 
         This is NOT a calibrated uncertainty. A generator can hide in its output what the other one
@@ -134,15 +279,15 @@ class Translator:
 
         Args:
           data: the source volume `[X, Y, Z]` in RAS+.
-          range_: the intensities that become -1 and 1.
+          view: what `view` returned of it.
           translated: the translation that `volume` made of it.
 
         Returns:
           float32 of the same shape, in normalised units: 0 to 2, where 2 is the whole range.
         """
         normalised = intensity.normalise(translated, self.target_range)
-        cycled = self._stack(slicing.to_slices(normalised, self.axis), back=True)
-        source = intensity.normalise(data, range_)
+        cycled = self._translated(slicing.to_slices(normalised, self.axis), view, back=True)
+        source = intensity.normalise(data, view.range)
         return np.abs(slicing.from_slices(cycled, self.axis) - source)
 
 
@@ -154,7 +299,13 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
     """
     saved = read_generators(workdir, checkpoint)
     generators = TrainedGenerators(saved, model_name(workdir))
-    facts = saved.meta["data"]
+    facts, source = saved.meta["data"], direction.source
+    known = {
+        "least_head": facts.get("least_head", {}).get(source),
+        "pixel_mm": pixels_in_training(saved).get(source),
+        "slice_mm": facts.get("slice_mm", {}).get(source),
+    }
+    stored = {key: facts["domains"][source][key] for key in ("dtype", "range")}
     return Translator(
         model=generators.name,
         direction=direction,
@@ -164,6 +315,30 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         image_size=generators.config.image_size,
         mode=generators.config.data.fit,
         axis=facts["axis"],
-        source=facts["domains"][direction.source],
+        source=stored | {key: value for key, value in known.items() if value},
         target=facts["domains"][direction.target],
     )
+
+
+def _range_without_padding(slices: np.ndarray) -> IntensityRange:
+    """Returns the intensity range of a volume's slices `[N, H, W]`, however many are empty.
+
+    A scan to which empty slices were added keeps the noise of its air as its dark end.
+    """
+    head = intensity.foreground(slices)
+    range_ = intensity.volume_range(slices, head)
+    own = slices.min(axis=(1, 2)) != slices.max(axis=(1, 2))
+    if own.any() and head[own].mean() < 0.9:  # else the empty slices are its only air
+        range_ = range_._replace(low=float(np.percentile(slices[own], 1)))
+    return range_
+
+
+def _by(size: Sequence[int]) -> str:
+    """Returns height and width as width x height, as viewers show them."""
+    return f"{size[1]}x{size[0]}"
+
+
+def _ranges(places: np.ndarray) -> str:
+    """Returns increasing numbers as "0 to 3, 7"."""
+    runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
+    return ", ".join(f"{r[0]} to {r[-1]}" if len(r) > 1 else f"{r[0]}" for r in runs)

@@ -262,7 +262,13 @@ def test_a_full_disk_during_a_save_leaves_the_previous_checkpoint(tmp_path, tiny
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), OSError(24, "Too many open files"), ValueError("x: Stale file handle")]
+    "error",
+    [
+        MemoryError(),
+        OSError(24, "Too many open files"),
+        ValueError("x: Stale file handle"),
+        ValueError(f"reading {'a/long/path' * 40}: Permission denied"),  # as tensorstore says it
+    ],
 )
 def test_what_is_not_the_files_fault_does_not_set_it_aside(tmp_path, state, monkeypatch, error):
     save(tmp_path, state, {1: 0.2, 2: 0.9})

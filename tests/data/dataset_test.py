@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cyclegan_jax.data.dataset import open_dataset
+from cyclegan_jax.data.dataset import Dataset, open_dataset
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.folders import list_folders
 from cyclegan_jax.data.preparation.write import prepare
+from cyclegan_jax.system.files import json_digest
 
 SHAPE = (16, 20)
 
@@ -49,6 +50,24 @@ def test_records_keep_the_order_of_scans_and_slices(tmp_path, constant, two_scan
     stored = [records[i]["image"] for i in range(len(records))]
     assert [image.shape for image in stored] == [(4, 6, 1)] * 5
     assert [int(image[0, 0, 0]) for image in stored] == [0, 16384, 32768, 49151, 65535]
+
+
+def test_the_digest_depends_on_axis_and_frame_where_they_are_asked_for(
+    tmp_path, constant, two_scans
+):
+    dataset = prepare(two_scans(constant("a", 0, 1), constant("b", 0)), tmp_path / "out")
+
+    def digest(**facts):
+        source = dataset.manifest["source"] | facts
+        return Dataset(dataset.folder, dataset.manifest | {"source": source}).digest
+
+    splits = dataset.manifest["splits"]
+    made_of = {name: [s["names"], s["sizes"], []] for name, s in splits.items()}
+    # as earlier versions computed it, whose runs are to be resumed
+    assert dataset.digest == json_digest([{}, dataset.manifest["domains"], made_of])
+    assert digest(axis="axial", x="moved") == digest(x="elsewhere") == dataset.digest
+    others = [digest(axis="sagittal"), digest(axis="coronal"), digest(frame=0), digest(frame=1)]
+    assert len({dataset.digest, *others}) == 5
 
 
 def test_the_summary_has_counts_and_sizes(tmp_path, constant, two_scans):

@@ -154,6 +154,31 @@ def test_training_batches_follow_the_config(phantoms):
     assert not np.array_equal(views[2], views[0])
 
 
+def test_sagittal_slices_are_never_mirrored(phantoms):
+    c = small_config()
+    source = phantoms.manifest["source"] | {"axis": "sagittal"}
+    sagittal = Dataset(phantoms.folder, phantoms.manifest | {"source": source})
+    flipping = from_config.training_batches(c, sagittal)
+    c.data.flip = False
+    plain = from_config.training_batches(c, sagittal)
+    axial = from_config.training_batches(c, phantoms)
+    for step in range(8):
+        a, b, d = flipping[step], plain[step], axial[step]
+        assert a is not None
+        assert b is not None
+        assert d is not None
+        np.testing.assert_array_equal(a["x"], b["x"])
+        np.testing.assert_array_equal(b["x"], d["x"])
+    assert from_config.notes_on_training(c, sagittal) == []
+    c.data.flip = True
+    assert from_config.notes_on_training(c, phantoms) == []
+    (note,) = from_config.notes_on_training(c, sagittal)
+    assert "sagittal slices are not flipped" in note
+    c.data.views, c.data.contrast = 4, 0.2
+    with pytest.raises(InputError, match=r"config\.data\.views = 4: .*sagittal.*set it to 1"):
+        from_config.training_batches(c, sagittal)
+
+
 def test_test_pairs_show_one_head_in_two_contrasts(phantoms):
     pairs = from_config.scored_pairs(small_config(), phantoms, "test")
     assert pairs.names == phantoms.names("test_x") == ["phantom0001#000", "phantom0001#001"]
@@ -230,3 +255,16 @@ def test_a_cache_that_cannot_be_written_names_its_variable(tiny, tmp_path, monke
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"file/.*cannot be written.*set XDG_CACHE_HOME"):
         from_config.open_data(tiny)
+
+
+def test_the_pixels_that_networks_see_are_known_of_phantoms_and_volumes(phantoms, tmp_path):
+    config = small_config()
+    assert from_config.pixels_seen(config, phantoms) == dict.fromkeys("xy", (230 / 32, 230 / 32))
+    source = flat("train_x", "train_y")
+    assert from_config.pixels_seen(config, prepare(source, tmp_path / "images")) == {}
+    source.pixels["y"] = (2.0, 3.0)
+    volumes = prepare(source, tmp_path / "volumes")
+    assert from_config.pixels_seen(config, volumes) == {"y": (2, 3)}
+    config.data.fit = "resize"  # from 5 x 6 pixels to 27 x 32
+    seen = from_config.pixels_seen(config, volumes)["y"]
+    assert seen == (pytest.approx(2 * 5 / 27), pytest.approx(3 * 6 / 32))

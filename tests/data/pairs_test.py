@@ -66,5 +66,5 @@ def test_images_of_a_pair_must_have_one_size():
 
 def test_no_common_name_is_an_error():
     x = records(image(6, 9))
-    with pytest.raises(InputError, match="no pair of equal names"):
+    with pytest.raises(InputError, match="no slice has one name in both domains"):
         paired_images(x, x, ["a"], ["b"], image_size=16, mode="pad")

@@ -50,3 +50,11 @@ def test_names_of_slices_hold_the_subject():
     assert slicing.index_of_slice("anna#second#1000") == 1000
     for name in ("anna", "anna#007", "anna#second#1000"):
         assert slicing.subject_of_slice(name) == "anna"
+
+
+@pytest.mark.parametrize("axis", slicing.AXES)
+def test_voxels_follow_from_pixels_and_the_distance_of_slices(axis):
+    spacing = (1.0, 2.0, 3.0)
+    pixel, between = slicing.in_plane(spacing, axis), slicing.across(spacing, axis)
+    assert slicing.voxel(pixel, between, axis) == spacing
+    assert sorted((*pixel, between)) == [1, 2, 3]

@@ -1,6 +1,7 @@
 """Evaluation of a checkpoint: the files it writes and what the numbers in them are."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -12,6 +13,8 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import base_config
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.phantom.source import phantom_source
+from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.evaluation import evaluate, unpaired
 from cyclegan_jax.evaluation.evaluate import score_tables
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
@@ -155,7 +158,7 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
     assert "slice_max" not in capsys.readouterr().out
     pairs = from_config.scored_pairs(config, from_config.open_data(config), "val")
-    during = Evaluator(programs.generators, pairs).mean_scores(state.generators)
+    during = Evaluator(programs.compiled_generators, pairs).mean_scores(state.generators)
     for direction, metrics in during.items():
         assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]
         for metric, entry in metrics.items():
@@ -218,6 +221,33 @@ def test_generators_that_are_not_finite_are_refused(workdir, monkeypatch):
     name = f"checkpoint 0 of {workdir.name} translates t1_to_t2 to values that are not finite"
     with pytest.raises(InputError, match=name):
         evaluate.evaluate(workdir, "latest")
+
+
+def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_path, capsys):
+    source = phantom_source(
+        subjects=2,
+        held_out=1,
+        unpaired="disjoint",
+        slices=1,
+        size=64,
+        lesions=False,
+        noise=0.0,
+        bias=0.0,
+    )
+    for kind in ("other", "sagittal", "images"):
+        facts = {"kind": "volumes", "axis": "sagittal" if kind == "sagittal" else "axial"}
+        pixels = {} if kind == "images" else {"x": (2.0, 2.0), "y": (3.6, 3.6)}
+        prepare(dataclasses.replace(source, facts=facts, pixels=pixels), tmp_path / kind)
+    capsys.readouterr()
+    evaluate.evaluate(workdir, "latest", str(tmp_path / "other"))
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"note: T1 pixels of {tmp_path / 'other'} are 2 x 2 mm")
+    assert "were 3.594 x 3.594 mm in training" in notes[0]
+    with pytest.raises(InputError, match=r"sagittal: has sagittal slices, .* with --axis=axial"):
+        evaluate.evaluate(workdir, "latest", str(tmp_path / "sagittal"))
+    evaluate.evaluate(workdir, "latest", str(tmp_path / "images"))
+    assert "note: " not in capsys.readouterr().out
 
 
 def test_nothing_to_average_is_null_and_shown_as_none():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cyclegan_jax.data.batches import Pairs
+from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.phantom.head import TISSUES
 from cyclegan_jax.data.phantom.truth import Head, HeadImages
 from cyclegan_jax.evaluation.regions import tissue_errors, tissue_scores

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 import cyclegan_jax
 from cyclegan_jax import InputError
+from cyclegan_jax import config as config_lib
 from cyclegan_jax.data.dataset import open_dataset
 from cyclegan_jax.data.formats.images import read_image
 from cyclegan_jax.data.formats.stacks import read_stack
@@ -52,10 +53,19 @@ def test_no_module_that_executes_data_is_imported():
 
 def test_nothing_that_executes_data_is_called():
     found = {(name, called(c)) for name, tree in sources().items() for c in calls(tree)}
-    # the config that the user named is Python
+    # The config that the user named is Python. A generator's class is one of `config.GENERATORS`;
+    # a saved config can name no other (`config.validate`).
     assert {pair for pair in found if pair[1] in CALLS} == {
-        ("cyclegan_jax/config.py", ".exec_module")
+        ("cyclegan_jax/config.py", ".exec_module"),
+        ("cyclegan_jax/models/networks.py", ".import_module"),
     }
+
+
+def test_a_saved_config_names_no_other_class():
+    saved = config_lib.base_config().to_dict()
+    saved["generator"]["type"] = "os.system"
+    with pytest.raises(InputError, match=r"generator\.type = 'os\.system': must be one of 'unet'"):
+        config_lib.from_json(json.dumps(saved))
 
 
 def test_arrays_are_loaded_without_pickle():

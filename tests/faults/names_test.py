@@ -17,6 +17,7 @@ from cyclegan_jax.data.preparation import csv_list, file_source
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.data.preparation.splits import LONGEST_NAME, Item, divide
 from cyclegan_jax.data.preparation.write import prepare
+from cyclegan_jax.domains import Direction
 from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.report import page
 from cyclegan_jax.translation.translate_files import plan, translate_file
@@ -128,7 +129,7 @@ def test_a_listing_of_files_elsewhere_writes_into_its_folder_alone(tmp_path, ima
 def test_translations_stay_in_their_folder(tmp_path, name, image_folder, translator):
     folder = image_folder(tmp_path / "in", ["a"])
     (folder / "a.png").rename(folder / name)
-    ((source, target),) = plan([folder / name], tmp_path / "out", "t1_to_t2")
+    ((source, target),) = plan([folder / name], tmp_path / "out", Direction.T1_TO_T2)
     assert target.parent == tmp_path / "out"
     assert target.name not in (".", "..")
     (tmp_path / "out").mkdir()

@@ -179,12 +179,12 @@ SLOW = """
 import hashlib
 from cyclegan_jax.training import run
 
-def slowly(self, state, step, is_last, hurry):
+def slowly(self, due, step, state):
     print("saving", flush=True)
     # as in a compilation or on a full disk, no handler runs before it is back
     hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
 
-run.Run.on_due = slowly
+run.Run.do = slowly
 import runpy, sys
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import shutil
 from html.parser import HTMLParser
@@ -292,6 +293,9 @@ def test_a_finished_run_is_scored_and_shown_once(run, monkeypatch):
     report.finish(run, 4)
     assert evaluated == [(run, "latest")]
     assert read(run).headings == SECTIONS
+    os.utime(run / "report.html", (1, 1))  # written while it trained, before the scores
+    report.finish(run, 4)
+    assert len(evaluated) == 2
 
 
 def test_a_report_that_fails_fails_no_run(run, monkeypatch, capsys):

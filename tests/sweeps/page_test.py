@@ -159,3 +159,12 @@ def test_collecting_nothing_says_so(config, tmp_path, capsys):
     runner.claim(sweep, tmp_path, DIGESTS)
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     assert "nothing to rank yet" in capsys.readouterr().out
+
+
+def test_trials_that_are_done_without_a_score_rank_nothing(config, tmp_path, capsys):
+    sweep = expand(config, {WEIGHT: (5.0, 10.0)})
+    write_trials(sweep, tmp_path, [float("nan"), float("nan")])
+    page.collect(sweep, tmp_path, "ssim", ["--config=mine.py"])
+    out = capsys.readouterr().out
+    assert "2 trials: 2 done" in out
+    assert "nothing to rank yet" in out

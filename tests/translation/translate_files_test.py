@@ -14,6 +14,7 @@ from PIL import Image
 from cyclegan_jax import InputError
 from cyclegan_jax.data import slicing
 from cyclegan_jax.data.formats import images
+from cyclegan_jax.domains import Direction
 from cyclegan_jax.translation import translate_files as t
 
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
@@ -73,7 +74,7 @@ def test_image_files(tmp_path, suffix, translator):
     pixels = grey(np.uint8, 9, 14)
     Image.fromarray(pixels).save(tmp_path / f"a{suffix}")
     pixels = images.read_image(tmp_path / f"a{suffix}")  # what JPEG has made of it
-    ((source, target),) = t.plan([tmp_path / f"a{suffix}"], tmp_path / "out", "t1_to_t2")
+    ((source, target),) = t.plan([tmp_path / f"a{suffix}"], tmp_path / "out", Direction.T1_TO_T2)
     target.parent.mkdir()
     t.translate_file(translator(negation), source, target)
     assert target.suffix == (".png" if suffix == ".jpg" else suffix)
@@ -109,7 +110,7 @@ def test_volumes_keep_their_geometry_and_values(tmp_path, axes, axis, translator
 
 def test_what_is_written_beside_a_volume(tmp_path, translator, head):
     source = save_volume(tmp_path / "a_T1.nii", head(9, 20, 14), "LPS")
-    ((path, target),) = t.plan([tmp_path / "a_T1.nii"], tmp_path / "out", "t1_to_t2")
+    ((path, target),) = t.plan([tmp_path / "a_T1.nii"], tmp_path / "out", Direction.T1_TO_T2)
     target.parent.mkdir()
     made = translator(negation, generate_back=identity, target=VOLUME)
     t.translate_file(made, path, target)
@@ -129,7 +130,7 @@ def test_a_dicom_series_becomes_nifti_in_its_place(tmp_path, save_series, transl
     slices = head(14, 20, 9).astype(np.int16)
     (tmp_path / "in").mkdir()
     save_series(tmp_path / "in" / "b_T1", slices)
-    ((source, target),) = t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    ((source, target),) = t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
     assert target == tmp_path / "out" / "b_T2.nii.gz"
     target.parent.mkdir()
     t.translate_file(translator(source=UINT16, target=VOLUME), source, target)
@@ -161,57 +162,74 @@ def test_volume_without_head_is_an_error_that_names_it(tmp_path, translator):
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+def test_a_background_amid_the_tissue_is_air(tmp_path, translator, head):
+    data = head(12, 20, 14)
+    is_head = data > 100
+    data = np.where(is_head, (data - 300) / 100, 0)
+    save_volume(tmp_path / "a.nii.gz", data)
+    made = translator(target=VOLUME)
+    note, *_ = t.translate_file(made, tmp_path / "a.nii.gz", tmp_path / "b.nii.gz")
+    assert "the background has the value 0" in note
+    result = np.asarray(load_volume(tmp_path / "b.nii.gz").dataobj)
+    assert (result[~is_head] == 10).all()  # the target's air
+    assert np.median(result[is_head]) > 60
+    noise = np.random.default_rng(0).uniform(0, 4095, data.shape)
+    save_volume(tmp_path / "uni.nii.gz", noise)
+    with pytest.raises(InputError, match=r"uni\.nii\.gz: the air around the head is noise"):
+        t.translate_file(made, tmp_path / "uni.nii.gz", tmp_path / "c.nii.gz")
+
+
 # ---------------------------------------------------------------- which files
 
 
 def test_plan_names_results_after_the_subject(tmp_path):
     paths = touch(tmp_path / "in", "a_T1.png", "b.jpg", "c.JPEG", "d-t1w.nii.gz", "e1.nii", "f.tif")
     out = tmp_path / "out"
-    planned = t.plan([*paths], out, "t1_to_t2")
+    planned = t.plan([*paths], out, Direction.T1_TO_T2)
     assert [source for source, _ in planned] == paths
     assert [target for _, target in planned] == [
         out / n
         for n in ("a_T2.png", "b_T2.png", "c_T2.png", "d_T2.nii.gz", "e1_T2.nii", "f_T2.tif")
     ]
-    (planned,) = t.plan(paths[:1], out, "t2_to_t1")
+    (planned,) = t.plan(paths[:1], out, Direction.T2_TO_T1)
     assert planned == (paths[0], out / "a_T1.png")
     assert not out.exists()  # planning writes nothing
 
 
 def test_plan_expands_folders(tmp_path):
     paths = touch(tmp_path / "in", "a.png", "b.png") + touch(tmp_path / "more", "c.nii")
-    planned = t.plan([tmp_path / "more", tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+    planned = t.plan([tmp_path / "more", tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
     assert [source for source, _ in planned] == [paths[2], *paths[:2]]
 
 
 def test_two_results_in_one_file_are_refused(tmp_path):
     touch(tmp_path / "in", "a.png", "a_T1.jpg")
     with pytest.raises(InputError, match=r"a\.png and .*a_T1\.jpg would both be .*a_T2\.png; "):
-        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+        t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
     one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
     with pytest.raises(InputError, match="translate them into different folders"):
-        t.plan([*one, *two], tmp_path / "out", "t1_to_t2")
+        t.plan([*one, *two], tmp_path / "out", Direction.T1_TO_T2)
 
 
 def test_previews_in_one_file_are_refused(tmp_path):
     touch(tmp_path / "in", "a.nii", "a.nii.gz")
     with pytest.raises(InputError, match=r"a\.nii and .*a\.nii\.gz would both be .*a_T2_preview"):
-        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+        t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
 
 
 def test_series_given_as_the_current_folder(tmp_path, save_series, monkeypatch):
     save_series(tmp_path / "head_T1", np.ones((2, 3, 3), np.int16))
     monkeypatch.chdir(tmp_path / "head_T1")
-    ((_, target),) = t.plan([Path(".")], tmp_path / "out", "t1_to_t2")
+    ((_, target),) = t.plan([Path(".")], tmp_path / "out", Direction.T1_TO_T2)
     assert target == tmp_path / "out" / "head_T2.nii.gz"
     with pytest.raises(InputError, match="is the folder of"):
-        t.plan([Path(".")], tmp_path / "head_T1", "t1_to_t2")
+        t.plan([Path(".")], tmp_path / "head_T1", Direction.T1_TO_T2)
 
 
 def test_stacks_are_refused(tmp_path):
     touch(tmp_path / "in", "a.mat")
     with pytest.raises(InputError, match=r"a\.mat: stacks are not translated; save it as NIfTI"):
-        t.plan([tmp_path / "in"], tmp_path / "out", "t1_to_t2")
+        t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
 
 
 def test_result_over_an_input_is_refused(tmp_path):
@@ -220,14 +238,14 @@ def test_result_over_an_input_is_refused(tmp_path):
     (tmp_path / "link").symlink_to(folder)
     for out in (folder, tmp_path / "link", folder / ".." / "in"):
         with pytest.raises(InputError, match=r"is the folder of a_T1\.png.*choose another"):
-            t.plan([folder], out, "t1_to_t2")
+            t.plan([folder], out, Direction.T1_TO_T2)
 
 
 def test_nothing_to_translate_is_refused(tmp_path):
     with pytest.raises(InputError, match="at least one image, volume or folder"):
-        t.plan([], tmp_path, "t1_to_t2")
+        t.plan([], tmp_path, Direction.T1_TO_T2)
     with pytest.raises(InputError, match=r"gone: No such file.*; give an existing folder"):
-        t.plan([tmp_path / "gone"], tmp_path, "t1_to_t2")
+        t.plan([tmp_path / "gone"], tmp_path, Direction.T1_TO_T2)
 
 
 # ---------------------------------------------------------------- whole calls
@@ -255,8 +273,8 @@ def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
     Image.fromarray(np.stack([grey(np.uint8, 9, 9)] + [grey(np.uint8, 9, 9) // 2] * 2, -1)).save(
         folder / "d.png"
     )
-    assert t.translate(tmp_path / "run", "t1_to_t2", [folder], out, "latest") == 2
-    assert fake == [(tmp_path / "run", "t1_to_t2", "latest")]
+    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, [folder], out, "latest") == 2
+    assert fake == [(tmp_path / "run", Direction.T1_TO_T2, "latest")]
     assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"[1/4] {folder}/a.png -> {out}/a_T2.png"
@@ -270,7 +288,7 @@ def test_success_counts_no_failure(tmp_path, fake, head):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     save_volume(tmp_path / "v.nii", head(9, 20, 14))
     paths = [tmp_path / "a.png", tmp_path / "v.nii"]
-    assert t.translate(tmp_path / "run", "t1_to_t2", paths, tmp_path / "out") == 0
+    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, paths, tmp_path / "out") == 0
     assert fake[0][2] == "best"
     np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
     assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
@@ -278,7 +296,7 @@ def test_success_counts_no_failure(tmp_path, fake, head):
 
 def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):
     with pytest.raises(InputError, match="gone"):
-        t.translate(tmp_path, "t1_to_t2", [tmp_path / "gone"], tmp_path / "out")
+        t.translate(tmp_path, Direction.T1_TO_T2, [tmp_path / "gone"], tmp_path / "out")
     assert fake == []
     assert list(tmp_path.iterdir()) == []
 
@@ -288,4 +306,12 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     (source,) = touch(tmp_path, "a.png")
     touch(tmp_path, "out")
     with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
-        t.translate(tmp_path, "t1_to_t2", [source], tmp_path / "out")
+        t.translate(tmp_path, Direction.T1_TO_T2, [source], tmp_path / "out")
+
+
+def test_a_series_that_lies_deeper_is_named_after_its_patient(tmp_path, save_series):
+    for place in ("in/p0/study/series", "in/p1/study/series", "in/p2"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        save_series(tmp_path / place, np.ones((2, 3, 4), np.int16))
+    pairs = t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
+    assert [target.name for _, target in pairs] == [f"p{i}_T2.nii.gz" for i in range(3)]

@@ -15,7 +15,11 @@ from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
-from cyclegan_jax.data.formats.dicom_elements import check_elements
+from cyclegan_jax.data.formats.dicom_elements import (
+    BEGINNING,
+    begins_like_dicom,
+    check_elements,
+)
 from cyclegan_jax.data.formats.orientation import Volume, affine_spacing, to_canonical
 from cyclegan_jax.data.intensity import check_values
 
@@ -23,6 +27,7 @@ SUFFIX = ".dcm"
 _SERIES, _DESCRIPTION, _IMAGE_TYPE = "0020|000e", "0008|103e", "0008|0008"
 _POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 _FRAMES, _CHANNELS = "0028|0008", "0028|0002"
+_PADDING, _INTERCEPT, _SLOPE = "0028|0120", "0028|1052", "0028|1053"
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -41,6 +46,18 @@ class _Slice:
     def normal(self) -> np.ndarray:
         return np.cross(*self.axes.T)
 
+    @property
+    def padding(self) -> float | None:
+        """The rescaled value of pixels outside of the scan, if the header has one."""
+        if _PADDING not in self.tags:
+            return None
+        try:
+            slope, intercept = float(self.tags.get(_SLOPE, 1)), float(self.tags.get(_INTERCEPT, 0))
+            padding = float(np.float32(float(self.tags[_PADDING]) * slope + intercept))
+        except ValueError:  # it is not needed
+            return None
+        return padding if np.isfinite(padding) else None
+
 
 def is_dicom(path: Path) -> bool:
     """Returns whether a file is named like DICOM or begins like it, and can be opened."""
@@ -52,7 +69,7 @@ def is_dicom(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            return begins_like_dicom(stream.read(BEGINNING))
     except OSError:
         return False
 
@@ -77,18 +94,21 @@ def read_series(folder: Path, frame: int | None = None) -> Volume:
         slices, affine = _stack(folder)
         limits.check_declared(folder, (*slices[0].size, len(slices)), limits.MOST_VOXELS)
         data = np.empty((*slices[0].size, len(slices)), np.float32)
+        padding = slices[0].padding
         for k, one in enumerate(slices):
             try:
                 pixels = sitk.GetArrayFromImage(_reader(one.path).Execute())
             except RuntimeError:
                 raise _unreadable(one.path) from None
             data[:, :, k] = pixels[0].T
+            if padding is not None and one.padding is not None:  # slices may differ in scaling
+                data[:, :, k][data[:, :, k] == np.float32(one.padding)] = padding
         check_values(folder, data)
         image = Nifti1Image(data, affine)
         image.header.set_xyzt_units("mm")
         image.set_qform(affine, code=1)
         image.set_sform(affine, code=1)
-        return Volume(to_canonical(data, affine), image)
+        return Volume(to_canonical(data, affine), image, padding=padding)
 
 
 def read_series_spacing(folder: Path) -> tuple[float, float, float]:
@@ -117,7 +137,9 @@ def _reading(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _unreadable(path: Path) -> InputError:
-    return InputError(f"{path}: cannot be read as DICOM; export it again, or remove it")
+    return InputError(
+        limits.unfetched(path) or f"{path}: cannot be read as DICOM; export it again, or remove it"
+    )
 
 
 def _header(path: Path) -> _Slice:
@@ -129,6 +151,7 @@ def _header(path: Path) -> _Slice:
         raise _unreadable(path) from None
     limits.check_declared(path, reader.GetSize(), limits.MOST_PIXELS)
     keys = (_SERIES, _DESCRIPTION, _IMAGE_TYPE, _POSITION, _ORIENTATION, _PIXEL_SPACING, _FRAMES)
+    keys += (_PADDING, _INTERCEPT, _SLOPE)
     tags = {
         key: reader.GetMetaData(key).strip(" \0").encode(errors="replace").decode()
         for key in (*keys, _CHANNELS)

@@ -14,15 +14,17 @@ from cyclegan_jax.system.files import written_beside
 LOSSLESS, JPEG = (".png", ".tif", ".tiff"), (".jpg", ".jpeg")  # suffixes
 # These are not all that Pillow knows: for PostScript it would run another program.
 _FORMATS = ("PNG", "JPEG", "TIFF")
-_TILE_SIDES = (322, 323)  # TIFF's tags
+_TILE_SIDES, _PHOTOMETRIC = (322, 323), 262  # TIFF's tags
+_WHITE_IS_ZERO = 0
 _JPEG_GREY_TOLERANCE = 2  # grey levels by which rounding of the chroma lets channels differ
 
 
 def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """Reads one grey image as uint8 or uint16 ``[H, W]``, turned upright by its EXIF orientation.
 
-    Palette and RGB(A) files are accepted if all their pixels are grey and opaque; 32-bit and float
-    files are accepted if every value is a whole number in 0..65535 (returned as uint16).
+    A TIFF in which 0 is white is inverted, so that its background is dark. Palette and RGB(A) files
+    are accepted if all their pixels are grey and opaque; 32-bit and float files are accepted if
+    every value is a whole number in 0..65535 (returned as uint16).
     Raises InputError for a file that is unreadable, truncated, multi-page, coloured or transparent,
     that does not fit 16 bits, or that declares more pixels than ``limits.MOST_PIXELS``.
     """
@@ -39,6 +41,7 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
             )  # decoded whole, whatever part of it lies in the image
         kind = opened.format
         pages = getattr(opened, "n_frames", 1)
+        white_is_zero = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
         raw_mode = str([tile[3] for tile in opened.tile])
         opened.load()  # decodes everything, so that truncation shows here
         image = ImageOps.exif_transpose(opened)
@@ -46,13 +49,16 @@ def read_image(path: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         raise InputError(f"{path}: has {pages} pages; save volumes as NIfTI, images one per file")
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
+        if white_is_zero and ";16" not in image.mode:
+            raise InputError(f"{path}: 32 bits in which 0 is white; export it again, 0 as black")
         # Compared before the cast, which is undefined for NaN and for values outside 16 bits.
         if not np.all((values >= 0) & (values <= 65535) & (values == np.round(values))):
             raise InputError(
                 f"{path}: not all values are whole numbers in 0..65535; export it again as "
                 "16-bit grey"
             )
-        return values.astype(np.uint16)
+        # Pillow inverts such files of up to 8 bits only.
+        return (65535 - values if white_is_zero else values).astype(np.uint16)
     if ";16" in raw_mode:  # Pillow has silently halved the depth
         raise InputError(f"{path}: 16-bit colour or alpha; export it again as 16-bit grey")
     if image.mode not in ("L", "LA", "P", "PA", "RGB", "RGBA"):

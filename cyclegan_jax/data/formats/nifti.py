@@ -5,13 +5,13 @@ import gzip
 import io
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from nibabel.affines import voxel_sizes
 from nibabel.loadsave import load
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
-from nibabel.nifti2 import Nifti2Header
+from nibabel.nifti2 import Nifti2Image
 from nibabel.orientations import (
     aff2axcodes,
     apply_orientation,
@@ -28,29 +28,37 @@ from cyclegan_jax.data.intensity import check_values
 from cyclegan_jax.system.files import written_beside
 
 SUFFIXES = (".nii", ".nii.gz")
+_GZIP = b"\x1f\x8b"
 _NIFTI_1 = (b"\x5c\1\0\0", b"\0\0\1\x5c")  # a header's length, 348, in either byte order
 _RAS = axcodes2ornt(("R", "A", "S"))
+_SPACES = {1: "scanner", 2: "aligned to another scan", 3: "Talairach", 4: "MNI", 5: "template"}
 
 
 def read_nifti(path: Path, frame: int | None = None) -> Volume:
-    """Reads a ``.nii`` or ``.nii.gz`` file, applies its scaling and drops trailing axes of 1.
+    """Reads a ``.nii`` or ``.nii.gz`` file, applies its scaling and drops axes of 1.
 
+    Its content says whether it is compressed, whatever its name. A leading axis of 1 before three
+    others, as programs write that put channels first, is dropped; the affine is that of the other
+    axes. Where sform and qform lead to different spaces, the sform is used, with a note.
     ``frame`` (from 0) picks one of a file of several; the source is then that frame's 3-D image.
     Raises InputError for a file that is unreadable or truncated; that has several frames while
     ``frame`` is None, or no such frame; that is RGB or complex, constant, or has NaN or infinite
     voxels; that has no affine (neither sform nor qform), an affine without orientation, or two that
-    disagree; that declares frames of more than ``limits.MOST_VOXELS``, or less than it inflates to.
+    disagree about one space; that declares frames of more than ``limits.MOST_VOXELS``, or less than
+    it inflates to.
     """
     with _reading(path), np.errstate(over="ignore"):  # too large becomes inf, reported below
         source = _open(path)
-        index = _frame_index(path, source.shape, frame)
+        spatial, frames = _axes(source.shape)
+        index = _frame_index(path, source.shape, frames, frame)
         _check_length(path, source)
-        if math.prod(source.shape[3:]) > 1:
+        if math.prod(frames) > 1:
             source = source.slicer[(..., *index)]
         data = np.asanyarray(source.dataobj).astype(np.float32)
         check_values(path, data)
         affine = np.asarray(source.affine)
-        return Volume(to_canonical(data.reshape(data.shape[:3]), affine), source)
+        notes = _affine_notes(source.header)
+        return Volume(to_canonical(data.reshape(spatial), affine), source, notes)
 
 
 def read_nifti_spacing(path: Path) -> tuple[float, float, float]:
@@ -66,9 +74,17 @@ def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
     return limits.reading(path, "volume", "export it again")
 
 
-def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> tuple[Any, ...]:
-    """Returns where `frame` lies on the axes beyond the third."""
-    frames = math.prod(shape[3:])
+def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns the lengths of the axes of space, and of those of frames, which come after them."""
+    first = int(len(shape) > 3 and shape[0] == 1 and min(shape[1:4]) > 1)
+    return shape[first : first + 3], shape[first + 3 :]
+
+
+def _frame_index(
+    path: Path, shape: tuple[int, ...], axes: tuple[int, ...], frame: int | None
+) -> tuple[Any, ...]:
+    """Returns where `frame` lies on the `axes` of frames."""
+    frames = math.prod(axes)
     if frame is None and frames > 1:
         raise InputError(
             f"{path}: shape {shape} has {frames} frames; pick one with --frame, or save one "
@@ -79,14 +95,17 @@ def _frame_index(path: Path, shape: tuple[int, ...], frame: int | None) -> tuple
             f"give --frame=0 to --frame={frames - 1}" if frames > 1 else "it is 3-D, omit --frame"
         )
         raise InputError(f"{path}: has no frame {frame}; {what_to_do}")
-    return np.unravel_index(frame or 0, shape[3:], "F")
+    return np.unravel_index(frame or 0, axes, "F")
 
 
 def _open(path: Path) -> Nifti1Image:
     if not path.name.lower().endswith(SUFFIXES):
         raise InputError(f"{path}: not a volume; supported are {', '.join(SUFFIXES)}")
-    _check_declared(path)
-    source = load(path)
+    kind, most = _check_declared(path)
+    if _is_gzip(path) == path.name.lower().endswith(".gz"):
+        source = load(path)
+    else:  # nibabel goes by the name
+        source = _load_misnamed(path, kind, most)
     if not isinstance(source, Nifti1Image):  # NIfTI-2 is a subclass
         raise InputError(f"{path}: is {type(source).__name__}; convert it to NIfTI")
     _check_header(path, source)
@@ -94,17 +113,40 @@ def _open(path: Path) -> Nifti1Image:
 
 
 def _is_gzip(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+    with path.open("rb") as stream:
+        return stream.read(len(_GZIP)) == _GZIP
 
 
-def _check_declared(path: Path) -> None:
-    """Refuses a header that would take too much memory; nibabel reads any declared extension."""
-    with gzip.open(path) if _is_gzip(path) else path.open("rb") as stream:
-        kind = Nifti1Header if stream.read(4) in _NIFTI_1 else Nifti2Header
+def _stream(path: Path) -> BinaryIO:
+    """Opens a file for its inflated content."""
+    return cast(BinaryIO, gzip.open(path)) if _is_gzip(path) else path.open("rb")
+
+
+def _load_misnamed(path: Path, kind: type[Nifti1Image], declared: int) -> Any:
+    """Reads a file of `declared` bytes whose name says wrongly whether it is compressed."""
+    most = limits.MOST_HEADER + 8 * limits.MOST_VOXELS
+    if declared > most:
+        wanted, unwanted = (".nii.gz", ".nii") if _is_gzip(path) else (".nii", ".nii.gz")
+        raise InputError(f"{path}: is a {wanted} file named {unwanted}; rename it")
+    with _stream(path) as stream:
+        return kind.from_bytes(stream.read(declared))
+
+
+def _check_declared(path: Path) -> tuple[type[Nifti1Image], int]:
+    """Refuses a header that would take too much memory; nibabel reads any declared extension.
+
+    Returns the kind of the image, and the bytes that its header declares.
+    """
+    with _stream(path) as stream:
+        kind = Nifti1Image if stream.read(4) in _NIFTI_1 else Nifti2Image
         stream.seek(0)
-        header = kind(stream.read(kind.template_dtype.itemsize), check=False)
-        limits.check_declared(path, header.get_data_shape()[:3], limits.MOST_VOXELS)
+        header = kind.header_class(
+            stream.read(kind.header_class.template_dtype.itemsize), check=False
+        )
+        shape = header.get_data_shape()
+        limits.check_declared(path, _axes(shape)[0], limits.MOST_VOXELS)
         end = float(header["vox_offset"])
+        declared = end + math.prod(shape) * header.get_data_dtype().itemsize
         extended = stream.read(4)[:1] not in (b"", b"\0")
         if not stream.tell() <= end <= limits.MOST_HEADER:
             raise InputError(f"{path}: its voxels begin at byte {end:g}; export it again")
@@ -115,6 +157,7 @@ def _check_declared(path: Path) -> None:
             if not 8 < size <= room:
                 raise InputError(f"{path}: has a header extension of {size} bytes; export it again")
             stream.seek(size - len(begin), io.SEEK_CUR)
+    return kind, int(declared)
 
 
 def _check_length(path: Path, source: Nifti1Image) -> None:
@@ -162,27 +205,49 @@ def _check_header(path: Path, source: Nifti1Image) -> None:
             qform = np.full((4, 4), np.nan)
         if not np.isfinite(qform).all():
             raise InputError(f"{path}: its qform is damaged; set it right, or its code to 0")
-        _check_agreement(path, affine, qform)
+        if header["sform_code"] == header["qform_code"]:
+            _check_agreement(path, affine, qform, int(header["sform_code"]))
 
 
-def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray) -> None:
-    """Refuses two affines if one of them must be wrong about orientation or voxel size.
+def _agree(sform: np.ndarray, qform: np.ndarray) -> bool:
+    """Returns whether two affines agree about orientation and voxel size.
 
-    A shift or a rotation between them is legitimate: one leads to the scanner's space, the other
-    may lead to a template's.
+    A shift or a small rotation between them is no disagreement.
     """
     # Axes of one in terms of the other: two oblique affines just either side of 45 degrees agree,
     # though their axis codes differ.
     turn = io_orientation(np.linalg.solve(sform, qform))
     sizes = voxel_sizes(sform), voxel_sizes(qform)
-    if (turn == [[0, 1], [1, 1], [2, 1]]).all() and np.allclose(*sizes, rtol=0.01, atol=0):
+    return (turn == [[0, 1], [1, 1], [2, 1]]).all() and np.allclose(*sizes, rtol=0.01, atol=0)
+
+
+def _affine_notes(header: Nifti1Header) -> list[str]:
+    """Says which affine is used where both are set, disagree, and lead to different spaces."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    sform, qform = np.asarray(header.get_sform()), np.asarray(header.get_qform())
+    if not all(codes) or _agree(sform, qform):
+        return []
+    mirrored = np.linalg.det(sform[:3, :3]) * np.linalg.det(qform[:3, :3]) < 0
+    names = [_SPACES.get(code, f"code {code}") for code in codes]
+    return [
+        f"sform ({names[0]}) and qform ({names[1]}) differ in voxel size or orientation, as they "
+        "may, since they lead to different spaces; the sform is used"
+        + (". One is the mirror image of the other: check left and right" if mirrored else "")
+    ]
+
+
+def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray, code: int) -> None:
+    """Refuses two affines to one space if one must be wrong about orientation or voxel size."""
+    if _agree(sform, qform):
         return
+    sizes = voxel_sizes(sform), voxel_sizes(qform)
     affines = (
         f"{name} ({''.join(aff2axcodes(affine))}, {' x '.join(f'{n:.4g}' for n in size)} mm)"
         for name, affine, size in zip(("sform", "qform"), (sform, qform), sizes, strict=True)
     )
     raise InputError(
-        f"{path}: {' and '.join(affines)} disagree; remove the wrong one or set it right"
+        f"{path}: {' and '.join(affines)} disagree, though both have code "
+        f"{code}; remove the wrong one or set it right"
     )
 
 

@@ -1,6 +1,7 @@
 """Holds a volume in RAS+ orientation, and brings a file's own voxel order to it."""
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 class Volume:
     """A volume as float32 ``[X, Y, Z]`` in RAS+ orientation, and the image it came from.
 
-    ``source`` is a 3-D image (or has trailing axes of 1) with the file's own geometry, which
-    ``nifti.write_volume`` gives to a translation.
+    ``source`` is a 3-D image (or has further axes of 1) with the file's own geometry, which
+    ``nifti.write_volume`` gives to a translation. ``notes`` are whole sentences that a user must
+    know of how the file was read, without names and numbers of this file alone. ``padding`` is the
+    value that the file declares to be none of the scan's.
     """
 
     data: NDArray[np.float32]
     source: Nifti1Image
+    notes: Sequence[str] = ()
+    padding: float | None = None
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -30,7 +35,9 @@ class Volume:
     def corners(self) -> np.ndarray:
         """Where the eight corner voxels lie, ``[8, 3]`` in mm, RAS+, in the order of ``data``."""
         affine = np.asarray(self.source.affine)
-        to_file = inv_ornt_aff(io_orientation(affine), self.source.shape[:3])
+        turn = io_orientation(affine)
+        shape = [self.data.shape[int(axis)] for axis in turn[:, 0]]  # in the file's order
+        to_file = inv_ornt_aff(turn, shape)
         voxels = list(itertools.product(*((0, n - 1) for n in self.data.shape)))
         return apply_affine(affine @ to_file, voxels)
 

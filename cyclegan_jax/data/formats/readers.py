@@ -4,12 +4,14 @@
 the formats do not know the table.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats import dicom, images, nifti, stacks
 from cyclegan_jax.data.formats.orientation import Volume
 
@@ -61,6 +63,11 @@ FORMATS = (
 )
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 _FOLDERS = [row for row in FORMATS if row.is_scan]
+_DEPTH = 4  # folders between a patient's and a series: study, session, series, DICOM
+_COMPANION = re.compile(  # what usually lies beside scans
+    r"(readme|license|changes|checksums)\b.*|thumbs\.db|desktop\.ini|dicomdir"
+    r"|.*\.(json|txt|[ct]sv|md|rst|pdf|xml|html|ya?ml|bval|bvec|log|md5|sha256)"
+)
 _SUPPORTED = f"{', '.join(_BY_SUFFIX)}, or folders of one DICOM series each"
 
 
@@ -82,35 +89,104 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - len(_suffix(path))]
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What lies in a folder.
+
+    Attributes:
+      scans: files, and folders that are scans, sorted by name. A series may lie deeper, in a folder
+        that holds nothing else that is a scan.
+      left_out: other files and folders, without hidden ones and without what usually lies beside
+        scans, such as `README` and `.json`.
+    """
+
+    scans: list[Path]
+    left_out: list[Path]
+
+
 def list_scans(folder: Path) -> list[Path]:
-    """Returns the scans directly in ``folder``, sorted by name: files, and folders that are scans.
+    """Returns the scans of ``list_folder``."""
+    return list_folder(folder).scans
+
+
+def list_folder(folder: Path) -> Listing:
+    """Returns the scans in ``folder``, and the entries that are none.
 
     If ``folder`` is itself a scan, a file or the folder of a DICOM series, it is the only one.
-    Hidden files and other folders are left out. Raises InputError if the path is missing or
-    unreadable, or if it holds no scan, or scans of more than one kind.
+    Raises InputError if the path is missing or unreadable, or if it holds no scan, or scans of more
+    than one kind.
     """
     try:
-        entries = [folder] if folder.is_file() else list(folder.iterdir())
-        # Not is_file(): a dangling link must fail when it is read, not vanish from the data set.
-        found = sorted(p for p in entries if p == folder or not p.name.startswith("."))
-        scans = [p for p in found if (_folder_format(p) if p.is_dir() else _suffix(p))]
         itself = _folder_format(folder)
+        if folder.is_file():
+            found = [Listing([folder] if _suffix(folder) else [], [])]
+        else:
+            found = [_look(p, _DEPTH) for p in sorted(folder.iterdir()) if not _is_hidden(p)]
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}; give an existing folder or file") from error
+        raise InputError(
+            limits.unfetched(folder)
+            or f"{folder}: {error.strerror}; give an existing folder or file"
+        ) from error
+    scans = [p for part in found for p in part.scans]
+    left_out = [p for part in found for p in part.left_out if not (itself and dicom.is_dicom(p))]
     if itself and scans:
         raise InputError(
-            f"{folder}: holds {itself.name} files beside {scans[0].name}; put them into separate "
-            "folders"
+            f"{folder}: holds {itself.name} files beside {scans[0].relative_to(folder)}; put them "
+            "into separate folders"
         )
     if itself:
-        return [folder]
+        return Listing([folder], left_out)
     if not scans:
         if folder.is_file():
             format_of(folder)
         raise InputError(f"{folder}: no supported scan directly in it; use {_SUPPORTED}")
     if len(kinds := sorted({format_of(p).kind for p in scans})) > 1:
         raise InputError(f"{folder}: holds {'s and '.join(kinds)}s; put them into separate folders")
-    return scans
+    return Listing(scans, left_out)
+
+
+def list_inside(folder: Path) -> Listing:
+    """Returns the scans in ``folder`` and in the folders inside it, and the entries that are none.
+
+    ``left_out`` is ``folder`` itself if it holds no scan. Raises InputError if it is unreadable.
+    """
+    try:
+        return _look(folder, _DEPTH, files=True)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}; give an existing folder or file") from error
+
+
+def _look(path: Path, depth: int, *, files: bool = False) -> Listing:
+    """Returns what an entry of a folder is: a scan, a folder with series inside, or no scan.
+
+    With ``files``, scans that are files count inside of folders too.
+    """
+    # Not is_file(): a dangling link must fail when it is read, not vanish from the data set.
+    if not path.is_dir():
+        if _suffix(path):
+            return Listing([path], [])
+        return Listing([], [] if _is_companion(path) else [path])
+    children = [p for p in sorted(path.iterdir()) if not _is_hidden(p)]
+    if _folder_format(path):
+        return Listing([path], [p for p in children if not (_is_companion(p) or dicom.is_dicom(p))])
+    followed = [p for p in children if files or p.is_dir()] if depth else []
+    inside = [_look(p, depth - 1, files=files) for p in followed]
+    if not any(part.scans for part in inside):
+        return Listing([], [path])
+    others = [p for p in children if p not in followed and not _is_companion(p)]
+    return Listing(
+        [p for part in inside for p in part.scans],
+        [*others, *(p for part in inside for p in part.left_out)],
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".")
+
+
+def _is_companion(path: Path) -> bool:
+    """Returns whether a file is no scan and usually lies beside scans."""
+    return not path.is_dir() and bool(_COMPANION.fullmatch(path.name.lower()))
 
 
 def read_volume(path: Path, frame: int | None = None) -> Volume:

@@ -13,10 +13,13 @@ def resample(
     data: np.ndarray,
     spacing: tuple[float, float, float],
     wanted: float | tuple[float, float, float],
+    shape: tuple[int, ...] | None = None,
 ) -> NDArray[np.float32]:
     """Resamples ``[X, Y, Z]`` of voxel size ``spacing`` (mm) to ``wanted`` (mm; one for all axes).
 
-    The centre of the volume stays where it is, and its extent changes by at most half a new voxel.
+    The centre of the volume stays where it is, and its extent changes by at most half a new voxel,
+    unless a ``shape`` is given: with that of the volume that was resampled, the result is on the
+    grid of that volume. Voxels beyond the old extent get its nearest values then.
     An axis that becomes coarser is smoothed first, by the Gaussian that widens the old voxel's
     point spread to the new one's (FWHM² = wanted² - spacing²; Cardoso et al., MICCAI 2015). The
     interpolation uses cubic B-splines, since linear interpolation loses more detail. They overshoot
@@ -27,10 +30,10 @@ def resample(
     if not ((new > 0) & np.isfinite(new)).all():
         raise InputError(f"spacing {wanted}: must be above 0 mm; give one voxel size, or three")
     data = np.ascontiguousarray(data, np.float32)
-    if np.allclose(old, new, rtol=1e-4, atol=0):
+    if np.allclose(old, new, rtol=1e-4, atol=0) and shape in (None, data.shape):
         return data.copy()
     count = np.array(data.shape)
-    wanted_count = np.array(resampled_shape(data.shape, spacing, wanted))
+    wanted_count = np.array(shape or resampled_shape(data.shape, spacing, wanted))
     # SimpleITK counts axes from the last to the first; nothing here depends on which is which
     image = sitk.GetImageFromArray(data)
     image.SetSpacing(old[::-1].tolist())
@@ -45,6 +48,7 @@ def resample(
         sitk.sitkBSpline,
         origin[::-1].tolist(),
         new[::-1].tolist(),
+        useNearestNeighborExtrapolator=shape is not None,
     )
     return np.clip(sitk.GetArrayFromImage(resampled), data.min(), data.max())
 

@@ -11,6 +11,7 @@ import csv
 from pathlib import Path
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.readers import list_scans
 from cyclegan_jax.data.preparation.splits import DECLARED, Item
 from cyclegan_jax.domains import CONTRASTS, DOMAIN_OF
@@ -43,6 +44,8 @@ def read_listing(path: Path) -> list[Item]:
         if not item.path.exists():
             missing.append(item)
     if missing:
+        if message := limits.unfetched(missing[0].path):
+            raise InputError(f"{missing[0].where}: {message}")
         raise InputError(
             f"{path}: {len(missing)} of {len(items)} files do not exist, first "
             f"{str(missing[0].path)!r} (line {lines[missing[0].path.resolve()]}); fix the column "

@@ -11,12 +11,14 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
-from cyclegan_jax.data.preparation.folders import subject_of
+from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
+from cyclegan_jax.data.preparation.label_maps import holds_labels
 from cyclegan_jax.data.preparation.reading import in_order
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
-from cyclegan_jax.data.preparation.splits import Item, divide
+from cyclegan_jax.data.preparation.splits import Item, divide, without_hashes
 from cyclegan_jax.domains import CONTRASTS, DOMAINS
 
 _EQUAL = 1.01  # voxel sizes of one domain; headers round
@@ -35,6 +37,7 @@ def scan_source(
     min_head: float = 0.15,
     spacing: float | None = None,
     frame: int | None = None,
+    notes: Sequence[str] = (),
 ) -> Source:
     """Returns the scans that `list_folders` or `read_listing` found, divided by subject.
 
@@ -52,14 +55,17 @@ def scan_source(
       min_head: slices of volumes with a smaller fraction of head are left out.
       spacing: voxel size in mm to which volumes are resampled; None leaves them as they are.
       frame: which frame, from 0, is taken of volumes with several.
+      notes: what is already known and must be said, see `list_folders`.
 
     Raises:
       InputError: a scan does not go with the others, voxel sizes are mixed, or `divide` raises.
     """
+    items = without_hashes(items)
     division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
     pixels: dict[str, tuple[float, float]] = {}
+    between: dict[str, float] = {}
     for domain in DOMAINS:
         group = [i for i in items if i.domain == domain]
         kind = _one_kind(group)
@@ -75,6 +81,7 @@ def scan_source(
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
             pixels[domain] = slicing.in_plane(voxel, axis)
+            between[domain] = slicing.across(voxel, axis)
             reads[domain] = functools.partial(
                 _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
             )
@@ -82,23 +89,36 @@ def scan_source(
         split: _scans(chosen, _several(items, chosen), reads[split[-1]])
         for split, chosen in division.splits.items()
     }
-    options = {"axis": axis, "holdout": holdout, "validation": validation, "unpaired": unpaired}
+    options: dict[str, Any] = {
+        "axis": axis,
+        "holdout": holdout,
+        "validation": validation,
+        "unpaired": unpaired,
+    }
     options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    if between:
+        options["slice_mm"] = between
     options["subjects_in_both_training_folders"] = division.in_both
-    notes = [*division.notes, *_pixel_note(pixels)]
-    return Source(named, dtypes, facts | options, notes, pixels)
+    said = [*notes, *division.notes, *_pixel_note(pixels)]
+    return Source(named, dtypes, facts | options, said, pixels)
 
 
 def _several(items: Sequence[Item], chosen: Sequence[Item]) -> set[str]:
-    """Returns the subjects of `chosen` that have several scans in one domain."""
+    """Returns the subjects of `chosen` that have several scans in one domain, or sessions."""
     counts = Counter((i.subject, i.domain) for i in items)
-    return {i.subject for i in chosen if max(counts[i.subject, d] for d in DOMAINS) > 1}
+    sessions = Counter(subject for subject, _ in {(i.subject, i.session) for i in items})
+    return {
+        i.subject
+        for i in chosen
+        if max(*(counts[i.subject, d] for d in DOMAINS), sessions[i.subject]) > 1
+    }
 
 
 def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]:
     by_name: dict[str, Item] = {}
     for item in chosen:
-        own = f"#{subject_of(item.path)}" if item.subject in several else ""
+        scan = item.scan or without_trailing_contrast(item.path)
+        own = f"#{scan}" if item.subject in several else ""
         if not own.isprintable():
             raise InputError(
                 f"{item.where}: file {item.path.name!r} has characters that cannot be printed; "
@@ -107,8 +127,8 @@ def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]
         twin = by_name.setdefault(item.subject + own, item)
         if twin is not item:
             raise InputError(
-                f"{item.where}: {item.path} and {twin.path} are scans of one subject under one "
-                "name; rename one"
+                f"{item.where}: {item.path} and {twin.path} are scans of one subject "
+                f"{item.subject!r} under one name; rename one, or leave it out"
             )
     return [Scan(n, functools.partial(read, i.path, n), i.path) for n, i in by_name.items()]
 
@@ -192,8 +212,13 @@ def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImag
 def _read_volume(
     path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
 ) -> ScanImages:
-    volume = readers.read_volume(path, frame)
+    volume = with_dark_air(path, readers.read_volume(path, frame))
     data = volume.data
+    if holds_labels(data):
+        raise InputError(
+            f"{path}: seems to be a label map or a mask, since it has few values, all whole, in "
+            "even areas; remove it, or give the scan that belongs to it"
+        )
     if spacing is not None:
         with limits.reading(path, "volume", "fix the voxel size in its header, or --spacing"):
             wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
@@ -206,7 +231,8 @@ def _read_volume(
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum
     clipped = found.clipped if spacing is None else saturated(volume.data)
-    return dataclasses.replace(found, clipped=clipped, corners=volume.corners)
+    notes = (*volume.notes, *found.notes)
+    return dataclasses.replace(found, clipped=clipped, corners=volume.corners, notes=notes)
 
 
 def _read_stack(path: Path, name: str) -> ScanImages:

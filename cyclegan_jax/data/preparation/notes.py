@@ -1,6 +1,6 @@
 """Writes what a user must know of a prepared data set and is no error: lines for its manifest.
 
-Every function returns one line, or "" if there is nothing to say.
+Every function returns one line, or "" if there is nothing to say; `of_scans` returns several.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from cyclegan_jax.data.intensity import SATURATED
 from cyclegan_jax.domains import CONTRASTS
 
 _APART = 1.0  # mm; registered scans have one grid
+_NAMED = 3  # files that a note names at most
 
 
 def clipped(split: str, fractions: Sequence[float]) -> str:
@@ -28,6 +29,21 @@ def clipped(split: str, fractions: Sequence[float]) -> str:
         "head voxels have the maximum value, and the contrast there is lost; export them again "
         "without clipping"
     )
+
+
+def of_scans(split: str, scans: Mapping[str, Sequence[str]]) -> list[str]:
+    """Says the notes of single scans, each once, with the number of scans that have it.
+
+    `scans` maps the name of a scan to its notes.
+    """
+    having: dict[str, list[str]] = {}
+    for name, lines in scans.items():
+        for line in lines:
+            having.setdefault(line, []).append(name)
+    return [
+        f"{split}: {len(names)} of {len(scans)} scans, first {names[0]!r}: {line}"
+        for line, names in having.items()
+    ]
 
 
 def unpaired_slices(split: str, x: Sequence[str], y: Sequence[str]) -> str:
@@ -84,3 +100,38 @@ def copies(splits: Mapping[str, Mapping[str, Any]]) -> str:
         f"{len(found)} file(s) have the content of a file in another split, first {found[0]}; "
         "unless they are blank, remove one of the two, since otherwise training scans are scored"
     )
+
+
+def slices_of_people(images: int, people: int, file: str, subject: str) -> str:
+    """Says that images were read as slices of people, with an example."""
+    return (
+        f"by their names, {images} images are slices of {people} subjects, for example {file!r} of "
+        f"{subject!r}; if that is wrong, name the subjects with --csv"
+    )
+
+
+def nobody_in_both(x: str, subject_x: str, y: str, subject_y: str) -> str:
+    """Says that no subject is in both domains though the numbers in names agree; two examples."""
+    return (
+        f"no subject is in both contrasts, though the numbers in names agree: {x!r} is read as "
+        f"subject {subject_x!r} and {y!r} as {subject_y!r}; if they are one person, name the "
+        "subjects with --csv, or else one may train and be tested at once"
+    )
+
+
+def only_numbers(contrast: str, examples: Sequence[tuple[str, str]]) -> str:
+    """Says that only a number distinguishes the subjects; examples are subjects and their files."""
+    read = " and ".join(f"{file!r} as subject {subject!r}" for subject, file in examples)
+    return (
+        f"the {contrast} files differ by a number only; {read} are read as different people, and "
+        "equal numbers in both contrasts as one; if that is wrong, name the subjects with --csv"
+    )
+
+
+def left_out(place: str, why: str, names: Sequence[str]) -> str:
+    """Says which entries of a folder are not used."""
+    if not names:
+        return ""
+    named = ", ".join(repr(name) for name in names[:_NAMED])
+    more = ", …" if len(names) > _NAMED else ""
+    return f"{place}: {len(names)} not used, {why}: {named}{more}"

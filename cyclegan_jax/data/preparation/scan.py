@@ -5,7 +5,7 @@ read their voxels; `write.prepare` reads a few scans at a time.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from cyclegan_jax.data.intensity import (
 )
 from cyclegan_jax.data.slicing import slice_name, subject_of_slice
 
+_MOST_BELOW_AIR = 0.1  # of a stack's values that are not 0; z-scored tissue has half
+
 
 @dataclasses.dataclass(frozen=True)
 class ScanImages:
@@ -33,6 +35,7 @@ class ScanImages:
       shape: of the whole scan `[N, H, W]`, the slices that were left out included.
       clipped: the fraction of a volume's head voxels that lie on its maximum.
       corners: `[8, 3]`, where a volume lies, see `Volume.corners`; None for other scans.
+      notes: what a user must know of how the scan was read, see `Volume.notes`.
     """
 
     images: dict[str, np.ndarray]
@@ -40,6 +43,7 @@ class ScanImages:
     shape: tuple[int, ...]
     clipped: float = 0.0
     corners: np.ndarray | None = None
+    notes: Sequence[str] = ()
 
     @classmethod
     def of_image(cls, image: np.ndarray, name: str, intensity: IntensityRange) -> "ScanImages":
@@ -67,9 +71,14 @@ class ScanImages:
     def of_stack(cls, slices: np.ndarray, name: str) -> "ScanImages":
         """Normalises a stack `[N, H, W]` by its maximum and keeps all slices.
 
-        Raises ValueError if no value is above 0.
+        Raises ValueError if no value is above 0, or if 0 cannot be air.
         """
         intensity = stack_range(slices)
+        if np.count_nonzero(slices < 0) > _MOST_BELOW_AIR * np.count_nonzero(slices):
+            raise ValueError(
+                "more than a tenth of its values is below 0, which is taken for air; give a stack "
+                "that is not z-scored, or shift it so that air is 0"
+            )
         images = {slice_name(name, i): normalise(s, intensity) for i, s in enumerate(slices)}
         return cls(images, intensity, slices.shape)
 

@@ -22,6 +22,8 @@ class Item:
       domain: "x" or "y".
       split: "train", "val" or "test".
       where: says in messages what declared the scan: the file, or the line of a CSV.
+      scan: the scan's own name, if the person has several; "" takes the file's.
+      session: of the person; scans of two sessions are no pair.
     """
 
     path: Path
@@ -29,6 +31,8 @@ class Item:
     domain: str
     split: str
     where: str
+    scan: str = ""
+    session: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,14 +53,36 @@ class Division:
 _Domains = dict[str, list[Item]]
 
 
+def without_hashes(items: Sequence[Item]) -> list[Item]:
+    """Returns the items with "no." for each "#" in their subjects: "Image #1" is "Image no.1".
+
+    In the names of slices, "#" separates the subject from the rest.
+
+    Raises:
+      InputError: two subjects would get one name.
+    """
+    spelled: dict[str, Item] = {}
+    result = []
+    for item in items:
+        subject = item.subject.replace("#", "no.")
+        first = spelled.setdefault(subject, item)
+        if first.subject != item.subject:
+            raise InputError(
+                f"{item.where}: subject {item.subject!r} cannot be distinguished from "
+                f"{first.subject!r} ({first.where}), since '#' is written as 'no.'; rename one"
+            )
+        result.append(dataclasses.replace(item, subject=subject))
+    return result
+
+
 def divide(
     items: Sequence[Item], *, holdout: str = "", validation: str = "", unpaired: str = "disjoint"
 ) -> Division:
     """Divides scans by subject, so that no subject is in two splits.
 
     Args:
-      items: the scans. Those declared for "val" and "test" pair up by subject, and those without a
-        partner are left out with a note.
+      items: the scans, see `without_hashes`. Those declared for "val" and "test" pair up by
+        subject, and those without a partner are left out with a note.
       holdout: a Python slice `start:stop:step` over the sorted subjects that train in both domains.
         It selects the test pairs, and neither domain is trained on these subjects.
       validation: the same over the subjects that are left; it selects the validation pairs.
@@ -68,11 +94,6 @@ def divide(
         for the same split, or nothing is left to train on or to pair.
     """
     for item in items:
-        if "#" in item.subject:
-            raise InputError(
-                f"{item.where}: subject {item.subject!r} has a '#', which separates subject and "
-                "slice in names; rename it"
-            )
         if not item.subject.isprintable() or len(item.subject) > LONGEST_NAME:
             raise InputError(
                 f"{item.where}: subject {item.subject[:LONGEST_NAME]!r} has characters that cannot "
@@ -155,8 +176,8 @@ def _partners(scans: _Domains, split: str, notes: list[str]) -> _Domains:
         first = next(i for d in DOMAINS for i in scans[d])
         raise InputError(
             f"no {split} scan has a partner in the other domain, first {first.where}; the scans "
-            "of a pair must have one subject: equal file names apart from suffix and a trailing "
-            f"_{CONTRASTS['x']} or _{CONTRASTS['y']}, or an equal subject in the CSV"
+            "of a pair must have one subject: equal file names apart from suffix and contrast, "
+            "or an equal subject in the CSV"
         )
     lone = {
         i.subject: f"{i.subject!r} ({CONTRASTS[d]} only)"

@@ -14,7 +14,13 @@ import tensorflow_datasets as tfds
 
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data.dataset import FEATURES, RECORDS, Dataset
-from cyclegan_jax.data.intensity import from_storage, reference_range, to_storage
+from cyclegan_jax.data.intensity import (
+    HEAD,
+    from_storage,
+    part_sizes,
+    reference_range,
+    to_storage,
+)
 from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.data.preparation import notes
@@ -46,7 +52,9 @@ def prepare(source: Source, out: Path) -> Dataset:
         manifest = _write(source, work)
         written = json.loads((work / MANIFEST).read_text())
         check_manifest(out / MANIFEST, written, "fix the scans")
-        work.chmod(0o755)
+        umask = os.umask(0)  # it can only be read by setting it
+        os.umask(umask)
+        work.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
         os.replace(work, out)
     except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
         reason = str(error).split("\n")[0]
@@ -68,6 +76,7 @@ class _Stored:
     sizes: set[tuple[int, ...]]
     read: ScanImages  # without its images
     file: dict[str, str]
+    heads: list[tuple[int, float]]  # of each slice: pixels of its head, and their share
 
 
 def _store(scan: Scan) -> _Stored:
@@ -75,10 +84,22 @@ def _store(scan: Scan) -> _Stored:
     records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
     file = {}
     if scan.path is not None:
-        file = {"scan": scan.name, "file": str(scan.path), "sha256": file_digest(scan.path)}
+        try:
+            digest = file_digest(scan.path)
+        except OSError as error:
+            raise InputError(
+                f"{scan.path}: cannot be read ({error.strerror}); see to it"
+            ) from error
+        file = {"scan": scan.name, "file": str(scan.path), "sha256": digest}
     sizes = {image.shape for image in read.images.values()}
     facts = dataclasses.replace(read, images={})
-    return _Stored(scan.name, records, [*read.images], sizes, facts, file)
+    heads = [_head(image) for image in read.images.values()]
+    return _Stored(scan.name, records, [*read.images], sizes, facts, file, heads)
+
+
+def _head(image: np.ndarray) -> tuple[int, float]:
+    pixels = int(part_sizes(image[None] > HEAD).max())
+    return pixels, pixels / image.size
 
 
 def _write(source: Source, folder: Path) -> dict[str, Any]:
@@ -102,7 +123,8 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
     )
     info = tfds.core.DatasetInfo(
         builder=identity,
-        description="Slices of T1-weighted (x) and T2-weighted (y) MRI.",
+        description="Slices of MRI: "
+        + ", ".join(f"{contrast}-weighted ({domain})" for domain, contrast in CONTRASTS.items()),
         features=FEATURES,
         disable_shuffling=True,
     )
@@ -134,6 +156,7 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
             "sizes": sorted(set().union(*(scan.sizes for scan in stored[split]))),
             "names": [name for scan in stored[split] for name in scan.slices],
+            "least_head": _least_head(stored[split]),
         }
         for split, scans in source.splits.items()
     }
@@ -142,6 +165,8 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             entry["files"] = files
     lines = [*source.notes]
     lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
+    for split, scans in stored.items():
+        lines += notes.of_scans(split, {scan.name: scan.read.notes for scan in scans})
     for split in ("val", "test"):
         if f"{split}_x" in splits:
             x, y = f"{split}_x", f"{split}_y"
@@ -157,6 +182,12 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
         "splits": splits,
         "notes": [line for line in lines if line],
     }
+
+
+def _least_head(scans: Sequence[_Stored]) -> dict[str, float]:
+    """Returns the head of the slice that has the least: its pixels, and their share of a slice."""
+    pixels, shares = zip(*(head for scan in scans for head in scan.heads), strict=True)
+    return {"pixels": min(pixels), "share": min(shares)}
 
 
 def _check_pairs(split: str, x: dict[str, _Stored], y: dict[str, _Stored]) -> None:

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from cyclegan_jax.data.formats.dicom_elements import check_elements
+from cyclegan_jax.data.formats.dicom_elements import begins_like_dicom, check_elements
 
 UNDEFINED = 2**32 - 1
 LONG = (b"OB", b"OW", b"SQ", b"UN", b"UT")
@@ -88,6 +88,55 @@ def test_cut_files_are_refused(name):
 def test_elements_that_do_not_fit_are_refused(element, words):
     with pytest.raises(ValueError, match=words):
         check_elements(file_of(b"1.2.840.10008.1.2.1\0", element, PIXELS))
+
+
+HEAD = (
+    *((8, 5, b"CS", b"ISO_IR 100"), (8, 8, b"CS", b"ORIGINAL")),
+    *((8, 0x16, b"UI", b"1.2.840."), (8, 0x18, b"UI", b"1.2.3.4."), (8, 0x60, b"CS", b"MR")),
+)
+UNMARKED = {
+    "explicit": b"".join(explicit(*e) for e in HEAD) + PIXELS,
+    "implicit": b"".join(implicit(g, n, v) for g, n, _, v in HEAD)
+    + implicit(0x7FE0, 0x10, bytes(8)),
+    "meta": explicit(2, 0, b"UL", bytes(4))
+    + explicit(2, 1, b"OB", b"\0\1")
+    + explicit(2, 2, b"UI", b"1.2.840.")
+    + explicit(2, 16, b"UI", b"1.2.840.10008.1.2.1\0")
+    + NAME
+    + PIXELS,
+}
+
+
+@pytest.mark.parametrize("name", UNMARKED)
+def test_files_without_mark_are_walked_alike(name):
+    assert begins_like_dicom(UNMARKED[name])
+    check_elements(UNMARKED[name])
+    for cut in (UNMARKED[name][:-1], UNMARKED[name][:40]):
+        with pytest.raises((ValueError, struct.error)):
+            check_elements(cut)
+
+
+def test_a_mark_without_meta_elements():
+    check_elements(bytes(128) + b"DICM" + UNMARKED["implicit"])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        bytes(200),
+        b"\x08\0",
+        UNMARKED["explicit"][1:],
+        explicit(8, 8, b"CS", b"MR") * 9,  # not in order
+        explicit(8, 8, b"CS", b"MR") + PIXELS,  # too few
+        b"\x08\0\x05\0 a text that begins so by chance, and that is no DICOM".ljust(300),
+        bytes(128) + UNMARKED["implicit"],  # GDCM does not read it
+    ],
+)
+def test_what_does_not_begin_like_dicom(data):
+    assert not begins_like_dicom(data)
+    with pytest.raises(ValueError, match="no DICOM mark"):
+        check_elements(data)
 
 
 def test_files_without_mark_or_syntax_and_deflated_ones_are_refused():

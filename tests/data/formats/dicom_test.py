@@ -75,6 +75,32 @@ def test_rescaling_and_names_without_suffix(tmp_path, save_series):
     assert np.array_equal(voxels, SLICES.transpose(2, 1, 0) * 2)
 
 
+@pytest.mark.parametrize("value", ["-2000", "30000", "0", None])
+def test_the_header_declares_the_padding_value(tmp_path, save_series, value):
+    slices = SLICES.astype(np.uint16 if value == "30000" else np.int16)
+    save_series(tmp_path / "s", slices, **({"0028|0120": value} if value else {}))
+    volume = dicom.read_series(tmp_path / "s")
+    assert volume.padding == (float(value) if value else None)
+    assert np.array_equal(np.asarray(volume.source.dataobj), SLICES.transpose(2, 1, 0))
+
+
+def test_padding_is_one_value_though_slices_differ_in_their_scaling(tmp_path, save_series):
+    (tmp_path / "s").mkdir()
+    for k, slope in enumerate((1, 2, 1, 3)):
+        pixels = SLICES[k : k + 1].astype(np.uint16) * slope  # SimpleITK stores a slope-th of it
+        pixels[0, 0] = 20000 * slope
+        tags = {"0028|0120": "20000", "0028|1052": "0", "0028|1053": str(slope)}
+        place = {"0020|0032": f"5\\-6\\{7 + 2 * k}"}
+        (path,) = save_series(tmp_path / "t", pixels, **tags, **place)
+        path.rename(tmp_path / "s" / f"{k}.dcm")
+    volume = dicom.read_series(tmp_path / "s")
+    assert volume.padding == 20000
+    voxels = np.asarray(volume.source.dataobj)
+    assert (voxels[:, 0] == 20000).all()
+    wanted = SLICES.transpose(2, 1, 0)[:, 1:] * [1, 2, 1, 3]
+    assert np.array_equal(voxels[:, 1:], wanted)
+
+
 def test_compressed_files_are_read(tmp_path, save_series):
     big = SLICES.repeat(8, 1).repeat(8, 2)
     plain = save_series(tmp_path / "p", big)
@@ -82,6 +108,47 @@ def test_compressed_files_are_read(tmp_path, save_series):
     assert paths[0].stat().st_size < plain[0].stat().st_size / 2
     voxels = np.asarray(dicom.read_series(tmp_path / "s").source.dataobj)
     assert np.array_equal(voxels[::8, ::8], SLICES.transpose(2, 1, 0))
+
+
+def without_mark(path, keep_meta: bool) -> bytes:
+    """A file of SimpleITK, whose data set is implicit, without preamble, mark and meta elements."""
+    whole = path.read_bytes()
+    return whole[132:] if keep_meta else whole[whole.index(b"\x08\0\x16\0") :]
+
+
+@pytest.mark.parametrize("keep_meta", [False, True])
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+def test_series_without_preamble_are_read(tmp_path, save_series, suffix, keep_meta):
+    for path in save_series(tmp_path / "s", SLICES, axes=OBLIQUE):
+        bare = without_mark(path, keep_meta)
+        path.unlink()
+        path.with_suffix(suffix).write_bytes(bare)
+    (tmp_path / "s" / "README").write_text("no slice")
+    assert dicom.is_series(tmp_path / "s")
+    save_series(tmp_path / "t", SLICES, axes=OBLIQUE)
+    marked, bare = (dicom.read_series(tmp_path / name) for name in "ts")
+    assert np.array_equal(bare.data, marked.data)
+    assert np.array_equal(np.asarray(bare.source.affine), np.asarray(marked.source.affine))
+
+
+def test_damaged_files_without_preamble(tmp_path, save_series, fails):
+    paths = save_series(tmp_path / "s", SLICES)
+    bare = without_mark(paths[2], keep_meta=False)
+    for content in (bare[:-2], bare[:20], bare[1:], bytes(range(256)) * 20, b"text " * 99):
+        paths[2].write_bytes(content)
+        with fails(paths[2], "cannot be read as DICOM"):
+            dicom.read_series(tmp_path / "s")
+
+
+def test_slices_that_are_not_fetched_yet(tmp_path, save_series, fails):
+    paths = save_series(tmp_path / "s", SLICES)
+    paths[2].write_text("/annex/objects/MD5E-s11371238--0123.dcm\n")
+    with fails(paths[2], "not fetched yet", "datalad get"):
+        dicom.read_series(tmp_path / "s")
+    paths[2].unlink()
+    paths[2].symlink_to("../.git/annex/objects/Zx/MD5E-s11371238--0123.dcm")
+    with fails(paths[2], "not fetched yet", "datalad get"):
+        dicom.read_series(tmp_path / "s")
 
 
 def test_what_is_no_series(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from cyclegan_jax.data.formats import images
 
@@ -64,6 +65,29 @@ def test_32_bit_image(tmp_path, dtype, fails):
         Image.fromarray(values).save(path)
         with fails(path, "0..65535", "export it again"):
             images.read_image(path)
+
+
+@pytest.mark.parametrize("array", [GREY8, GREY16], ids=["8", "16"])
+def test_tiff_in_which_0_is_white(tmp_path, array):
+    path = tmp_path / "a.tif"
+    # Pillow inverts 8 bits itself when it writes, and not 16
+    stored = array if array.dtype == np.uint8 else 65535 - array
+    Image.fromarray(stored).save(path, tiffinfo={262: 0})
+    with Image.open(path) as opened:
+        assert isinstance(opened, TiffImageFile)
+        assert opened.tag_v2[262] == 0
+    back = images.read_image(path)
+    assert back.dtype == array.dtype
+    assert np.array_equal(back, array)
+    Image.fromarray(array).save(path, tiffinfo={262: 1})
+    assert np.array_equal(images.read_image(path), array)
+
+
+def test_floats_in_which_0_is_white(tmp_path, fails):
+    path = tmp_path / "a.tif"
+    Image.fromarray(GREY16.astype(np.float32)).save(path, tiffinfo={262: 0})
+    with fails(path, "0 is white", "export it again"):
+        images.read_image(path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.jpg"])

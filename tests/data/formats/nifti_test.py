@@ -176,11 +176,11 @@ def test_volume_without_affine(tmp_path, fails):
             read(tmp_path / "a.nii")
 
 
-def save_two_affines(path: Path, qform: np.ndarray) -> Path:
+def save_two_affines(path: Path, qform: np.ndarray, sform_code: int = 4) -> Path:
     """A file whose sform is ``OBLIQUE``."""
     image = Nifti1Image(DATA, OBLIQUE)
     image.set_qform(qform, code=1)
-    image.set_sform(OBLIQUE, code=4)
+    image.set_sform(OBLIQUE, code=sform_code)
     image.to_filename(path)
     return path
 
@@ -189,17 +189,28 @@ def save_two_affines(path: Path, qform: np.ndarray) -> Path:
     ("change", "said"),
     [
         (np.diag([-1, -1, 1, 1]), "qform (RPS, 1 x 2 x 3 mm)"),
+        (np.diag([-1, 1, 1, 1]), "qform (RAS, 1 x 2 x 3 mm)"),
         (np.diag([1, 1.02, 1, 1]), "qform (LAS, 1 x 2.04 x 3 mm)"),
         (from_matvec(quat2mat([np.cos(0.5), 0, 0, np.sin(0.5)])), "qform ("),  # by 57 degrees
     ],
-    ids=["flipped", "voxels", "turned"],
+    ids=["flipped", "mirrored", "voxels", "turned"],
 )
 def test_affines_that_disagree(tmp_path, fails, change, said):
     scale = np.diag([1, 2, 3, 1])  # the change is one of the voxels' own axes, in mm
     qform = OBLIQUE @ np.linalg.inv(scale) @ change @ scale
-    path = save_two_affines(tmp_path / "a.nii", qform)
-    with fails(path, "sform (LAS, 1 x 2 x 3 mm)", said, "disagree"):
+    path = save_two_affines(tmp_path / "a.nii", qform, sform_code=1)
+    with fails(path, "sform (LAS, 1 x 2 x 3 mm)", said, "disagree, though both have code 1"):
         v.read_nifti(path)
+    path = save_two_affines(tmp_path / "b.nii", qform, sform_code=4)
+    volume = v.read_nifti(path)
+    (note,) = volume.notes
+    assert "sform (MNI) and qform (scanner) differ" in note
+    assert "the sform is used" in note
+    assert ("left and right" in note) == (np.linalg.det(change) < 0)
+    assert np.array_equal(np.asarray(volume.source.affine), np.asarray(load_nifti(path).affine))
+    assert volume.spacing == pytest.approx((1, 2, 3), rel=1e-5)
+    v.write_volume(tmp_path / "c.nii", volume.data, volume)
+    assert_same_geometry(load_nifti(tmp_path / "c.nii"), load_nifti(path))
 
 
 @pytest.mark.parametrize("quaternion", [(np.nan, 0, 0), (2, 2, 0)], ids=["nan", "long"])
@@ -231,8 +242,71 @@ def test_affines_may_differ_by_a_shift_and_a_turn(tmp_path):
     turn = from_matvec(quat2mat([np.cos(0.2), np.sin(0.2), 0, 0]), [30, -20, 10])
     path = save_two_affines(tmp_path / "a.nii", turn @ OBLIQUE)
     volume = v.read_nifti(path)
+    assert not volume.notes
     v.write_volume(tmp_path / "b.nii", volume.data, volume)
     assert_same_geometry(load_nifti(tmp_path / "b.nii"), load_nifti(path))
+
+
+@pytest.mark.parametrize("shape", [(1, *SHAPE), (1, *SHAPE, 1)], ids=str)
+@pytest.mark.parametrize("frame", [None, 0])
+def test_a_leading_axis_of_1_is_dropped(tmp_path, shape, frame):
+    affine = from_matvec([[0, 0, -4.0], [2, 0, 0], [0, -3, 0]], [1, 2, 3])  # axes A, I, L
+    plain = v.read_nifti(save_nifti(tmp_path / "a.nii", DATA, affine))
+    path = save_nifti(tmp_path / "b.nii", DATA.reshape(shape), affine)
+    volume = v.read_nifti(path, frame)
+    assert np.array_equal(volume.data, plain.data)
+    assert volume.spacing == plain.spacing == v.read_nifti_spacing(path)
+    np.testing.assert_array_equal(volume.corners, plain.corners)
+    v.write_volume(tmp_path / "c.nii", volume.data + 1, volume)
+    written = load_nifti(tmp_path / "c.nii")
+    assert_same_geometry(written, load_nifti(path))
+    assert np.array_equal(np.asarray(written.dataobj), DATA.reshape(shape) + 1)
+
+
+def test_frames_behind_a_leading_axis_of_1(tmp_path, fails):
+    frames = np.stack([DATA, DATA + 1], axis=-1)[None]
+    path = save_nifti(tmp_path / "a.nii", frames)
+    assert np.array_equal(v.read_nifti(path, 1).data, DATA + 1)
+    with fails(path, "2 frames", "--frame"):
+        v.read_nifti(path)
+    single = save_nifti(tmp_path / "b.nii", DATA[None])
+    with fails(single, "no frame 1", "omit --frame"):
+        v.read_nifti(single, 1)
+    assert v.read_nifti(save_nifti(tmp_path / "c.nii", DATA[:1])).data.shape == (1, 5, 6)
+
+
+@pytest.mark.parametrize("kind", [Nifti1Image, Nifti2Image])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_the_content_says_whether_it_is_compressed(tmp_path, kind, name):
+    other = "b.nii.gz" if name == "a.nii" else "b.nii"
+    right = save_nifti(tmp_path / other, np.stack([DATA, DATA + 1], axis=-1), OBLIQUE, kind)
+    path = right.rename(tmp_path / name)
+    assert (path.read_bytes()[:2] == b"\x1f\x8b") == name.endswith(".nii")
+    volume = v.read_nifti(path, 1)
+    assert type(volume.source) is kind
+    canonical = nib.as_closest_canonical(kind(DATA + 1, OBLIQUE))
+    assert np.array_equal(volume.data, canonical.get_fdata())
+    assert v.read_nifti_spacing(path) == volume.spacing
+    v.write_volume(tmp_path / f"c{name}", volume.data, volume)
+    assert np.array_equal(v.read_nifti(tmp_path / f"c{name}").data, volume.data)
+
+
+def test_misnamed_volumes_are_checked_as_others(tmp_path, fails, monkeypatch):
+    path = save_nifti(tmp_path / "b.nii.gz", DATA).rename(tmp_path / "a.nii")
+    whole = path.read_bytes()
+    for length in (2, 30, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with fails(path, "cannot read", "export it again"):
+            v.read_nifti(path)
+    path.write_bytes(gzip.compress(gzip.decompress(whole)[:-1]))
+    with fails(path, "inflates to"):
+        v.read_nifti(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(v.limits, "MOST_HEADER", 352)
+    monkeypatch.setattr(v.limits, "MOST_VOXELS", DATA.size // 4)
+    monkeypatch.setattr(v.limits, "check_declared", lambda *_: None)
+    with fails(path, "is a .nii.gz file named .nii; rename it"):
+        v.read_nifti(path)
 
 
 @pytest.mark.parametrize("shape", [(*SHAPE, 3), (*SHAPE, 1, 3)], ids=str)
@@ -280,9 +354,6 @@ def test_damaged_volumes(tmp_path, fails):
     whole[-6] ^= 1
     path.write_bytes(whole)
     with fails(path, "cannot read"):
-        v.read_nifti(path)
-    path.write_bytes(gzip.decompress(save_nifti(tmp_path / "b.nii.gz", DATA).read_bytes()))
-    with fails(path, "cannot read"):  # not compressed, whatever its name says
         v.read_nifti(path)
     for name, said in (("gone.nii", "cannot read"), ("a.png", ".nii.gz")):
         with fails(tmp_path / name, said):

@@ -26,7 +26,7 @@ def test_kinds(fails):
         readers.format_of(Path("a.gz"))
 
 
-def test_list_scans(tmp_path):
+def test_list_scans(tmp_path, fails):
     for name in ("b.PNG", "a.tif", ".hidden.png", "notes.txt"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
@@ -34,6 +34,20 @@ def test_list_scans(tmp_path):
     assert readers.list_scans(tmp_path / "a.tif") == [tmp_path / "a.tif"]
     (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
     assert tmp_path / "dangling.png" in readers.list_scans(tmp_path)
+    with fails(tmp_path / "dangling.png", "not fetched yet"):
+        readers.list_scans(tmp_path / "dangling.png")
+    assert readers.list_folder(tmp_path).left_out == [tmp_path / "folder.png"]
+
+
+def test_all_scans_inside_a_folder(tmp_path, save_series):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("s.nii", "a/b/t.png", "a/odd", "a/notes.txt"):
+        (tmp_path / name).touch()
+    save_series(tmp_path / "a" / "series", np.ones((2, 3, 4), np.int16))
+    found = readers.list_inside(tmp_path)
+    names = ["a/b/t.png", "a/series", "s.nii"]
+    assert found == readers.Listing([tmp_path / n for n in names], [tmp_path / "a" / "odd"])
+    assert readers.list_inside(tmp_path / "a" / "odd").left_out == [tmp_path / "a" / "odd"]
 
 
 def test_list_scans_errors(tmp_path, fails):

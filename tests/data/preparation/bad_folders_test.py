@@ -68,7 +68,7 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "sizes": (save("s3.png", np.ones((8, 6), np.uint8)), ("s3.png is 6x8", "8x6", "one size")),
     "depths": (save("s3.png", np.ones((6, 8), np.uint16)), ("s3.png", "uint16", "one bit depth")),
     "coloured": (save("s3.png", COLOURED), ("s3.png", "coloured", "as grey")),
-    "subjects": (save("s3_T1.png", np.ones((6, 8), np.uint8)), ("s3", "same subject", "rename")),
+    "subjects": (save("s3.tif", np.ones((6, 8), np.uint8)), ("s3", "same subject", "rename")),
     "black": (blacken, ("x", "every training image is black")),
     "nan": (save_volume("a.nii.gz", WITH_NAN), ("a.nii.gz", "1 voxels", "NaN", "set them")),
     "4-D": (

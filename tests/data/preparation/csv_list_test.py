@@ -75,6 +75,13 @@ def test_what_a_csv_must_not_say(tmp_path, fails, text, words):
         read_listing(path)
 
 
+def test_files_that_are_not_fetched_yet(tmp_path, fails):
+    path = listing(tmp_path, GOOD + "g.png,carl,x,train\n")
+    (tmp_path / "g.png").symlink_to(".git/annex/objects/Zx/g.png")
+    with fails(path, "line 4", "not fetched yet", "datalad get"):
+        read_listing(path)
+
+
 def test_a_csv_that_is_not_there(tmp_path, fails):
     with fails(tmp_path / "gone.csv", "No such file", "give a CSV"):
         read_listing(tmp_path / "gone.csv")

@@ -109,6 +109,15 @@ def test_volumes_are_normalised_as_a_whole(tmp_path):
     assert images["a#002"].max() == pytest.approx(2 * 100 / top - 1, abs=1e-6)
 
 
+def test_a_label_map_is_refused_whatever_its_name(tmp_path):
+    labels = np.kron(np.arange(27).reshape(3, 3, 3), np.ones((8, 8, 8))).astype(np.int16)
+    x, y = volume_folder(tmp_path / "x", ["a"]), volume_folder(tmp_path / "y", ["c"])
+    Nifti1Image(labels, np.eye(4)).to_filename(x / "b.nii")
+    source = folder_source(x, y)
+    with refused("x/b.nii", "seems to be a label map", "remove it"):
+        source.splits["train_x"][1].read()
+
+
 def test_min_head_leaves_slices_out(tmp_path):
     x, y = (volume_folder(tmp_path / d, ["a"]) for d in "xy")
     # a head slice has 48 of 120 pixels
@@ -136,7 +145,7 @@ def test_mixed_voxel_sizes_are_refused_before_any_voxel_is_read(tmp_path, monkey
     sized(x, "b", 1.005, 1, 3)  # headers round
     y = sized(tmp_path / "y", "c", 1, 1, 1)
     sized(y, "d", 1, 1, 1.25)
-    monkeypatch.setattr(scan_source_module.formats, "read_volume", None)
+    monkeypatch.setattr(scan_source_module.readers, "read_volume", None)
     with refused("y/d.nii.gz", "1 x 1 x 1.25 mm", "c.nii.gz", "1 x 1 x 1 mm", "--spacing=MM"):
         folder_source(x, y)
     assert folder_source(x, y, spacing=2.0).facts["spacing"] == 2.0
@@ -150,6 +159,8 @@ def test_pixels_of_another_size_in_the_other_domain_are_noted(tmp_path):
     assert "--spacing=MM" in note
     assert "3 x 1 mm in y" in folder_source(x, y, axis="coronal").notes[0]
     assert folder_source(x, y).pixels["y"] == pytest.approx((1.1, 1))
+    coronal = folder_source(x, y, axis="coronal")
+    assert coronal.facts["slice_mm"] == pytest.approx({"x": 1.2, "y": 1.1})
     resampled = folder_source(x, y, spacing=1.0)
     assert resampled.notes == []
     assert resampled.pixels == {"x": (1, 1), "y": (1, 1)}
@@ -170,6 +181,47 @@ def test_clipping_and_place_are_those_of_the_scan_before_resampling(tmp_path):
     assert resampled.clipped == plain.clipped
     np.testing.assert_array_equal(resampled.corners, plain.corners)
     assert plain.corners[-1][2] == 2 * (data.shape[2] - 1)
+
+
+def test_backgrounds_are_made_dark_before_resampling_and_noted(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 1), sized(tmp_path / "y", "b", 1, 1, 1)
+    data = np.asarray(nib.load(x / "a.nii.gz").dataobj).astype(np.float32)
+    is_head = data > 0
+    tissue = np.linspace(-2, 1, is_head.sum())
+    corner = np.indices(data.shape).sum(axis=0) < 5
+    kinds = {
+        "padded": np.where(corner, -2000, data),
+        "zscored": np.where(is_head, 0, data),
+    }
+    kinds["zscored"][is_head] = tissue
+    for name, made in kinds.items():
+        Nifti1Image(made, np.eye(4)).to_filename(x / f"{name}.nii.gz")
+    for spacing in (None, 0.5):
+        scans = folder_source(x, y, spacing=spacing, min_head=0.0).splits["train_x"]
+        plain, padded, zscored = (scan.read() for scan in scans)
+        assert not plain.notes
+        assert "padding value -2000" in padded.notes[0]
+        assert padded.intensity == plain.intensity
+        assert "background has the value 0" in zscored.notes[0]
+        assert all(image[0, 0] < -0.99 for image in zscored.images.values())
+    noise = np.random.default_rng(0).uniform(0, 4095, data.shape)
+    Nifti1Image(noise, np.eye(4)).to_filename(y / "uni.nii.gz")
+    with refused("y/uni.nii.gz", "noise as bright as the head"):
+        folder_source(x, y).splits["train_y"][1].read()
+
+
+def test_how_a_volume_was_read_is_noted(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+    path = x / "a.nii.gz"
+    image = Nifti1Image(np.asarray(nib.load(path).dataobj), np.diag([1, 1, 2, 1]))
+    image.set_sform(np.diag([2.0, 2, 2, 1]), code=4)
+    image.set_qform(np.diag([1.0, 1, 2, 1]), code=1)
+    image.to_filename(path)
+    source = folder_source(x, y)
+    assert source.pixels["x"] == (2, 2)
+    (note,) = source.splits["train_x"][0].read().notes
+    assert "the sform is used" in note
+    assert not source.splits["train_y"][0].read().notes
 
 
 def test_spacing_resamples_volumes(tmp_path):
@@ -211,6 +263,16 @@ def test_stacks_are_kept_whole(tmp_path):
         folder_source(*files)
 
 
+def test_z_scored_stacks_are_refused(tmp_path):
+    stack = np.random.default_rng(0).normal(size=(6, 5, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", stack)
+    np.save(tmp_path / "y.npy", np.abs(stack))
+    source = folder_source(tmp_path / "x.npy", tmp_path / "y.npy", unpaired="shared")
+    with refused("/x.npy", "below 0", "shift it"):
+        source.splits["train_x"][0].read()
+    source.splits["train_y"][0].read()
+
+
 def declared(folder: Path, *rows: tuple[str, str, str, str]) -> list[Item]:
     return [
         Item(folder / file, *row, f"list.csv line {i}") for i, (file, *row) in enumerate(rows, 2)
@@ -232,6 +294,36 @@ def test_several_scans_of_a_subject_pair_by_file_name(tmp_path, image_folder):
         assert [s.subject for s in scans] == ["carl", "carl"]
         assert list(scans[1].read().images) == ["carl#c2"]
     assert source.splits["train_x"][0].name == "anna"
+
+
+def test_names_with_a_hash_pair_up(tmp_path, image_folder):
+    names = ["Image #1", "Image #10", "Image #2"]
+    x, y = (image_folder(tmp_path / d, names) for d in "xy")
+    source = folder_source(x, y, holdout="1:2", unpaired="shared")
+    for domain in "xy":
+        (scan,) = source.splits[f"test_{domain}"]
+        assert scan.path == tmp_path / domain / "Image #10.png"
+        assert scan.name == scan.subject == "Image no.10"
+        assert list(scan.read().images) == ["Image no.10"]
+
+
+def test_scans_of_two_sessions_are_no_pair(tmp_path, image_folder):
+    x, y = image_folder(tmp_path / "x", ["a"]), image_folder(tmp_path / "y", ["b"])
+    test_x = image_folder(tmp_path / "v", ["sub-1_ses-1_T1w", "sub-2_acq-a_T1w"])
+    test_y = image_folder(tmp_path / "w", ["sub-1_ses-2_T2w", "sub-2_acq-b_T2w"])
+    source = folder_source(x, y, test_x=test_x, test_y=test_y)
+    names = [[s.name for s in source.splits[f"test_{d}"]] for d in "xy"]
+    assert names == [["sub-1#sub-1_ses-1", "sub-2"], ["sub-1#sub-1_ses-2", "sub-2"]]
+
+
+def test_sessions_of_one_person_stay_in_one_split(tmp_path, image_folder):
+    names = [f"sub-{s}_ses-{v}" for s in "123" for v in "12"]
+    x, y = (image_folder(tmp_path / d, names) for d in "xy")
+    source = folder_source(x, y, holdout="1:2", unpaired="shared")
+    assert subjects(source, "test_x") == subjects(source, "test_y") == ["sub-2"] * 2
+    assert subjects(source, "train_x") == ["sub-1", "sub-1", "sub-3", "sub-3"]
+    with refused("in two splits: 3, first 'sub-2'"):
+        folder_source(x, y, test_x=tmp_path / "x" / "sub-2_ses-1.png", test_y=y)
 
 
 def test_several_scans_of_a_subject_need_several_names(tmp_path, image_folder):

@@ -15,6 +15,15 @@ def test_clipped_volumes():
     assert "1 of 1 volumes are clipped: 40 %" in notes.clipped("train_x", [0.4])
 
 
+def test_notes_of_scans_are_said_once():
+    scans = {"a": ["one"], "b": [], "c": ["two", "one"]}
+    assert notes.of_scans("val_x", scans) == [
+        "val_x: 2 of 3 scans, first 'a': one",
+        "val_x: 1 of 3 scans, first 'c': two",
+    ]
+    assert notes.of_scans("val_x", {"a": ()}) == []
+
+
 def test_slices_without_partner():
     assert notes.unpaired_slices("val", ["a#1", "a#2"], ["a#2", "a#1"]) == ""
     said = notes.unpaired_slices("val", ["a#1", "a#2", "a#3"], ["a#2", "a#4"])

@@ -1,7 +1,9 @@
 """Tests of preparing a data set: what is written, its manifest, and all that is refused."""
 
+import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -107,10 +109,22 @@ def test_the_manifest_has_splits_ranges_and_origin(tmp_path, constant, two_scans
     # the reference range is the median over scans: one odd scan must not move it
     assert manifest["domains"]["x"] == {"dtype": "float32", "range": [0.0, 300.0]}
     assert manifest["domains"]["y"] == {"dtype": "float32", "range": [0.0, 1.0]}
+    common = {"sizes": [[4, 6]], "least_head": {"pixels": 24, "share": 1.0}}
     assert manifest["splits"] == {
-        "train_x": {"subjects": ["a", "b", "c"], "sizes": [[4, 6]], "names": ["a#0", "b#0", "c#0"]},
-        "train_y": {"subjects": ["b"], "sizes": [[4, 6]], "names": ["b#0"]},
+        "train_x": {"subjects": ["a", "b", "c"], "names": ["a#0", "b#0", "c#0"], **common},
+        "train_y": {"subjects": ["b"], "names": ["b#0"], **common},
     }
+
+
+def test_the_manifest_has_the_least_head_of_a_slice(tmp_path, two_scans):
+    images = {f"a#{i}": np.full((10, 8), -1, np.float32) for i in range(3)}
+    for image, rows in zip(images.values(), (5, 3, 6), strict=True):
+        image[:rows, 1:5] = 0.5
+        image[7:, ::2] = image[-1, 1:4] = 0  # a smaller part below it
+    read = ScanImages(images, IntensityRange(0.0, 1.0), (3, 10, 8))
+    prepare(two_scans(Scan("a", lambda: read)), tmp_path / "out")
+    least = open_dataset(tmp_path / "out").manifest["splits"]["train_x"]["least_head"]
+    assert least == {"pixels": 12, "share": 12 / 80}
 
 
 def test_manifest_has_each_file_with_its_checksum(tmp_path, constant, two_scans):
@@ -150,6 +164,14 @@ def test_files_may_lie_in_folders_of_any_name(tmp_path, constant, two_scans):
     opened = open_dataset(prepare(source, tmp_path / "out").folder)
     assert opened.manifest["splits"]["train_x"]["files"][0]["file"] == str(folder / "a.png")
     assert "content of a file in another split" in opened.summary()
+
+
+def test_notes_of_scans_are_in_the_manifest(tmp_path, two_scans):
+    odd = slices_of("a", 1)
+    read = dataclasses.replace(odd.read(), notes=("read oddly",))
+    source = two_scans(Scan("a", lambda: read), slices_of("b", 1))
+    found = prepare(source, tmp_path / "out").manifest["notes"]
+    assert found == ["train_x: 1 of 2 scans, first 'a': read oddly"]
 
 
 def test_notes_say_what_is_clipped_and_what_does_not_pair(tmp_path, two_scans):
@@ -205,6 +227,22 @@ def test_out_that_cannot_be_written_is_refused(tmp_path, monkeypatch, two_scans)
     with refused(tmp_path / "out", "cannot be written", "No space left"):
         prepare(two_scans(), tmp_path / "out")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_scan_that_vanishes_is_named(tmp_path, constant, two_scans):
+    gone = tmp_path / "gone.nii"
+    scan = dataclasses.replace(constant("a", 0), path=gone)
+    with refused(gone, "cannot be read", "No such file"):
+        prepare(two_scans(scan), tmp_path / "out")
+
+
+def test_the_folder_has_the_permissions_that_the_user_gives(tmp_path, two_scans):
+    umask = os.umask(0o077)
+    try:
+        prepare(two_scans(), tmp_path / "out")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("error", [InputError, KeyboardInterrupt, ValueError])

@@ -1,0 +1,87 @@
+"""Translates one volume, at its own voxel size or at that of training."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.data.formats.resampling import resample as resample_volume
+from cyclegan_jax.data.formats.resampling import resampled_shape
+from cyclegan_jax.data.intensity import IntensityRange
+from cyclegan_jax.translation.translator import Translator
+
+_EQUAL = 1.01  # of voxel sizes; headers round
+
+
+@dataclasses.dataclass(frozen=True)
+class TranslatedVolume:
+    """A translation on the grid of its source.
+
+    Attributes:
+      data: float32 `[X, Y, Z]` in the target domain's reference range.
+      cycle_error: see `Translator.cycle_error`; None if it was not asked for.
+      source_range: the intensities of the source that became -1 and 1.
+      notes: what the user must know, a line each.
+    """
+
+    data: np.ndarray
+    cycle_error: np.ndarray | None
+    source_range: IntensityRange
+    notes: list[str]
+
+
+def translate_volume(
+    translator: Translator, volume: Volume, *, resample: bool, cycle_error: bool
+) -> TranslatedVolume:
+    """Translates a volume.
+
+    Args:
+      translator: of one checkpoint and direction.
+      volume: what to translate.
+      resample: whether the volume is brought to the voxel size of training first, and its
+        translation back to its own grid.
+      cycle_error: whether the cycle error is computed too.
+
+    Raises:
+      ValueError: the volume has no head, or too many voxels at the voxel size of training.
+      InputError: a translated value is not finite.
+    """
+    wanted = translator.spacing_wanted(volume.spacing) if resample else None
+    if wanted is None:
+        made = _translate(translator, volume.data, cycle_error)
+        note = translator.pixel_note(volume.data.shape, volume.spacing)
+        return dataclasses.replace(made, notes=[*made.notes, note]) if note else made
+    # At the pixels that the networks saw, no slice has to be scaled.
+    translator = dataclasses.replace(translator, mode="pad")
+    if slicing.alike(volume.spacing, wanted, _EQUAL):
+        return _translate(translator, volume.data, cycle_error)
+    shape = resampled_shape(volume.data.shape, volume.spacing, wanted)
+    sizes = _mm(volume.spacing), _mm(wanted)
+    if math.prod(shape) > limits.MOST_VOXELS:
+        raise ValueError(f"too many voxels if {sizes[0]} become {sizes[1]}; crop it")
+    made = _translate(translator, resample_volume(volume.data, volume.spacing, wanted), cycle_error)
+
+    def back(data: np.ndarray) -> np.ndarray:
+        return resample_volume(data, wanted, volume.spacing, volume.data.shape)
+
+    note = f"resampled from {sizes[0]} to {sizes[1]}, as in training, and the result back"
+    return TranslatedVolume(
+        back(made.data),
+        None if made.cycle_error is None else back(made.cycle_error),
+        made.source_range,
+        [*made.notes, note],
+    )
+
+
+def _translate(translator: Translator, data: np.ndarray, cycle_error: bool) -> TranslatedVolume:
+    view = translator.view(data)
+    made = translator.volume(data, view)
+    error = translator.cycle_error(data, view, made) if cycle_error else None
+    return TranslatedVolume(made, error, view.range, view.notes)
+
+
+def _mm(sizes: Sequence[float]) -> str:
+    return " x ".join(f"{s:.4g}" for s in sizes) + " mm"

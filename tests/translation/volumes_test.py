@@ -1,0 +1,86 @@
+"""Tests of volumes that are translated at the voxel size of training."""
+
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Image
+
+from cyclegan_jax.data import limits
+from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.translation.volumes import translate_volume
+
+VOLUME = {"dtype": "float32", "range": [0.0, 100.0], "pixel_mm": [4.0, 4.0]}
+
+
+def ball(spacing: tuple[float, float, float], shape: tuple[int, int, int]) -> Volume:
+    """A ball of 25 mm around the middle, brightest there."""
+    places = ((np.arange(n) - (n - 1) / 2) * s for n, s in zip(shape, spacing, strict=True))
+    radius = np.sqrt(sum(p**2 for p in np.meshgrid(*places, indexing="ij")))
+    data = np.clip(100 - 4 * radius, 0, None).astype(np.float32)
+    return Volume(data, Nifti1Image(data, np.diag([*spacing, 1])))
+
+
+@pytest.mark.parametrize("mode", ["pad", "resize"])
+@pytest.mark.parametrize(
+    ("spacing", "shape"), [((1, 1, 3), (61, 64, 30)), ((1.7, 1.2, 4), (40, 57, 20))]
+)
+def test_the_networks_see_the_pixels_of_training_and_the_result_is_on_the_grid_of_the_source(
+    mode, spacing, shape, translator
+):
+    seen = []
+
+    def spy(images):
+        seen.append(images)
+        return images
+
+    made = translator(spy, mode=mode, image_size=32, source=VOLUME, target=VOLUME)
+    volume = ball(spacing, shape)
+    result = translate_volume(made, volume, resample=True, cycle_error=True)
+    (images, _) = seen
+    assert images.shape[1:] == (32, 32, 1)
+    widest = (images > -0.8).sum(axis=(1, 2, 3)).max()
+    assert widest == pytest.approx(np.pi * 22.5**2 / 16, rel=0.2)  # 45 mm are above a tenth
+    assert result.data.shape == result.cycle_error.shape == shape
+    inside = volume.data > 20
+    scale = 100 / result.source_range.high
+    error = np.abs(result.data - volume.data * scale)[inside]
+    assert error.mean() < 4
+    top = np.argwhere(result.data > 0.85 * result.data.max()).mean(axis=0)
+    np.testing.assert_allclose(top, (np.array(shape) - 1) / 2, atol=0.3)
+    assert "to 4 x 4 x" in result.notes[-1]
+    assert not any("give --resample" in note for note in result.notes)
+
+
+def test_slices_are_brought_to_the_distance_of_training(translator):
+    seen = []
+    known = VOLUME | {"slice_mm": 6.0}
+    made = translator(lambda images: seen.append(len(images)) or images, source=known)
+    translate_volume(made, ball((4, 4, 3), (16, 16, 32)), resample=True, cycle_error=False)
+    assert seen[0] <= 9
+    translate_volume(made, ball((4, 4, 3), (16, 16, 32)), resample=False, cycle_error=False)
+    assert seen[1] > 14
+
+
+def test_a_volume_with_the_voxels_of_training_is_not_resampled(translator):
+    volume = ball((4, 4.01, 2), (16, 16, 40))
+    made = translator(source=VOLUME, target=VOLUME)
+    one, two = (
+        translate_volume(made, volume, resample=resample, cycle_error=False)
+        for resample in (True, False)
+    )
+    np.testing.assert_array_equal(one.data, two.data)
+    assert one.notes == two.notes == []
+
+
+def test_too_many_voxels_are_refused(translator, monkeypatch):
+    monkeypatch.setattr(limits, "MOST_VOXELS", 10_000)
+    made = translator(source=VOLUME | {"pixel_mm": [0.5, 0.5]})
+    with pytest.raises(ValueError, match=r"too many voxels if 1 x 1 x 2 mm become 0\.5 x 0\.5 x"):
+        translate_volume(made, ball((1, 1, 2), (30, 30, 5)), resample=True, cycle_error=False)
+
+
+def test_another_pixel_size_is_noted(translator):
+    made = translator(source=VOLUME)
+    result = translate_volume(
+        made, ball((2, 2, 2), (50, 50, 50)), resample=False, cycle_error=False
+    )
+    assert "pixels are 2 x 2 mm but were 4 x 4 mm in training" in result.notes[-1]
