@@ -93,7 +93,7 @@ def _pictures_and_scores(workdir: Path) -> list[html.PagePart]:
 
 
 def _main_table(scores: Mapping[str, Any]) -> Table:
-    """Returns SSIM, PSNR and MAE of whole images and of heads in one table."""
+    """Returns SSIM and PSNR of whole images and of heads in one table."""
     tables = {
         words: protocol_table(protocol, scores["protocols"][protocol])
         for protocol, words in _FIRST.items()
@@ -102,7 +102,7 @@ def _main_table(scores: Mapping[str, Any]) -> Table:
     first = next(iter(tables.values()))
     header, rows = [""], [[row[0]] for row in first.rows]
     for column, name in enumerate(first.header):
-        if not name or name == "NMSE":
+        if not name or name in ("MAE", "NMSE"):  # which are in the tables below
             continue
         both = not name.startswith("intensity")  # which is that of the head in all protocols
         for words, table in tables.items() if both else [("head", first)]:
