@@ -98,7 +98,8 @@ def training(config: Config, steps: int, profile: Path | None, started: float) -
 
 def translation(config: Config, repetitions: int) -> dict[str, Any]:
     """Times a batch through one generator, and a volume of 180 slices, host to host."""
-    recipe, parallel = build_recipe(config), Parallel(config.parallel)
+    recipe = build_recipe(config)
+    parallel = Parallel(config.parallel, precision=config.matmul_precision)
     params = parallel.place_state(
         jax.jit(lambda: init_params(config, recipe.modules, config.seed))()
     )

@@ -29,6 +29,7 @@ GENERATORS = {
 CHOICES = {
     "parallel": ("pmap", "jit"),
     "dtype": ("float32", "bfloat16"),
+    "matmul_precision": ("default", "high", "highest"),
     "data.fit": ("pad", "resize"),
     "data.views": (1, 4),
     "data.phantom.unpaired": ("disjoint", "shared"),
@@ -70,7 +71,7 @@ _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
-_ADDED = ("generator.type",)
+_ADDED = ("generator.type", "matmul_precision")
 
 
 def base_config() -> Config:
@@ -82,6 +83,9 @@ def base_config() -> Config:
     c.image_size = 256  # pixels, height and width seen by the networks
     c.parallel = "pmap"  # "pmap" or "jit": data parallelism over all devices
     c.dtype = "float32"  # of activations; parameters and optimizer states stay float32
+    # Of products of float32 numbers on accelerators. "default": as fast as the device can, with
+    # TF32 (10 bits) on newer NVIDIA GPUs and bfloat16 (7 bits) on TPUs; "highest": all 23 bits.
+    c.matmul_precision = "default"
 
     c.data = ConfigDict()
     c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom

@@ -66,7 +66,7 @@ class TrainedGenerators:
         """
         self.name, self.step = name, saved.step
         self.config = saved.config if config is None else config
-        parallel = Parallel(self.config.parallel)
+        parallel = Parallel(self.config.parallel, precision=self.config.matmul_precision)
         modules = build_recipe(self.config).modules
         shapes = jax.eval_shape(lambda: init_params(self.config, modules, self.config.seed))
         self._params = parallel.place_state(saved.generators(shapes))

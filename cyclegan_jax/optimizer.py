@@ -1,5 +1,7 @@
 """Adam for each network, the schedule of its rate, and the numbers that a step is given."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import numpy as np
@@ -77,6 +79,22 @@ def update_networks(
 
     updated = optimizers.map(update, gradients, states, params, rates)
     return updated.map(lambda pair: pair[0]), updated.map(lambda pair: pair[1])
+
+
+def at_step(states: Networks, step: Any) -> Networks:
+    """Returns the optimizer states with the rates of `step`, whatever number of updates was made.
+
+    The schedule counts updates. A step that was left out is none, but it is one of `config.steps`.
+
+    Args:
+      states: of the optimizers.
+      step: the number of steps done; an int32 scalar.
+    """
+
+    def moved(part: Any) -> Any:
+        return part._replace(count=step) if isinstance(part, optax.ScaleByScheduleState) else part
+
+    return states.map(lambda state: tuple(map(moved, state)))
 
 
 def _compilable_b1(b1: float) -> float:

@@ -11,7 +11,7 @@ from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.image_pool import ImagePool, query
 from cyclegan_jax.losses import Metrics, discriminator_loss, generator_loss
 from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
-from cyclegan_jax.optimizer import Hyperparameters, update_networks
+from cyclegan_jax.optimizer import Hyperparameters, at_step, update_networks
 from cyclegan_jax.state import Recipe, TrainState
 
 Batch = dict[str, jax.Array]
@@ -41,7 +41,7 @@ def train_step(
     Returns:
       The state after the step, and float32 scalars: every loss term, unweighted, the generators'
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
-      the recipe skips such steps, only `step` has changed in the state.
+      the recipe skips such steps, only `step` and the learning rates have changed in the state.
     """
     params, modules, objective = state.params, recipe.modules, recipe.objective
     generators = (params.generator_g, params.generator_f)
@@ -74,6 +74,7 @@ def train_step(
     new = state.replace(params=params, opt_state=opt_state, ema=ema, pools=pools)
     if recipe.skip_nonfinite:
         new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
+        new = new.replace(opt_state=at_step(new.opt_state, state.step + 1))
     return new.replace(step=state.step + 1), metrics
 
 

@@ -194,6 +194,29 @@ def test_training_lowers_the_cycle_loss(tiny):
     assert last["cycle_x"] < 0.7 * first["cycle_x"]
 
 
+def test_the_rate_of_a_step_does_not_depend_on_steps_that_were_skipped(tiny, batch):
+    tiny.on_nonfinite, tiny.steps, tiny.optimizer.decay_from = "skip", 4, 0.0  # rates 1, 3/4, 1/2
+    recipe, start = setup(tiny)
+    train = jax.jit(functools.partial(step.train_step, recipe=recipe), donate_argnums=0)
+    hyper = Hyperparameters.of(tiny)
+    once, _ = train(jax.tree.map(jnp.copy, start), batch, hyper)
+    state = jax.tree.map(jnp.copy, once)
+    bad = batch | {"x": batch["x"] * np.nan}
+    state, _ = train(state, bad, hyper)
+    state, _ = train(state, batch, hyper)
+    assert int(state.step) == 3
+    for adam, schedule in vars(state.opt_state).values():
+        assert (int(adam.count), int(schedule.count)) == (2, 3)
+    # the same update at the rate of step 2
+    other, _ = train(jax.tree.map(jnp.copy, once), batch, hyper)
+    for before, at_two, at_three in zip(
+        *map(jax.tree.leaves, (once.params, other.params, state.params)), strict=True
+    ):
+        np.testing.assert_allclose(
+            at_three - before, (at_two - before) * (1 / 2) / (3 / 4), rtol=1e-3, atol=1e-7
+        )
+
+
 def test_bfloat16_keeps_state_in_float32_and_is_close(tiny, batch):
     _, state = setup(tiny)
     _, exact = step.train_step(state, batch, Hyperparameters.of(tiny), build_recipe(tiny))

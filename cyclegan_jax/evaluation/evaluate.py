@@ -16,6 +16,7 @@ from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
+from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
@@ -41,6 +42,7 @@ ALL = "all"
 _GRID_ROWS = 8
 _EXTREMES = 4
 _PICTURES = ("grid.png", "best.png", "worst.png")
+_SUBJECTS = "subjects.png"
 _T1, _T2 = (CONTRASTS[domain] for domain in DOMAINS)
 _COLUMNS = [_T1, f"{_T2} from {_T1}", _T2, f"|error| {_T2}", f"{_T1} from {_T2}", f"|error| {_T1}"]
 
@@ -65,8 +67,9 @@ def evaluate(
 
     The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
     `subjects.csv` (the same for subjects, see `scoring.by_subject`), `grid.png` (images spread
-    over the split), `best.png` and `worst.png` (the extremes by SSIM `fixed`, the mean of both
-    directions; only with pairs).
+    over the split) and, only with pairs, `best.png` and `worst.png` (the extremes by SSIM `fixed`,
+    the mean of both directions), and `subjects.png` (a slice of the best, the median and the worst
+    subject).
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
     `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. For phantoms it also
@@ -212,9 +215,35 @@ def _pictures(
             titles.append(f"{pairs.names[i]}: SSIM {', '.join(said)}")
         return rows, _COLUMNS, titles
 
-    order = np.argsort(-np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)).tolist()
+    mean = np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)
+    order = np.argsort(-mean).tolist()
     chosen = (spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
-    return dict(zip(_PICTURES, map(picture, chosen), strict=True))
+    subjects = _typical(mean, pairs.names)
+    rows, columns, titles = picture(list(subjects.values()))
+    titles = [f"{rank} subject, {title}" for rank, title in zip(subjects, titles, strict=True)]
+    return dict(zip(_PICTURES, map(picture, chosen), strict=True)) | {
+        _SUBJECTS: (rows, columns, titles)
+    }
+
+
+def _typical(score: np.ndarray, names: list[str]) -> dict[str, int]:
+    """Returns which image shows the best, the median and the worst subject, by these words.
+
+    It is the image whose score is nearest to its subject's mean. With fewer than three subjects
+    the median, and with one the worst, are left out.
+    """
+    means = {s: mean for s, mean in by_subject(score, names).items() if not math.isnan(mean)}
+    ranked = sorted(means, key=lambda subject: -means[subject])
+    chosen = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    if len(ranked) < 3:
+        chosen = dict(zip(("best", "worst"), range(len(ranked)), strict=False))
+    subject_of = np.array([subject_of_slice(name) for name in names])
+    found = {}
+    for rank, place in chosen.items():
+        distance = np.abs(score - means[ranked[place]])
+        distance[(subject_of != ranked[place]) | np.isnan(distance)] = np.inf
+        found[rank] = int(np.argmin(distance))
+    return found
 
 
 def _error(image: np.ndarray, truth: np.ndarray) -> np.ndarray:

@@ -15,8 +15,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, nearest_multiples
-from cyclegan_jax.losses import Metrics
-from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.state import Recipe, TrainState, create_state
 from cyclegan_jax.step import Batch, sample_step, train_step, translate_step
@@ -24,33 +22,34 @@ from cyclegan_jax.system import runtime
 
 AXIS = "data"
 
-TrainStep = Callable[[TrainState, Batch, Hyperparameters], tuple[TrainState, Metrics]]
 
+class TrainStep:
+    """A compiled `train_step`: a function of state, batch and hyperparameters.
 
-class CompiledStep:
-    """A `TrainStep` that gives memory back before it compiles, and again before it first runs.
+    It gives memory back before it compiles, and again before it first runs.
 
     Otherwise a process keeps the memory that making the state and compiling took while it trains.
     """
 
-    def __init__(self, function: Any):
-        """Takes what `jax.jit` or `jax.pmap` returns."""
-        self._function = function
-        self._is_compiled = False
+    def __init__(self, function: Any, finish: Callable[[Any], Any] | None = None):
+        """Takes what `jax.jit` or `jax.pmap` returns, and what is done to each of its results."""
+        self._function, self._finish = function, finish
+        self.is_compiled = False
 
     def compile(self, *arguments: Any) -> Any:
         """Returns what JAX's `lower(...).compile()` returns. Later calls find the step compiled."""
         runtime.release_memory()
         compiled = self._function.lower(*arguments).compile()
         runtime.release_memory()
-        self._is_compiled = True
+        self.is_compiled = True
         return compiled
 
     def __call__(self, *arguments: Any) -> Any:
-        """Returns the function's result."""
-        if not self._is_compiled:
+        """Returns the state after the step, and the metrics of the step."""
+        if not self.is_compiled:
             self.compile(*arguments)
-        return self._function(*arguments)
+        result = self._function(*arguments)
+        return result if self._finish is None else self._finish(result)
 
 
 class Parallel:
@@ -60,8 +59,19 @@ class Parallel:
     XLA inserts the same averaging. If there are several processes, each makes the same calls.
     """
 
-    def __init__(self, mode: str, devices: Sequence[Any] | None = None):
+    def __init__(self, mode: str, devices: Sequence[Any] | None = None, precision: str = "default"):
+        """Finds the devices; compiles nothing yet.
+
+        Args:
+          mode: `config.parallel`.
+          devices: to use; default: all.
+          precision: `config.matmul_precision`, of all that is compiled here.
+
+        Raises:
+          InputError: JAX finds no device.
+        """
         self.mode = mode
+        self._precise = functools.partial(jax_settings.with_precision, precision=precision)
         # A process has neighbouring devices, and so a contiguous share of the batch. Sorting
         # by id alone does not guarantee this on a TPU pod.
         devices = devices or jax_settings.devices()
@@ -124,20 +134,18 @@ class Parallel:
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
         """Returns `train_step` over all devices. The state passed in is donated."""
-        step = functools.partial(train_step, recipe=recipe)
+        step = self._precise(functools.partial(train_step, recipe=recipe))
         if self.mode == "pmap":
-            mapped = CompiledStep(
-                jax.pmap(
-                    functools.partial(step, axis_name=AXIS),
-                    axis_name=AXIS,
-                    in_axes=(None, 0, None),
-                    out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
-                    devices=self.devices,
-                    donate_argnums=0,
-                )
+            mapped = jax.pmap(
+                functools.partial(step, axis_name=AXIS),
+                axis_name=AXIS,
+                in_axes=(None, 0, None),
+                out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
+                devices=self.devices,
+                donate_argnums=0,
             )
-            return mapped if jax.process_count() == 1 else self._of_all_processes(mapped)
-        return CompiledStep(
+            return TrainStep(mapped, None if jax.process_count() == 1 else self._of_all_processes)
+        return TrainStep(
             jax.jit(
                 step,
                 in_shardings=(self._replicated, self._split, self._replicated),
@@ -146,18 +154,12 @@ class Parallel:
             )
         )
 
-    def _of_all_processes(self, step: TrainStep) -> TrainStep:
+    def _of_all_processes(self, result: Any) -> Any:
         """Makes the results of `pmap`, replicas of this process, parts of global arrays.
 
         So they can be saved.
         """
-
-        def run(*arguments: Any) -> Any:
-            return multihost_utils.host_local_array_to_global_array(
-                step(*arguments), self._mesh, PartitionSpec()
-            )
-
-        return run
+        return multihost_utils.host_local_array_to_global_array(result, self._mesh, PartitionSpec())
 
     def compile_sample_step(self, recipe: Recipe) -> Callable[[Any, Any], Any]:
         """Returns `sample_step` for host batches of any size, padded to a multiple of the devices.
@@ -177,7 +179,7 @@ class Parallel:
 
     def _on_host(self, step: Callable[[Any, Any], Any], batch_size: int | None) -> Any:
         compiled = jax.jit(
-            step,
+            self._precise(step),
             in_shardings=(self._replicated, self._split),
             out_shardings=self._replicated,
         )

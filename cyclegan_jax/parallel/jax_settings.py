@@ -1,5 +1,7 @@
 """The settings of JAX that this package needs, and the devices that it finds."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +17,25 @@ def apply_settings() -> None:
       docs/performance.md has the figures. No environment variable sets this.
     """
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def with_precision(function: Callable[..., Any], precision: str) -> Callable[..., Any]:
+    """Returns `function` with its matrix products and convolutions at this precision when compiled.
+
+    Args:
+      function: to be traced by JAX.
+      precision: `config.matmul_precision`. "default" is what JAX does otherwise, also by
+        `JAX_DEFAULT_MATMUL_PRECISION`.
+    """
+    if precision == "default":
+        return function
+
+    @functools.wraps(function)
+    def traced(*arguments: Any, **named: Any) -> Any:
+        with jax.default_matmul_precision(precision):
+            return function(*arguments, **named)
+
+    return traced
 
 
 def devices() -> list[Any]:

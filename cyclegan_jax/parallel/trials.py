@@ -8,7 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cyclegan_jax.parallel.data_parallel import CompiledStep, TrainStep
+from cyclegan_jax.parallel import jax_settings
+from cyclegan_jax.parallel.data_parallel import TrainStep
 from cyclegan_jax.state import Recipe
 from cyclegan_jax.step import train_step
 
@@ -19,8 +20,10 @@ class Trials:
     Trees carry the runs on a first axis.
     """
 
-    def __init__(self, devices: Sequence[Any]):
+    def __init__(self, devices: Sequence[Any], precision: str = "default"):
+        """Takes a device for each trial, and `config.matmul_precision`."""
         self.devices = list(devices)
+        self._precision = precision
         mesh = Mesh(np.array(self.devices), ("trial",))
         self._split = NamedSharding(mesh, PartitionSpec("trial"))
 
@@ -41,5 +44,7 @@ class Trials:
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
         """Returns `train_step` of every trial at once. The states passed in are donated."""
-        step = functools.partial(train_step, recipe=recipe)
-        return CompiledStep(jax.pmap(step, devices=self.devices, donate_argnums=0))
+        step = jax_settings.with_precision(
+            functools.partial(train_step, recipe=recipe), self._precision
+        )
+        return TrainStep(jax.pmap(step, devices=self.devices, donate_argnums=0))

@@ -1,39 +1,31 @@
 """Writes one page that shows a run: `<workdir>/report.html`, self-contained, at any time."""
 
+import contextlib
 import io
 import json
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import open_dataset
-from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, label
+from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.scoring import PROTOCOL
-from cyclegan_jax.evaluation.tables import score_tables
+from cyclegan_jax.evaluation.tables import protocol_table, score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
-from cyclegan_jax.render.image_grid import description
-from cyclegan_jax.render.text_table import Table
+from cyclegan_jax.render.text_table import Table, as_text
 from cyclegan_jax.report import curves
+from cyclegan_jax.report.result import command, newest_evaluation, result, sample
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
 from cyclegan_jax.training.metric_log import read_metrics
 
-_WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
-_CAPTIONS = {  # of the pictures that an evaluation writes
-    "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
-    "best.png": "The best {split} images at step {step}, by the same score",
-    "grid.png": "Spread evenly over all {split} images, at step {step}",
-}
 _WARNING = (
     "This is not a medical device and not for diagnosis: a translation can invent or remove "
     "anatomy. Scores mean what their protocol says, and only for these images. This is one run "
@@ -68,12 +60,14 @@ def write(workdir: Path) -> Path:
             f"{paths.config} cannot be read ({error}); give the --workdir of a run"
         ) from error
     lines = read_metrics(workdir) if paths.metrics.exists() else []
+    last_step = max((int(line["step"]) for line in lines), default=0)
     sections: dict[str, Callable[[], Sequence[html.PagePart]]] = {
+        "Result": lambda: result(workdir, last_step),
         "State": lambda: _state(config, lines),
-        "Evaluation": lambda: _evaluation(workdir),
         "Samples": lambda: _samples(workdir),
         "Scores during training": lambda: _curves(curves.score_curves(lines), "score", _MONITORED),
         "Losses": lambda: _curves(curves.loss_curves(lines), "loss", _LOGGED),
+        "Evaluation": lambda: _evaluation(workdir),
         "Data": lambda: _data(config),
         "Config": lambda: _config(config),
         "Versions and device": lambda: _versions(workdir),
@@ -109,11 +103,28 @@ def finish(workdir: Path, step: int) -> None:
     if multihost.agree(int(is_done)):
         return
     try:
-        evaluate(workdir, "latest")
+        with contextlib.redirect_stdout(io.StringIO()):  # the page shows all tables
+            folder = evaluate(workdir, "latest")
+        if multihost.is_primary():
+            print(_short_scores(json.loads((folder / SCORES).read_text())))
     except Exception as error:
-        print(f"the run is not scored ({error}); to try again: {_command(workdir)}")
+        print(f"the run is not scored ({error}); to try again: {command(workdir)}")
     if multihost.is_primary():
         write_or_say_why(workdir)
+
+
+def _short_scores(scores: Mapping[str, Any]) -> str:
+    """Returns the tables that a terminal shows at the end: the main protocol, or those of no pairs.
+
+    Args:
+      scores: the content of `scores.json`.
+    """
+    title = f"checkpoint {scores['step']}, {scores['images']} {scores['split']} images"
+    if "protocols" in scores:
+        tables = [protocol_table(PROTOCOL, scores["protocols"][PROTOCOL])]
+    else:
+        tables = score_tables(dict(scores))
+    return "\n".join([f"{title} of {scores['data']}", *map(as_text, tables)])
 
 
 def write_or_say_why(workdir: Path) -> None:
@@ -157,55 +168,40 @@ def _time_in_steps(lines: Sequence[curves.Line]) -> tuple[float, float]:
 
 
 def _evaluation(workdir: Path) -> list[html.PagePart]:
-    command = html.Code(_command(workdir))
-    scored = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
-    found = sorted(scored, key=lambda path: path.stat().st_mtime)
-    if not found:
-        return [html.Paragraph("No checkpoint is scored yet. This command scores one:"), command]
-    *earlier, newest = found
-    scores = json.loads(newest.read_text())
-    if "step" not in scores:
-        older = f"{newest} was written by an older version. This command scores again:"
-        return [html.Paragraph(older), command]
+    again = html.Code(command(workdir))
+    try:
+        evaluation = newest_evaluation(workdir)
+    except KeyError as error:
+        return [html.Paragraph(f"{error.args[0]}. This command scores again:"), again]
+    if evaluation is None:
+        return [html.Paragraph("No checkpoint is scored yet. This command scores one:"), again]
+    scores = evaluation.scores
     parts: list[html.PagePart] = [
         html.Paragraph(
             f"These are the scores of the checkpoint of step {scores['step']} on "
             f"{scores['images']} {scores['split']} images of {scores['data']}."
         )
     ]
-    if earlier:
-        folders = ", ".join(str(path.parent.relative_to(workdir)) for path in earlier)
-        parts.append(html.Paragraph(f"Earlier scores are in {folders}."))
-    parts += score_tables(scores)
-    missing = []
-    for name, words in _CAPTIONS.items():
-        path = newest.parent / name
-        if path.exists():
-            caption = words.format_map(scores)
-            parts.append(_embedded(path, caption, f"{caption}. Errors are white on black."))
-        elif name == "grid.png" or "protocols" in scores:  # without pairs there is no worst
+    if evaluation.earlier:
+        folders = (str(path.parent.relative_to(workdir)) for path in evaluation.earlier)
+        parts.append(html.Paragraph(f"Earlier scores are in {', '.join(folders)}."))
+    parts.append(html.Details("Every table of the scores", score_tables(dict(scores))))
+    pictures, missing = [], []
+    for name in ("worst.png", "best.png", "grid.png"):
+        found = evaluation.picture(name)
+        pictures += found
+        if not found and (name == "grid.png" or "protocols" in scores):  # else there is no worst
             missing.append(name)
+    if "protocols" in scores:  # without pairs the only picture is in the result
+        parts.append(html.Details("More pictures", pictures))
     if missing:
-        again = f"Missing pictures: {', '.join(missing)}. This command makes them:"
-        parts += [html.Paragraph(again), command]
+        words = f"Missing pictures: {', '.join(missing)}. This command makes them:"
+        parts += [html.Paragraph(words), again]
     return parts
 
 
-def _command(workdir: Path) -> str:
-    return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
-
-
 def _samples(workdir: Path) -> list[html.PagePart]:
-    newest = Workdir(workdir).newest_sample()
-    if newest is None:
-        return [html.Paragraph("No samples are written yet (config.sample_every).")]
-    step, path = newest
-    title = f"Samples at step {step}"
-    g, f = map(label, DIRECTIONS)
-    caption = (
-        f"{title}. G translates {g}, and F translates {f}; F(x) and G(y) should change nothing."
-    )
-    return [_embedded(path, title, caption)]
+    return sample(workdir) or [html.Paragraph("No samples are written yet (config.sample_every).")]
 
 
 def _curves(figures: Sequence[html.Figure], kind: str, note: str) -> list[html.PagePart]:
@@ -270,18 +266,6 @@ def _versions(workdir: Path) -> list[html.PagePart]:
         saved = checkpoints.choose("latest", "meta")
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
     return [html.Paragraph(f"The checkpoint of step {saved.step} was saved by:"), html.Facts(rows)]
-
-
-def _embedded(path: Path, title: str, caption: str) -> html.Figure:
-    """Returns a PNG as it is, or scaled down if it is wider than a page needs."""
-    png = path.read_bytes()
-    with Image.open(path) as image:
-        if image.width > _WIDEST:
-            size = (_WIDEST, round(image.height * _WIDEST / image.width))
-            buffer = io.BytesIO()
-            image.resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
-            png = buffer.getvalue()
-    return html.picture(png, f"{title}. {description(path)}", caption)
 
 
 def _date(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """The loop of several trials that train in step, each on a device of its own."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from cyclegan_jax.state import TrainState
 from cyclegan_jax.training.nonfinite import DivergedError
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
-from cyclegan_jax.training.train import progress_bar
+from cyclegan_jax.training.train import compile_step, progress_bar, show_loss
 
 
 def train_in_step(
@@ -55,8 +56,13 @@ def train_in_step(
                 del training[i]
                 failed(run, error)
 
+    read = zip(*(run.begin(step) for run in runs), strict=True)
+    first = next(read)
+    compile_step(train_step, state, trials.place_batch(trials.stack(first)), hyper)
+    for run in runs:
+        run.start_clock(step)
     with progress_bar(step, runs[0].config.steps) as bar:
-        for batches in zip(*(run.begin(step) for run in runs), strict=True):
+        for batches in itertools.chain([first], read):
             batch = trials.place_batch(trials.stack(batches))
             state, metrics = train_step(state, batch, hyper)
             step += 1
@@ -72,8 +78,7 @@ def train_in_step(
                     if due[i]:
                         run.do(due[i], step, each[i])
                 if training:
-                    loss = next(iter(training.values())).loss
-                    bar.set_postfix_str(f"generators' loss {loss:.3f}", refresh=False)
+                    show_loss(bar, next(iter(training.values())).loss)
             bar.update()
             if not training or any("end" in work for work in due.values()):
                 break

@@ -44,10 +44,12 @@ def tune_process() -> None:
     - On Linux, memory that a step frees stays with the process. Otherwise the GNU C library would
       return the gigabyte of a step's temporary arrays each time, and the kernel would clear it
       again.
+    - XLA prints no log lines of its own, but for what ends the process: it raises what matters.
     - Figures are drawn into files: a notebook's `MPLBACKEND` may name what is not installed here.
     - Python looks for garbage less often: tracing a step makes millions of objects that stay.
     """
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["MPLBACKEND"] = "agg"
     if platform.libc_ver()[0] == "glibc" and not _malloc_is_set():
         mallopt = ctypes.CDLL(None).mallopt

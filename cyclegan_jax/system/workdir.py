@@ -53,9 +53,19 @@ class Workdir:
         return self.path / "damaged_checkpoints"
 
     @property
+    def networks(self) -> Path:
+        """The file that lists every array of the networks' parameters."""
+        return self.path / "networks.txt"
+
+    @property
     def metrics(self) -> Path:
         """The file of the logged numbers, one JSON object in a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def warnings(self) -> Path:
+        """The file of the failure modes that training has seen, one in a line."""
+        return self.path / "warnings.txt"
 
     @property
     def tensorboard(self) -> Path:

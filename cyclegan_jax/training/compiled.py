@@ -28,7 +28,8 @@ class Programs:
           InputError: the config is bad, or the devices cannot share a batch evenly.
         """
         config_lib.validate(config)
-        self.parallel = Parallel(config.parallel, devices)
+        self.parallel = Parallel(config.parallel, devices, config.matmul_precision)
+        self._precision = config.matmul_precision
         self.parallel.check_batch_size(config.batch_size)
         self.recipe = build_recipe(config)
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
@@ -39,5 +40,5 @@ class Programs:
     @functools.cache  # noqa: B019 - lives as long as the process
     def parallel_trials(self, count: int) -> tuple[Trials, TrainStep]:
         """Returns the devices and the step of `count` trials, one on each of the first devices."""
-        trials = Trials(jax.local_devices()[:count])
+        trials = Trials(jax.local_devices()[:count], self._precision)
         return trials, trials.compile_train_step(self.recipe)

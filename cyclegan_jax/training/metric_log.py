@@ -41,7 +41,7 @@ class LossAverages:
 
 
 class MetricLog:
-    """Appends scalars to `Workdir.metrics`; writes scalars and images for TensorBoard."""
+    """Appends to `Workdir.metrics` and `Workdir.warnings`; writes for TensorBoard."""
 
     def __init__(self, workdir: Path):
         path, board = Workdir(workdir).metrics, Workdir(workdir).tensorboard
@@ -49,6 +49,8 @@ class MetricLog:
         self._lines = path.open("a", buffering=1)  # a line is on disk at once
         if is_torn and path.stat().st_size:
             self._lines.write("\n")
+        # there from the start: no file says that nothing is known
+        self._warnings = Workdir(workdir).warnings.open("a", buffering=1, encoding="utf-8")
         board.mkdir(exist_ok=True)
         # Not SummaryWriter: its thread would die of a full disk, and this one would wait for it.
         self._board = EventsWriter(str(board / f"{uuid.uuid4().hex[:8]}.events"))
@@ -57,6 +59,10 @@ class MetricLog:
         """Writes one line `{"step", "time", name: value, ...}`; time is in Unix seconds."""
         self._lines.write(json.dumps({"step": step, "time": time.time(), **values}) + "\n")
         self._event(step, *(summary.scalar(name, value) for name, value in values.items()))
+
+    def warning(self, line: str) -> None:
+        """Appends a line to `Workdir.warnings`."""
+        self._warnings.write(f"{line}\n")
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Copies a PNG to TensorBoard."""
@@ -71,8 +77,8 @@ class MetricLog:
         self._board.flush()
 
     def close(self) -> None:
-        """Flushes and closes both files."""
-        for file in (self._lines, self._board):
+        """Flushes and closes all files."""
+        for file in (self._lines, self._warnings, self._board):
             with contextlib.suppress(OSError):  # was raised already, when it was written
                 file.close()
 

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from cyclegan_jax.evaluation.scoring import (
     scalar_name,
 )
 from cyclegan_jax.evaluation.tables import protocol_table
-from cyclegan_jax.optimizer import Hyperparameters
+from cyclegan_jax.optimizer import Hyperparameters, at_step
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
@@ -88,6 +88,7 @@ class Run:
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()
+        self._has_printed_scores = False
         self._skipped = 0  # steps since the last log
         self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
@@ -129,7 +130,9 @@ class Run:
                 f"{self.workdir} holds a run on other images than those in {self.dataset.folder}; "
                 "name its own with --config.data.dir, or use a new --workdir"
             )
-        return saved.state(jax.eval_shape(create, seed))
+        state = saved.state(jax.eval_shape(create, seed))
+        # In a run of an earlier version the rates lag by the steps that it has skipped.
+        return state.replace(opt_state=at_step(state.opt_state, np.array(state.step)))
 
     def catch_up(self, state: TrainState) -> None:
         """Scores a restored state if the run was stopped or killed before it could be scored."""
@@ -157,8 +160,12 @@ class Run:
     def begin(self, step: int) -> Iterator[dict[str, np.ndarray]]:
         """Opens the files that training writes to, and returns the batches from `step` on."""
         batches = self._open()
-        self._rate_from = (step, time.perf_counter())
+        self.start_clock(step)
         return batches_lib.read_ahead(batches, step, self.config.data.workers)
+
+    def start_clock(self, step: int) -> None:
+        """Lets the rate that is logged next count from now, when `step` steps are done."""
+        self._rate_from = (step, time.perf_counter())
 
     def _open(self) -> grain.MapDataset:
         """Opens the writer, the scored pairs and the samples; returns the training batches."""
@@ -218,6 +225,7 @@ class Run:
         Raises:
           InputError: the workdir cannot be written.
         """
+        now = time.perf_counter()  # before scoring and saving, which are no steps
         with writing_workdir(self.workdir):
             scored = None
             if state is not None and self._evaluator is not None and "evaluate" in due:
@@ -227,12 +235,12 @@ class Run:
                 devices = self._programs.parallel.devices
                 self._checkpoints.save(state, provenance(self.config, self.dataset, devices), score)
             if "log" in due:
-                self._log(step)
+                self._log(step, now)
             if scored is not None:
                 self._log_scores(scored, step)
             if state is not None and "sample" in due:
                 self._sample(state, step)
-        self._rate_from = (step, time.perf_counter())  # the rate is that of training alone
+        self.start_clock(step)  # the rate is that of training alone
 
     def count(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
         """Counts the metrics of a step, unless the step was skipped.
@@ -259,12 +267,10 @@ class Run:
         self.wait()
         return max(self._checkpoints.steps(), default=None)
 
-    def _log(self, step: int) -> None:
-        (since, then), now = self._rate_from, time.perf_counter()
-        self._rate_from = (step, now)
+    def _log(self, step: int, now: float) -> None:
+        since, then = self._rate_from
         terms = self._averages.result()
-        for line in self._failure_modes.in_losses(step, terms):
-            self._print(line)
+        self._warn(self._failure_modes.in_losses(step, terms))
         losses = {f"loss/{name}": value for name, value in terms.items()}
         # There is no loss if all steps were skipped.
         self.loss = losses.get("loss/generators_total", float("nan"))
@@ -282,13 +288,15 @@ class Run:
         }
         self._scalars(step, values)
         table = protocol_table(PROTOCOL, scored)
+        if self._has_printed_scores:  # what the numbers are was said above
+            table = table._replace(note="")
+        self._has_printed_scores = True
         self._print(f"step {step}: {as_text(table)}")
 
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
         paired = self._evaluator is not None
-        for line in self._failure_modes.in_pictures(step, pictures, paired=paired):
-            self._print(line)
+        self._warn(self._failure_modes.in_pictures(step, pictures, paired=paired))
         if self._writer is None:
             return
         path = Workdir(self.workdir).sample(step)
@@ -300,6 +308,12 @@ class Run:
     def _scalars(self, step: int, values: dict[str, float]) -> None:
         if self._writer is not None:
             self._writer.scalars(step, values)
+
+    def _warn(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._print(line)
+            if self._writer is not None:
+                self._writer.warning(line.removeprefix("warning: "))
 
     def _print(self, text: str) -> None:
         tqdm.write(self.label + text, file=sys.stdout)

@@ -1,7 +1,10 @@
 """Trains one config in a workdir: opens the run, resumes it, and loops over its steps."""
 
+import itertools
+import math
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ from tqdm import tqdm
 
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.parallel import multihost
+from cyclegan_jax.parallel.data_parallel import TrainStep
 from cyclegan_jax.state import TrainState
+from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.workdir import Workdir, writing_workdir
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
@@ -34,11 +40,11 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
     programs = Programs(config)
     with Run(config, workdir, programs) as run:
         print(run.dataset.summary(), flush=True)
-        weight = config_lib.loss_weights(config)["identity"]
-        print(f"identity weight {config.loss.identity_ratio:g} lambda = {weight:g}", flush=True)
         state = run.resume()
         step = int(state.step)
-        print(_overview(state), flush=True)
+        print(_summary(state, Workdir(workdir).networks), flush=True)
+        weights = config_lib.loss_weights(config).items()
+        print(f"loss weights: {', '.join(f'{kind} {w:g}' for kind, w in weights)}", flush=True)
         if step:
             print(f"resuming from step {step}", flush=True)
         run.catch_up(state)
@@ -73,8 +79,12 @@ def train_loop(run: Run, state: TrainState, programs: Programs, interruption: In
     step = int(state.step)
     state, hyper = parallel.place_state(state), parallel.place_state(run.hyper)
     pending: tuple[int, Any, Any] | None = None  # the newest step, its metrics and its batch
+    batches = run.begin(step)
+    first = next(batches)
+    compile_step(train_step, state, parallel.place_batch(first), hyper)
+    run.start_clock(step)
     with progress_bar(step, run.config.steps) as bar:
-        for batch in run.begin(step):
+        for batch in itertools.chain([first], batches):
             state, metrics = train_step(state, parallel.place_batch(batch), hyper)
             step += 1
             # An accelerator works on this step while the previous one's numbers are read.
@@ -88,12 +98,28 @@ def train_loop(run: Run, state: TrainState, programs: Programs, interruption: In
                 run.count(*pending)
                 pending = None
                 run.do(due, step, state)
-                bar.set_postfix_str(f"generators' loss {run.loss:.3f}", refresh=False)
+                show_loss(bar, run.loss)
             bar.update()
             if "end" in due:
                 break
     run.wait()
     return step
+
+
+def compile_step(train_step: TrainStep, state: Any, batch: Any, hyper: Any) -> None:
+    """Compiles a step for its arguments, and says so; does nothing if it is compiled already."""
+    if train_step.is_compiled:
+        return
+    print("compiling the training step ...", flush=True)
+    started = time.monotonic()
+    train_step.compile(state, batch, hyper)
+    print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def show_loss(bar: Any, loss: float) -> None:
+    """Shows the loss logged last beside a `progress_bar`, if there is one."""
+    if not math.isnan(loss):
+        bar.set_postfix_str(f"generators' loss {loss:.3f}", refresh=False)
 
 
 def progress_bar(start: int, steps: int) -> Any:
@@ -109,20 +135,19 @@ def progress_bar(start: int, steps: int) -> Any:
     )
 
 
-def _overview(state: TrainState) -> str:
-    """Returns the layers of one network of each kind, and how many parameters each network has."""
-    lines = []
-    for name in ("generator_g", "discriminator_x"):
-        params = getattr(state.params, name)
-        lines += [
-            f"{name}:",
-            parameter_overview.get_parameter_overview(params, include_stats=False),
-        ]
-    count = {
-        name: int(parameter_overview.count_parameters(params))
-        for name, params in vars(state.params).items()
-    }
+def _summary(state: TrainState, file: Path) -> str:
+    """Returns a line for each network with its size; lists all of its arrays in `file`."""
     devices = f"{jax.device_count()} {jax.devices()[0].platform} device(s)"
     if jax.process_count() > 1:
         devices += f" of {jax.process_count()} processes"
-    return "\n".join([*lines, f"parameters: {count}, on {devices}"])
+    lines, lists = [f"networks, on {devices}; {file} lists every layer:"], []
+    for name, params in vars(state.params).items():
+        paths = [path[:-1] for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        count = parameter_overview.count_parameters(params)
+        lines.append(f"  {name:<15}  {len(set(paths)):3} layers  {count:>12,} parameters")
+        table = parameter_overview.get_parameter_overview(params, include_stats=False)
+        lists.append(f"{name}:\n{table}")
+    if multihost.is_primary():
+        with writing_workdir(file.parent):
+            write_whole(file, "\n\n".join(lists) + "\n")
+    return "\n".join(lines)

@@ -117,6 +117,27 @@ def test_best_and_worst_are_ordered_by_the_mean_of_both_directions(monkeypatch):
     assert shown["best.png"] == ["s3", "s5", "s4", "s2"]
     assert shown["worst.png"] == ["s0", "s1", "s2", "s4"]
     assert shown["grid.png"] == [f"s{i}" for i in range(6)]
+    ranks = ["best subject, s3", "median subject, s2", "worst subject, s0"]
+    assert shown["subjects.png"] == ranks
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        # means 2, 5 and 8; the middle slice of each is nearest
+        ("b#0 b#1 b#2 a#0 a#1 a#2 c#0 c#1 c#2", {"best": 7, "median": 4, "worst": 1}),
+        ("a#0 a#1 a#2 b#0 b#1 b#2 b#3 b#4 b#5", {"best": 5, "worst": 1}),
+        ("a a#1 a#2 a#3 a#4 a#5 a#6 a#7 a#8", {"best": 4}),
+    ],
+)
+def test_a_subject_is_shown_by_the_slice_nearest_to_its_mean(names, expected):
+    score = np.array([1, 2, 3.5, 4, 5, 6.5, 7, 8, 9.5])
+    assert evaluate._typical(score, names.split()) == expected
+
+
+def test_slices_without_a_score_show_no_subject():
+    score = np.array([np.nan, 0.2, np.nan, 0.5])
+    assert evaluate._typical(score, ["a#0", "a#1", "b#0", "c#0"]) == {"best": 3, "worst": 1}
 
 
 def test_phantoms_have_tissues_and_lesions(workdir):

@@ -60,6 +60,7 @@ def test_hostile_names_are_scored_and_shown_in_the_workdir_alone(tiny_run, tmp_p
     page.write(run)
     changed = {name for name, data in tree(tmp_path).items() if before.get(name) != data}
     made = {"scores.json", "images.csv", "subjects.csv", "grid.png", "best.png", "worst.png"}
+    made.add("subjects.png")
     inside = folder.relative_to(tmp_path)
     assert changed == {str(inside / name) for name in made} | {"in/run/report.html"}
     text = (run / "report.html").read_text()

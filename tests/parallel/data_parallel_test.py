@@ -1,5 +1,7 @@
 """Both modes on eight devices give one device's numbers at the same global batch."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel import data_parallel
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
+from cyclegan_jax.training.compiled import Programs
 
 
 def run(config, batch, mode, devices, steps=3):
@@ -137,6 +140,31 @@ def test_a_step_gives_memory_back_before_compiling_and_before_running(monkeypatc
             return a + 1
 
     monkeypatch.setattr(data_parallel.runtime, "release_memory", lambda: calls.append("release"))
-    step = data_parallel.CompiledStep(Jitted())
+    step = data_parallel.TrainStep(Jitted())
     assert [step(1), step(2)] == [2, 3]
     assert calls == ["release", ("lower", 1), "compile", "release", ("run", 1), ("run", 2)]
+
+
+@pytest.mark.parametrize("precision", ["default", "high", "highest"])
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_every_product_of_a_step_has_the_precision_of_the_config(tiny, batch, mode, precision):
+    tiny.matmul_precision, tiny.parallel = precision, mode
+    programs = Programs(tiny, jax.devices()[:1])
+    state = programs.parallel.place_state(programs.create_state(0))
+    arguments = (state, programs.parallel.place_batch(batch), Hyperparameters.of(tiny))
+    text = programs.train_step._function.lower(*arguments).as_text()
+    products = re.findall(r"stablehlo\.(?:dot_general|convolution).*", text)
+    assert len(products) > 10
+    for product in products:
+        found = set(re.findall("HIGHEST|HIGH", product))
+        assert found == ({precision.upper()} - {"DEFAULT"}), product
+
+
+def test_trials_in_one_program_have_the_precision_too(tiny):
+    tiny.matmul_precision = "highest"
+    trials, step = Programs(tiny).parallel_trials(1)
+    state = trials.stack([Programs(tiny).create_state(0)])
+    images = np.zeros((1, 8, 16, 16, 1), np.float32)
+    hyper = trials.stack([Hyperparameters.of(tiny)])
+    text = step._function.lower(state, {"x": images, "y": images}, hyper).as_text()
+    assert "HIGHEST" in text

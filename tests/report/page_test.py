@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.report import curves
 from cyclegan_jax.report import page as report
 
 SECTIONS = [
+    "Result",
     "State",
-    "Evaluation",
     "Samples",
     "Scores during training",
     "Losses",
+    "Evaluation",
     "Data",
     "Config",
     "Versions and device",
@@ -103,11 +105,78 @@ def test_tables_show_the_scores_of_the_newest_evaluation(run):
     assert f"step 4 on {scores['images']} test images of {scores['data']}" in section
 
 
+def test_the_first_screen_has_subjects_one_table_and_the_verdict(run):
+    page = read(run)
+    assert re.search("The best, the median and the worst test subject", page.pictures[0]["alt"])
+    protocols = json.loads((run / "eval" / "4" / "test" / "scores.json").read_text())["protocols"]
+    header = next(row for row in page.rows if "SSIM, image" in row)
+    (row,) = (row for row in page.rows if row[0] == "T1→T2" and len(row) == len(header))
+    cells = dict(zip(header, row, strict=True))
+    assert set(header) >= {"PSNR / dB, head", "intensity / %, head"}
+    for words, protocol in (("image", "fixed"), ("head", "foreground")):
+        ssim = protocols[protocol]["t1_to_t2"]["ssim"]["mean"]
+        assert cells[f"SSIM, {words}"].startswith(f"{ssim:.3f} ")
+    assert (
+        "No known failure was seen up to step 4 (pictures are judged from step 500"
+        in (page.sections["Result"])
+    )
+
+
+def test_known_failures_are_shown_once(run):
+    (run / "warnings.txt").write_text(
+        "step 600: generator_g: <b>copies\n" * 2 + "step 900: other\n"
+    )
+    report.write(run)
+    text = read(run).sections["Result"]
+    assert text.count("A known failure was seen: step 600: generator_g: <b>copies.") == 1
+    assert "step 900: other" in text
+    assert "No known" not in text
+
+
+def test_a_run_of_an_earlier_version_has_a_result(run):
+    (run / "warnings.txt").unlink()
+    (run / "eval" / "4" / "test" / "subjects.png").unlink()
+    report.write(run)
+    page = read(run)
+    assert "did not record warnings" in page.sections["Result"]
+    assert "The worst test images" in page.pictures[0]["alt"]
+    assert "cannot be shown" not in "".join(page.sections.values())
+
+
+def test_a_run_that_is_not_scored_yet_begins_with_its_samples(run):
+    shutil.rmtree(run / "eval")
+    report.write(run)
+    page = read(run)
+    assert "Samples at step 4" in page.pictures[0]["alt"]
+    assert "No checkpoint is scored yet" in page.sections["Result"]
+
+
+def test_without_pairs_the_result_shows_cycles(run):
+    folder = run / "eval" / "4" / "test"
+    cycle = {"mean": 0.5, "sd": 0.1, "n": 2, "left_out": 0}
+    scores = {"step": 4, "split": "train", "images": 9, "data": "d"}
+    scores["unpaired"] = {
+        "images": {"x": 4, "y": 5},
+        "cycle": {d.cycle: {"ssim": cycle, "psnr": cycle, "mae": cycle} for d in DIRECTIONS},
+        "histogram_distance": dict.fromkeys(DIRECTIONS, 0.1),
+    }
+    (folder / "scores.json").write_text(json.dumps(scores))
+    for name in ("best", "worst", "subjects"):
+        (folder / f"{name}.png").unlink()
+    report.write(run)
+    page = read(run)
+    assert "Spread evenly over all train images" in page.pictures[0]["alt"]
+    assert "T1→T2→T1" in page.sections["Result"]
+    assert "cannot be shown" not in "".join(page.sections.values())
+    assert "Missing" not in page.sections["Evaluation"]
+
+
 def test_every_picture_says_in_words_what_it_shows(run):
     pictures = [p["alt"] for p in read(run).pictures]
     for words in (
         "The worst test images at step 4, .* 2 row.* Columns: T1, T2 from T1, .*#00[01]: SSIM",
         "The best test images at step 4, ",
+        "The best, the median and the worst test subject at step 4, .* Columns: T1, T2 from T1",
         "Spread evenly over all test images",
         r"Samples at step 4\. 2 row.* Columns: T1 \(x\), T2 = G\(x\), ",
     ):

@@ -1,6 +1,5 @@
 """The loop in one process: files, exact resume, interruption, refused workdirs."""
 
-import itertools
 import json
 import os
 import shutil
@@ -15,7 +14,7 @@ from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
 from cyclegan_jax.evaluation.evaluate import evaluate
-from cyclegan_jax.parallel.data_parallel import Parallel
+from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.system.workdir import locked
@@ -53,7 +52,7 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     assert train.train(config, workdir)
     page.finish(workdir, config.steps)
     names = {p.name for p in workdir.iterdir() if not p.name.startswith(".")}
-    files = {"config.json", "metrics.jsonl", "report.html"}
+    files = {"config.json", "metrics.jsonl", "networks.txt", "report.html", "warnings.txt"}
     assert names == files | {"checkpoints", "eval", "samples", "tensorboard"}
     assert sorted(p.name for p in (workdir / "samples").iterdir()) == [
         "step_0000002.png",
@@ -64,9 +63,20 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     scores = [line for line in lines if "eval/t1_to_t2/ssim" in line]
     assert [line["step"] for line in losses] == [line["step"] for line in scores] == [2, 4]
     assert from_json((workdir / "config.json").read_text()).steps == 4
-    out = capsys.readouterr().out
-    for words in ("generator_g", "parameters:", "train_x", "phantom", "2 val pairs"):
+    out, bar = capsys.readouterr()
+    for words in ("generator_g", "713 parameters", "train_x", "phantom", "2 val pairs"):
         assert words in out
+    # each once, before the first step
+    for words in ("compiling the training step ...\n", "compiled in "):
+        assert out.count(words) == 1
+        assert out.index(words) < out.index("step 2: ")
+    assert out.count("All pixels count") == 2  # what the scores are: in the run, and at its end
+    assert "protocol foreground" not in out
+    assert "nan" not in bar
+    assert len(out.splitlines()) < 50
+    listed = (workdir / "networks.txt").read_text()
+    assert listed.count("Total: 713 ") == 2
+    assert "discriminator_y" in listed
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -195,18 +205,35 @@ def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
     for words in told:
         assert out.count(words) == 1
     assert "warning: step 2: generator_g" in out
+    kept = (tmp_path / "run" / "warnings.txt").read_text().splitlines()
+    assert [f"warning: {line}" for line in kept] == [
+        line for line in out.splitlines() if line.startswith("warning: ")
+    ]
     assert "warning: step 4: discriminator_x" in out
 
 
-def test_the_logged_rate_is_that_since_the_last_log(config, tmp_path, monkeypatch):
-    times = itertools.chain([0.0], itertools.count(100.0))  # a long first step
-    monkeypatch.setattr(run_lib.time, "perf_counter", lambda: next(times))
-    config.log_every, config.eval_every = 1, 100
-    config.sample_every = config.save_every = 100
+def test_the_logged_rate_is_that_of_steps_alone(config, tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(run_lib.time, "perf_counter", lambda: clock[0])
+
+    def lasting(kind, name, seconds):
+        original = getattr(kind, name)
+
+        def slow(*arguments):
+            clock[0] += seconds
+            return original(*arguments)
+
+        monkeypatch.setattr(kind, name, slow)
+
+    lasting(TrainStep, "compile", 1000)
+    lasting(run_lib.Run, "count", 1)  # one second a step
+    lasting(Checkpoints, "save", 10)
+    config.log_every = 1
     train.train(config, tmp_path / "run")
-    rates = [m["steps_per_second"] for m in read_metrics(tmp_path / "run") if "loss/cycle_x" in m]
-    assert rates[0] == pytest.approx(1 / 100)
-    assert min(rates[1:]) > 0.1
+    lines = read_metrics(tmp_path / "run")
+    assert clock[0] == 1000 + 4 + 2 * 10
+    rates = [line["steps_per_second"] for line in lines if "loss/cycle_x" in line]
+    assert rates == [1, 1, 1, 1]
 
 
 def test_what_is_due_after_a_step(config, tmp_path):

@@ -1,0 +1,162 @@
+"""The first screen of a run: pictures, the main scores, and whether a known failure was seen."""
+
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from cyclegan_jax.domains import DIRECTIONS, label
+from cyclegan_jax.evaluation.tables import protocol_table, score_tables
+from cyclegan_jax.render import html
+from cyclegan_jax.render.image_grid import description
+from cyclegan_jax.render.text_table import Table
+from cyclegan_jax.system.workdir import SCORES, Workdir
+from cyclegan_jax.training.failure_modes import WARM_UP
+
+_WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
+_SUBJECTS = "subjects.png"
+CAPTIONS = {  # of the pictures that an evaluation writes
+    _SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM fixed, "
+    "mean of both directions; of each subject the slice that is nearest to its mean",
+    "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
+    "best.png": "The best {split} images at step {step}, by the same score",
+    "grid.png": "Spread evenly over all {split} images, at step {step}",
+}
+_FIRST = {"fixed": "image", "foreground": "head"}  # protocols of the first table, and their columns
+_MODES = (
+    "a discriminator that has won, or a generator that copies, inverts, is constant or paints "
+    "another anatomy"
+)
+
+
+class Evaluation(NamedTuple):
+    """An evaluation of the run: its folder, its `scores.json`, and the files of earlier ones."""
+
+    folder: Path
+    scores: Mapping[str, Any]
+    earlier: Sequence[Path]
+
+    def picture(self, name: str) -> list[html.PagePart]:
+        """Returns one of `CAPTIONS`, or nothing if it is not there."""
+        path = self.folder / name
+        if not path.exists():
+            return []
+        caption = CAPTIONS[name].format_map(self.scores)
+        return [embedded(path, caption, f"{caption}. Errors are white on black.")]
+
+
+def newest_evaluation(workdir: Path) -> Evaluation | None:
+    """Returns the newest evaluation, or None if there is none.
+
+    Raises:
+      ValueError: its scores cannot be read.
+      KeyError: it was written by an older version.
+    """
+    found = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
+    *earlier, newest = [None, *sorted(found, key=lambda path: path.stat().st_mtime)]
+    if newest is None:
+        return None
+    scores = json.loads(newest.read_text())
+    if "step" not in scores:
+        raise KeyError(f"{newest} was written by an older version")
+    return Evaluation(newest.parent, scores, [path for path in earlier if path is not None])
+
+
+def result(workdir: Path, last_step: int) -> list[html.PagePart]:
+    """Returns the parts of the first screen.
+
+    Args:
+      workdir: of the run.
+      last_step: the newest step that is logged.
+    """
+    return [*_pictures_and_scores(workdir), *_verdict(workdir, last_step)]
+
+
+def _pictures_and_scores(workdir: Path) -> list[html.PagePart]:
+    try:
+        evaluation = newest_evaluation(workdir)
+    except (OSError, ValueError, KeyError):  # the section of the evaluation says why
+        evaluation = None
+    if evaluation is None:
+        unscored = html.Paragraph("No checkpoint is scored yet; see Evaluation below.")
+        return [*sample(workdir), unscored]
+    scores = evaluation.scores
+    if "protocols" not in scores:
+        return [*evaluation.picture("grid.png"), *score_tables(dict(scores))[:1]]
+    # before there were pictures of subjects, only those of images
+    pictures = evaluation.picture(_SUBJECTS) or evaluation.picture("worst.png")
+    return [*pictures, _main_table(scores)]
+
+
+def _main_table(scores: Mapping[str, Any]) -> Table:
+    """Returns SSIM and PSNR of whole images and of heads in one table."""
+    tables = {
+        words: protocol_table(protocol, scores["protocols"][protocol])
+        for protocol, words in _FIRST.items()
+        if protocol in scores["protocols"]
+    }
+    first = next(iter(tables.values()))
+    header, rows = [""], [[row[0]] for row in first.rows]
+    for column, name in enumerate(first.header):
+        if not name or name in ("MAE", "NMSE"):  # which are in the tables below
+            continue
+        both = not name.startswith("intensity")  # which is that of the head in all protocols
+        for words, table in tables.items() if both else [("head", first)]:
+            header.append(f"{name}, {words}")
+            for row, values in zip(rows, table.rows, strict=True):
+                row.append(values[column])
+    title = f"Scores of {scores['images']} {scores['split']} images at step {scores['step']}"
+    note = (
+        "image: all pixels count (protocol fixed); head: only those inside the head (protocol "
+        "foreground). " + first.note.split(". ", 1)[-1]
+    )
+    return Table(title, note, header, rows)
+
+
+def _verdict(workdir: Path, last_step: int) -> list[html.PagePart]:
+    path = Workdir(workdir).warnings
+    if not path.exists():
+        words = "the version that trained this run did not record warnings"
+        return [html.Paragraph(f"Known failures: {words}.")]
+    warnings = list(dict.fromkeys(path.read_text().splitlines()))
+    if warnings:
+        return [html.Caution(f"A known failure was seen: {warning}.") for warning in warnings]
+    until = f"up to step {last_step}"
+    if last_step < WARM_UP:
+        until += f" (pictures are judged from step {WARM_UP} on)"
+    return [html.Paragraph(f"No known failure was seen {until}: {_MODES}.")]
+
+
+def sample(workdir: Path) -> list[html.PagePart]:
+    """Returns the newest sample grid, or nothing if there is none."""
+    newest = Workdir(workdir).newest_sample()
+    if newest is None:
+        return []
+    step, path = newest
+    title = f"Samples at step {step}"
+    g, f = map(label, DIRECTIONS)
+    caption = (
+        f"{title}. G translates {g}, and F translates {f}; F(x) and G(y) should change nothing."
+    )
+    return [embedded(path, title, caption)]
+
+
+def command(workdir: Path) -> str:
+    """Returns the command that scores the newest checkpoint of a run."""
+    return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
+
+
+def embedded(path: Path, title: str, caption: str) -> html.Figure:
+    """Returns a PNG as it is, or scaled down if it is wider than a page needs."""
+    png = path.read_bytes()
+    with Image.open(path) as image:
+        if image.width > _WIDEST:
+            size = (_WIDEST, round(image.height * _WIDEST / image.width))
+            buffer = io.BytesIO()
+            image.resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
+            png = buffer.getvalue()
+    return html.picture(png, f"{title}. {description(path)}", caption)
