@@ -23,6 +23,7 @@ from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
     PROTOCOL,
+    RANKED_BY,
     PerImage,
     TranslateTo,
     average_over_subjects,
@@ -210,12 +211,12 @@ def _pictures(
             fake_y, fake_x = (translated[d][i] for d in DIRECTIONS)
             errors = [_error(fake_y, pairs.y[i]), _error(fake_x, pairs.x[i])]
             rows.append([pairs.x[i], fake_y, pairs.y[i], errors[0], fake_x, errors[1]])
-            ssim = [per_image[d]["ssim"][i] for d in DIRECTIONS]
+            ssim = [per_image[d][RANKED_BY][i] for d in DIRECTIONS]
             said = [f"{_T1} to {_T2} {ssim[0]:.3f}", f"{_T2} to {_T1} {ssim[1]:.3f}"]
             titles.append(f"{pairs.names[i]}: SSIM {', '.join(said)}")
         return rows, _COLUMNS, titles
 
-    mean = np.mean([per_image[d]["ssim"] for d in DIRECTIONS], axis=0)
+    mean = np.mean([per_image[d][RANKED_BY] for d in DIRECTIONS], axis=0)
     order = np.argsort(-mean).tolist()
     chosen = (spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
     subjects = _typical(mean, pairs.names)
@@ -232,8 +233,8 @@ def _typical(score: np.ndarray, names: list[str]) -> dict[str, int]:
     It is the image whose score is nearest to its subject's mean. With fewer than three subjects
     the median, and with one the worst, are left out.
     """
-    means = {s: mean for s, mean in by_subject(score, names).items() if not math.isnan(mean)}
-    ranked = sorted(means, key=lambda subject: -means[subject])
+    means = by_subject({RANKED_BY: score}, names)[RANKED_BY]
+    ranked = sorted((s for s in means if not math.isnan(means[s])), key=lambda s: -means[s])
     chosen = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
     if len(ranked) < 3:
         chosen = dict(zip(("best", "worst"), range(len(ranked)), strict=False))
