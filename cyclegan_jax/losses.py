@@ -19,6 +19,7 @@ import optax
 
 from cyclegan_jax.config import CHOICES, Config, computed_terms
 from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
+from cyclegan_jax.structure import structural_difference
 
 Images = Mapping[str, jax.Array]  # by the names of the package's docstring: real_x, fake_y, ...
 Terms = dict[str, dict[str, jax.Array]]  # {kind: {network or domain: scalar}}
@@ -71,6 +72,11 @@ def generator_terms(images: Images, judged: Images, objective: Objective) -> Ter
         terms["identity"] = {
             "x": mean_absolute_error(images["same_x"], images["real_x"]),
             "y": mean_absolute_error(images["same_y"], images["real_y"]),
+        }
+    if "structure" in objective.terms:
+        terms["structure"] = {
+            "g": structural_difference(images["real_x"], images["fake_y"]),
+            "f": structural_difference(images["real_y"], images["fake_x"]),
         }
     return terms
 

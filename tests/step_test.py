@@ -17,6 +17,7 @@ from cyclegan_jax.models.unet import UNetGenerator
 from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
+from cyclegan_jax.structure import structural_difference
 
 
 def setup(config):
@@ -46,6 +47,7 @@ def separate_gradients(state, batch, hyper, recipe):
             adversarial(apply(judge, getattr(params, judge), fake))
             + weights["cycle"] * (distance(cycled, own_in) + distance(back, other_in))
             + weights["identity"] * distance(same, other_in)
+            + weights["structure"] * structural_difference(own_in, fake)
         )
 
     def judged(params, judge, real, fake):
@@ -65,9 +67,11 @@ def separate_gradients(state, batch, hyper, recipe):
 
 
 @pytest.mark.parametrize(
-    ("adversarial", "identity"), [("bce", 0.25), ("lsgan", 0.25), ("bce", 0.0)]
+    ("adversarial", "identity", "structure"),
+    [("bce", 0.25, 0.0), ("lsgan", 0.25, 0.0), ("bce", 0.0, 0.0), ("bce", 0.25, 20.0)],
 )
-def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial, identity):
+def test_merged_gradients_equal_four_separate_ones(tiny, batch, adversarial, identity, structure):
+    tiny.loss.structure_weight = structure
     tiny.loss.adversarial, tiny.loss.identity_ratio = adversarial, identity
     recipe, state = setup(tiny)
     expected = separate_gradients(state, batch, Hyperparameters.of(tiny), recipe)

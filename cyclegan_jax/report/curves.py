@@ -49,6 +49,11 @@ _PANELS = (
         {"identity_y": f"G of {_Y}", "identity_x": f"F of {_X}"},
     ),
     _Panel(
+        "Structure",
+        "How much edges differ between an image and its translation, whatever the contrast.",
+        {"structure_g": f"G, {_TO_Y}", "structure_f": f"F, {_TO_X}"},
+    ),
+    _Panel(
         "Generators' total",
         "The weighted sum that the generators minimise.",
         {"generators_total": "total"},

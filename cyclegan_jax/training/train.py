@@ -43,8 +43,9 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
         state = run.resume()
         step = int(state.step)
         print(_summary(state, Workdir(workdir).networks), flush=True)
-        weights = config_lib.loss_weights(config).items()
-        print(f"loss weights: {', '.join(f'{kind} {w:g}' for kind, w in weights)}", flush=True)
+        weights = config_lib.loss_weights(config)
+        used = (f"{kind} {weights[kind]:g}" for kind in config_lib.computed_terms(config))
+        print(f"loss weights: {', '.join(used)}", flush=True)
         if step:
             print(f"resuming from step {step}", flush=True)
         run.catch_up(state)
