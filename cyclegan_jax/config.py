@@ -71,7 +71,11 @@ _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
-_ADDED = ("generator.type", "matmul_precision", "loss.structure_weight")
+_ADDED = (
+    "generator.type",
+    "matmul_precision",
+    "loss.structure_weight",
+)
 
 
 def base_config() -> Config:
@@ -122,8 +126,9 @@ def base_config() -> Config:
     c.loss.adversarial = "bce"  # or "lsgan"
     # The weights of the other terms of the generators' loss, see `loss_weights`. A term whose
     # weight is 0 is not computed, apart from the cycle term.
+    # of keeping edges where they are, whatever the contrast (`structure`)
+    c.loss.structure_weight = 0.0
     c.loss.cycle_weight = 15.0  # lambda
-    c.loss.structure_weight = 0.0  # of keeping edges where they are, whatever the contrast
     c.loss.identity_ratio = 0.25  # identity weight relative to lambda; 0: none
 
     c.optimizer = ConfigDict()  # Adam, one for each network

@@ -68,15 +68,15 @@ def generator_terms(images: Images, judged: Images, objective: Objective) -> Ter
             "y": mean_absolute_error(images["cycled_y"], images["real_y"]),
         },
     }
-    if "identity" in objective.terms:
-        terms["identity"] = {
-            "x": mean_absolute_error(images["same_x"], images["real_x"]),
-            "y": mean_absolute_error(images["same_y"], images["real_y"]),
-        }
     if "structure" in objective.terms:
         terms["structure"] = {
             "g": structural_difference(images["real_x"], images["fake_y"]),
             "f": structural_difference(images["real_y"], images["fake_x"]),
+        }
+    if "identity" in objective.terms:
+        terms["identity"] = {
+            "x": mean_absolute_error(images["same_x"], images["real_x"]),
+            "y": mean_absolute_error(images["same_y"], images["real_y"]),
         }
     return terms
 
