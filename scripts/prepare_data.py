@@ -29,7 +29,7 @@ _CSV = flags.DEFINE_string(
     "csv",
     None,
     "Instead of folders: a CSV with the columns file (relative to the CSV's folder), subject, "
-    "domain (T1 or T2) and split (train, val or test).",
+    "domain (T1 or T2) and split (train, val or test), and labels if there are label maps.",
 )
 _HOLDOUT = flags.DEFINE_string(
     "holdout",
@@ -57,6 +57,27 @@ _SPACING = flags.DEFINE_float(
     0.1,
 )
 _FRAME = flags.DEFINE_integer("frame", None, "Frame of 4-D volumes to take, from 0.", 0)
+_LABELS = flags.DEFINE_string(
+    "labels",
+    None,
+    "Folder of label maps or brain masks (whole numbers, 0 is outside the brain), which belong to "
+    "scans by their names. Pairs are then scored inside the brain.",
+)
+_MASK_SUFFIX = flags.DEFINE_string(
+    "mask_suffix",
+    None,
+    "Instead of --labels: the label map of a scan lies beside it, for example a_T1_mask.nii.gz "
+    "beside a_T1.nii.gz with --mask_suffix=_mask.",
+)
+_LABEL_NAMES = flags.DEFINE_string(
+    "label_names",
+    None,
+    "TSV with the columns index and name: the tissues whose intensity is scored; see "
+    "configs/dlmuse.tsv.",
+)
+_BRAIN_ONLY = flags.DEFINE_bool(
+    "brain_only", False, "Make everything outside the label map of every scan air."
+)
 _FOLDERS = {
     "x": _X,
     "y": _Y,
@@ -75,13 +96,35 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--csv and --{next(iter(given))} exclude each other; give one of them")
     if not _CSV.value and not {"x", "y"} <= given.keys():
         raise InputError("give --x and --y, folders of training scans, or --csv")
-    from cyclegan_jax.data.preparation import csv_list, file_source, folders, write  # for --help
+    if _LABELS.value and _MASK_SUFFIX.value:
+        raise InputError("--labels and --mask_suffix exclude each other; give one of them")
+    from cyclegan_jax.data.preparation import (  # late, for --help
+        csv_list,
+        file_source,
+        folders,
+        label_names,
+        scan_labels,
+        write,
+    )
 
     notes: list[str] = []
+    names = label_names.read_label_names(Path(_LABEL_NAMES.value)) if _LABEL_NAMES.value else {}
     if _CSV.value:
         items = csv_list.read_listing(Path(_CSV.value))
     else:
-        items = folders.list_folders(**{name: Path(f) for name, f in given.items()}, notes=notes)
+        items = folders.list_folders(
+            **{name: Path(f) for name, f in given.items()},
+            mask_suffix=_MASK_SUFFIX.value or "",
+            notes=notes,
+        )
+    if (_LABELS.value or _MASK_SUFFIX.value) and any(item.labels for item in items):
+        raise InputError("the column labels of --csv and --labels exclude each other; give one")
+    if _LABELS.value:
+        items = scan_labels.in_folder(items, Path(_LABELS.value), notes)
+    elif _MASK_SUFFIX.value:
+        items = scan_labels.beside(items, _MASK_SUFFIX.value)
+    if names and not any(item.labels for item in items):
+        raise InputError("--label_names needs label maps; give --labels or --mask_suffix")
     source = file_source.scan_source(
         items,
         {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
@@ -92,6 +135,8 @@ def main(arguments: list[str]) -> int:
         min_head=_MIN_HEAD.value,
         spacing=_SPACING.value,
         frame=_FRAME.value,
+        brain_only=_BRAIN_ONLY.value,
+        label_names=names,
         notes=notes,
     )
     dataset = write.prepare(source, Path(_OUT.value))

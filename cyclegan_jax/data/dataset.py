@@ -2,7 +2,8 @@
 
 A prepared folder holds `mri_slices/` (in the format of TFDS, array_record: no TensorFlow is needed
 to write or read it), `manifest.json` (splits by subject, intensity ranges, slice names, files with
-checksums) and `contact_sheet.png`.
+checksums) and `contact_sheet.png`. Where pairs have label maps, these are splits of their own,
+"val_labels" and "test_labels": in their records the integers of "image" are labels.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax.data import limits
-from cyclegan_jax.data.manifest import MANIFEST, read_manifest
+from cyclegan_jax.data.manifest import MANIFEST, holds_images, read_manifest
 from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.system.files import json_digest
@@ -42,6 +43,21 @@ class Dataset:
         """Returns whether there are images in `split`, for example in "test_x"."""
         return split in self.manifest["splits"]
 
+    @property
+    def image_splits(self) -> list[str]:
+        """The names of the splits that hold images, and not labels."""
+        return [split for split in self.manifest["splits"] if holds_images(split)]
+
+    @property
+    def label_names(self) -> dict[str, list[int]]:
+        """Which labels each tissue has, by its name; empty if they have no names."""
+        return self.manifest.get("label_names", {})
+
+    @property
+    def brain_only(self) -> bool:
+        """Whether everything outside the label maps was made air."""
+        return bool(self.manifest["source"].get("brain_only", False))
+
     def names(self, split: str) -> list[str]:
         """Returns the slice names of `split`, in the order of its records."""
         return self.manifest["splits"][split]["names"]
@@ -66,16 +82,21 @@ class Dataset:
     def digest(self) -> str:
         """A digest of the images; a copy, and the same scans prepared again, have the same one.
 
-        Another slicing axis or frame gives another digest.
+        Another slicing axis or frame gives another digest. Labels of pairs give the same one, since
+        no image depends on them, unless everything outside them was made air.
         """
         source, splits = self.manifest["source"], self.manifest["splits"]
         made_of = {
-            name: [s["names"], s["sizes"], [file["sha256"] for file in s.get("files", [])]]
-            for name, s in splits.items()
+            name: [splits[name]["names"], splits[name]["sizes"], _checksums(splits[name])]
+            for name in self.image_splits
         }
         # Other facts name the folders of the scans. What was not asked for is not in the digest,
-        # and was not in it before these two were.
-        asked = {"axis": self.axis, "frame": source.get("frame")}
+        # and was not in it before these were.
+        asked = {
+            "axis": self.axis,
+            "frame": source.get("frame"),
+            "brain_only": self.brain_only or None,
+        }
         asked = {k: v for k, v in asked.items() if v not in (AXES[0], None)}
         settings = source if source["kind"] == "phantom" else asked
         return json_digest([settings, self.manifest["domains"], made_of])
@@ -91,8 +112,9 @@ class Dataset:
         lines = [f"data: {self.folder} ({self.manifest['source']['kind']})"]
         for name, split in self.manifest["splits"].items():
             sizes = ", ".join(f"{w}x{h}" for h, w in split["sizes"])
+            what = "images" if holds_images(name) else "label maps"
             lines.append(
-                f"  {name:8} {len(split['names']):5} images of {len(split['subjects'])} "
+                f"  {name:8} {len(split['names']):5} {what} of {len(split['subjects'])} "
                 f"subjects, {sizes} pixels"
             )
         for domain, contrast in CONTRASTS.items():
@@ -101,6 +123,12 @@ class Dataset:
             lines.append(f"  {domain} ({contrast}): {info['dtype']}, {low:g}..{high:g} is -1..1")
         lines += [f"  note: {note}" for note in self.manifest.get("notes", [])]
         return "\n".join(lines)
+
+
+def _checksums(entry: dict[str, Any]) -> list[str]:
+    """Returns the checksums of a split's files, and of the label maps that cut the brain out."""
+    files = entry.get("files", [])
+    return [file[key] for file in files for key in ("sha256", "labels_sha256") if key in file]
 
 
 def open_dataset(folder: Path) -> Dataset:

@@ -31,6 +31,22 @@ def fit(image: np.ndarray, frame: tuple[int, int], mode: str) -> tuple[np.ndarra
     return framed, mask
 
 
+def fit_labels(labels: np.ndarray, frame: tuple[int, int], mode: str) -> np.ndarray:
+    """Brings the labels `[H, W]` of an image's pixels to where `fit` brings the image.
+
+    Padding gets the label 0. In mode "resize" a pixel has the label that is nearest to its centre.
+    The result is uint16 `[*frame]`.
+    """
+    if mode == "resize":
+        height, width = fitted_size(labels.shape, frame)
+        pixels = Image.fromarray(np.asarray(labels, np.float32))
+        labels = np.asarray(pixels.resize((width, height), Image.Resampling.NEAREST))
+    framed = np.zeros(frame, np.uint16)
+    target, origin = _centred(labels.shape, frame)
+    framed[target] = labels[origin]
+    return framed
+
+
 def cropped_share(mask: np.ndarray, frame: tuple[int, int]) -> float:
     """Returns the share of the pixels of a bool mask `[H, W]` that `fit` crops in mode "pad"."""
     _, origin = _centred(mask.shape, frame)

@@ -15,6 +15,7 @@ from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset
 from cyclegan_jax.data.framing import cropped_share, pixel_as_seen
 from cyclegan_jax.data.intensity import HEAD, from_storage
+from cyclegan_jax.data.manifest import labels_of
 from cyclegan_jax.data.pairs import Pairs, paired_images, spread
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
 from cyclegan_jax.data.phantom.source import phantom_source
@@ -26,6 +27,7 @@ from cyclegan_jax.system.runtime import cache_folder
 # Training images of both domains that are kept decoded, in every process that reads; larger sets
 # are read again in each epoch.
 _KEPT_BYTES = 2**30
+_PHANTOM_HAS = "labels"  # what a cached phantom must have that earlier ones had not
 _SAGITTAL = "sagittal"
 _LOOKED_AT = 64  # images of each split, to see whether heads fit
 _MOST_CROPPED = 0.01  # of a head: noise and artefacts in the air count as head too
@@ -39,7 +41,7 @@ def data_folder(config: Config) -> Path:
     """
     if config.data.dir:
         return Path(config.data.dir).expanduser()
-    key = json.dumps(_phantom_settings(config), sort_keys=True) + __version__
+    key = json.dumps(_phantom_settings(config), sort_keys=True) + __version__ + _PHANTOM_HAS
     return cache_folder() / f"phantom-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
@@ -114,7 +116,7 @@ def cropped_heads(config: Config, dataset: Dataset, splits: Iterable[str] = ()) 
     """
     size = config.image_size
     worst, largest = 0.0, (0, 0)
-    for split in splits or dataset.manifest["splits"]:
+    for split in splits or dataset.image_splits:
         height, width = (max(sides) for sides in zip(*dataset.sizes(split), strict=True))
         if config.data.fit != "pad" or max(height, width) <= size:
             continue
@@ -159,6 +161,8 @@ def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | No
         raise InputError(
             f"{dataset.folder} has no {split} pairs; prepare it with {flag}, or --{x} and --{y}"
         )
+    labels = labels_of(split)
+    has_labels = dataset.has(labels)
     return paired_images(
         dataset.split(x),
         dataset.split(y),
@@ -167,6 +171,9 @@ def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | No
         image_size=config.image_size,
         mode=config.data.fit,
         at_most=at_most,
+        labels=dataset.split(labels) if has_labels else (),
+        names_labels=dataset.names(labels) if has_labels else (),
+        tissues=dataset.label_names,
     )
 
 

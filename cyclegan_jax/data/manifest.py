@@ -14,9 +14,21 @@ from cyclegan_jax.domains import DOMAINS
 MANIFEST = "manifest.json"
 FORMAT = 1
 _WHAT_TO_DO = "make one with scripts/prepare_data.py"
-_SPLITS = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in DOMAINS}
+_IMAGES = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in DOMAINS}
+_LABELS = "_labels"
+MOST_LABEL = 65535  # labels are stored in 16 bits
 _LONGEST_NAME = 500  # characters of a slice's name, which pictures show
 _MOST_MADE_AGAIN = 2**26  # pixels of a phantom head
+
+
+def labels_of(split: str) -> str:
+    """Returns the name of the split with the labels of the pairs of `split`, "val" or "test"."""
+    return split + _LABELS
+
+
+def holds_images(split: str) -> bool:
+    """Returns whether a split of the manifest holds images, and not labels of their pixels."""
+    return not split.endswith(_LABELS)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -67,9 +79,18 @@ def _check(manifest: dict[str, Any]) -> None:
         height, width = info.get("pixel_mm", (1, 1))
         positive = _is_number(height) and _is_number(width) and min(height, width) > 0
         _require(positive, "pixel_mm", (height, width))
-    _require({"train_x", "train_y"} <= splits.keys() <= _SPLITS, "splits", list(splits))
+    images = {split for split in splits if holds_images(split)}
+    _require({"train_x", "train_y"} <= images <= _IMAGES, "splits", list(splits))
+    _require(splits.keys() - images <= {labels_of(s) for s in ("val", "test")}, "splits", [*splits])
+    _check_label_names(manifest.get("label_names", {}))
     for split, entry in splits.items():
         _check_split(entry)
+        if not holds_images(split):
+            both = {
+                n for d in DOMAINS for n in splits[f"{split.removesuffix(_LABELS)}_{d}"]["names"]
+            }
+            _require(both >= set(entry["names"]), "names of labels", split)
+            continue
         if source["kind"] == "phantom":
             _check_phantom(source, entry)
         partner = f"{split[:-1]}{'y' if split.endswith('x') else 'x'}"
@@ -91,6 +112,13 @@ def _check_split(entry: dict[str, Any]) -> None:
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)
+
+
+def _check_label_names(names: dict[str, list[int]]) -> None:
+    for name, labels in names.items():
+        _require(_is_text(name) and 0 < len(name) <= _LONGEST_NAME, "label_names", name)
+        whole = all(type(n) is int and 0 < n <= MOST_LABEL for n in labels)
+        _require(type(labels) is list and len(labels) > 0 and whole, "label_names", labels)
 
 
 def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:

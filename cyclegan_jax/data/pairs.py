@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.framing import fit
+from cyclegan_jax.data.framing import fit, fit_labels
 from cyclegan_jax.data.intensity import from_storage, head_mask
 
 
@@ -21,12 +21,22 @@ class Pairs:
       y: the same anatomy in the other contrast.
       mask: bool `[N, H, W, 1]`, the pixels that come from the images and are no padding.
       names: of the N slices.
+      labels: uint16 `[N, H, W]`, the label of each pixel, 0 outside the brain; None if no pair has
+        labels.
+      tissues: the labels of each tissue that has a name.
     """
 
     x: np.ndarray
     y: np.ndarray
     mask: np.ndarray
     names: list[str]
+    labels: np.ndarray | None = None
+    tissues: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+
+    @functools.cached_property
+    def brain(self) -> np.ndarray | None:
+        """The pixels inside the labels, bool `[N, H, W, 1]`; None if no pair has labels."""
+        return None if self.labels is None else self.labels[..., None] > 0
 
     @functools.cached_property
     def head(self) -> np.ndarray:
@@ -43,6 +53,9 @@ def paired_images(
     image_size: int,
     mode: str,
     at_most: int | None = None,
+    labels: Sequence[Any] = (),
+    names_labels: Sequence[str] = (),
+    tissues: Mapping[str, Sequence[int]] | None = None,
 ) -> Pairs:
     """Returns the slices that both domains have under one name, brought to `image_size`.
 
@@ -56,11 +69,16 @@ def paired_images(
       image_size: height and width of the result.
       mode: "pad" or "resize", see `framing.fit`.
       at_most: the largest number of pairs; None takes all.
+      labels: records of the labels of pairs, if there are any; pairs without get labels of 0.
+      names_labels: of the slices of `labels`.
+      tissues: the labels of each tissue that has a name.
 
     Raises:
-      InputError: no name is in both, or the two images of a pair differ in size.
+      InputError: no name is in both, or the images and the labels of a pair differ in size.
     """
-    index_x, index_y = ({n: i for i, n in enumerate(names)} for names in (names_x, names_y))
+    index_x, index_y, index_labels = (
+        {n: i for i, n in enumerate(names)} for names in (names_x, names_y, names_labels)
+    )
     common = [name for name in names_x if name in index_y]
     if not common:
         raise InputError(
@@ -70,6 +88,7 @@ def paired_images(
     shape = (len(common), image_size, image_size, 1)
     images = {"x": np.empty(shape, np.float32), "y": np.empty(shape, np.float32)}
     own = np.empty(shape, bool)
+    regions = np.zeros(shape[:-1], np.uint16)
     for i, name in enumerate(common):
         a, b = x[index_x[name]]["image"][..., 0], y[index_y[name]]["image"][..., 0]
         if a.shape != b.shape:
@@ -80,7 +99,13 @@ def paired_images(
         for key, image in (("x", a), ("y", b)):
             framed, mask = fit(from_storage(image), (image_size, image_size), mode)
             images[key][i], own[i] = framed[..., None], mask[..., None]
-    return Pairs(**images, mask=own, names=common)
+        if name in index_labels:
+            of_pixels = labels[index_labels[name]]["image"][..., 0]
+            if of_pixels.shape != a.shape:
+                raise InputError(f"pair {name!r}: its labels have another size; prepare them again")
+            regions[i] = fit_labels(of_pixels, (image_size, image_size), mode)
+    known = regions if regions.any() else None
+    return Pairs(**images, mask=own, names=common, labels=known, tissues=tissues or {})
 
 
 def spread(count: int, at_most: int) -> list[int]:

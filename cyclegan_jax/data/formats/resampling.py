@@ -14,6 +14,8 @@ def resample(
     spacing: tuple[float, float, float],
     wanted: float | tuple[float, float, float],
     shape: tuple[int, ...] | None = None,
+    *,
+    labels: bool = False,
 ) -> NDArray[np.float32]:
     """Resamples ``[X, Y, Z]`` of voxel size ``spacing`` (mm) to ``wanted`` (mm; one for all axes).
 
@@ -24,6 +26,7 @@ def resample(
     point spread to the new one's (FWHM² = wanted² - spacing²; Cardoso et al., MICCAI 2015). The
     interpolation uses cubic B-splines, since linear interpolation loses more detail. They overshoot
     at sharp edges, so the result is clipped to the volume's own range.
+    With ``labels`` the values are numbers of regions, and each voxel takes that of the nearest one.
     Equal spacing returns the same values. Raises InputError unless the sizes are positive.
     """
     old, new = np.array(spacing, float), np.broadcast_to(np.array(wanted, float), 3)
@@ -38,14 +41,14 @@ def resample(
     image = sitk.GetImageFromArray(data)
     image.SetSpacing(old[::-1].tolist())
     variance = np.maximum(new**2 - old**2, 0) * _VARIANCE_OF_FWHM
-    if variance.any():
+    if variance.any() and not labels:
         image = sitk.DiscreteGaussian(image, variance[::-1].tolist())
     origin = ((count - 1) * old - (wanted_count - 1) * new) / 2
     resampled = sitk.Resample(
         image,
         wanted_count[::-1].tolist(),
         sitk.Transform(),
-        sitk.sitkBSpline,
+        sitk.sitkNearestNeighbor if labels else sitk.sitkBSpline,
         origin[::-1].tolist(),
         new[::-1].tolist(),
         useNearestNeighborExtrapolator=shape is not None,

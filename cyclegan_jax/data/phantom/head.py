@@ -35,6 +35,7 @@ _PROPERTIES: dict[str, tuple[float, float, float]] = {
     "marrow": (0.5, 549.0, 49.0),
 }
 TISSUES: tuple[str, ...] = tuple(_PROPERTIES)  # index = label value
+BRAIN_TISSUES = ("csf", "grey_matter", "white_matter", "deep_grey_matter", "lesion")
 _Layers = list[tuple[str, np.ndarray]]  # tissue, depth [n] in mm; each covers those before it
 
 

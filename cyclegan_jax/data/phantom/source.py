@@ -1,8 +1,12 @@
 """Lists the simulated heads of a data set, divided into splits."""
 
-from cyclegan_jax.data.phantom.head import make_phantom
+import numpy as np
+
+from cyclegan_jax.data.phantom.head import BRAIN_TISSUES, TISSUES, make_phantom
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.domains import DOMAINS
+
+_NUMBERS = {tissue: TISSUES.index(tissue) for tissue in BRAIN_TISSUES}
 
 
 def phantom_source(
@@ -17,6 +21,8 @@ def phantom_source(
     size: int,
 ) -> Source:
     """Returns phantom heads to train on, others to validate on and others to test on.
+
+    The labels of pixels are their brain tissues, 0 outside the brain.
 
     Args:
       subjects: number of training heads, at least 2.
@@ -35,7 +41,9 @@ def phantom_source(
             phantom = make_phantom(
                 subject, size=size, slices=slices, lesions=lesions, noise=noise, bias=bias
             )
-            return ScanImages.of_volume(phantom.t1 if domain == "x" else phantom.t2, name)
+            volume = phantom.t1 if domain == "x" else phantom.t2
+            brain = np.isin(phantom.labels, list(_NUMBERS.values()))
+            return ScanImages.of_volume(volume, name).with_labels(phantom.labels * brain)
 
         name = f"phantom{subject:04d}"
         return Scan(name, read)
@@ -50,4 +58,5 @@ def phantom_source(
     splits = {name: [scan(s, name[-1]) for s in group] for name, group in members.items()}
     facts = {"kind": "phantom", "unpaired": unpaired, "slices_per_head": slices}
     facts |= {"lesions": lesions, "noise": noise, "bias": bias}
-    return Source(splits, dict.fromkeys(DOMAINS, "float32"), facts)
+    names = {tissue: [number] for tissue, number in _NUMBERS.items()}
+    return Source(splits, dict.fromkeys(DOMAINS, "float32"), facts, label_names=names)

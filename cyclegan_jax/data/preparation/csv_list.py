@@ -17,6 +17,7 @@ from cyclegan_jax.data.preparation.splits import DECLARED, Item
 from cyclegan_jax.domains import CONTRASTS, DOMAIN_OF
 
 COLUMNS = ("file", "subject", "domain", "split")
+LABELS = "labels"  # a column that may be there or not
 
 
 def read_listing(path: Path) -> list[Item]:
@@ -25,6 +26,7 @@ def read_listing(path: Path) -> list[Item]:
     Its columns, in any order, are `file` (relative to the folder of the CSV; a DICOM series is
     named by its folder), `subject`, `domain` ("x" or "T1", "y" or "T2") and `split` ("train",
     "val", "test"). A subject may have several files in one domain, for example its exported slices.
+    A further column `labels` may name the label map of a scan, or be empty.
 
     Raises:
       InputError: the CSV cannot be read or has another column or value; a file is missing, named
@@ -75,17 +77,17 @@ def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
         with path.open(newline="", encoding="utf-8-sig") as stream:  # Excel writes the mark
             reader = csv.DictReader(stream, strict=True)
             columns = [c.strip() for c in reader.fieldnames or ()]
-            if sorted(columns) != sorted(COLUMNS):
+            if sorted(columns) not in (sorted(COLUMNS), sorted((*COLUMNS, LABELS))):
                 raise InputError(
                     f"{path} line 1: the columns are {','.join(columns)!r}; they must be "
-                    f"{','.join(COLUMNS)!r}"
+                    f"{','.join(COLUMNS)!r}, and {LABELS!r} if there are label maps"
                 )
             reader.fieldnames = columns
             rows = []
             for row in reader:
                 if None in row or None in row.values():
                     raise InputError(
-                        f"{path} line {reader.line_num}: must have {len(COLUMNS)} fields; "
+                        f"{path} line {reader.line_num}: must have {len(columns)} fields; "
                         "put a name with a comma in quotes"
                     )
                 rows.append((reader.line_num, {k: v.strip() for k, v in row.items()}))
@@ -106,10 +108,21 @@ def _item(path: Path, number: int, row: dict[str, str]) -> Item:
     for column in ("file", "subject"):
         if not row[column]:
             raise InputError(f"{where}: {column} is empty; fill it in")
-    file = path.parent / row["file"]
+    file = _file(path, where, row["file"])
+    labels = _file(path, where, row[LABELS]) if row.get(LABELS) else None
+    if labels is not None and not labels.exists():
+        raise InputError(
+            f"{where}: the label map {str(labels)!r} does not exist; fix the column {LABELS!r}, "
+            "which is relative to the CSV's folder"
+        )
+    return Item(file, row["subject"], domain, row["split"], where, labels=labels)
+
+
+def _file(path: Path, where: str, name: str) -> Path:
+    file = path.parent / name
     try:
         file.resolve()
         file.exists()
     except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a loop of links
-        raise InputError(f"{where}: no file can be {row['file']!r} ({error}); fix it") from error
-    return Item(file, row["subject"], domain, row["split"], where)
+        raise InputError(f"{where}: no file can be {name!r} ({error}); fix it") from error
+    return file

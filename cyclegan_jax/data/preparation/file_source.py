@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from cyclegan_jax.data import limits, slicing
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
 from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
+from cyclegan_jax.data.preparation import scan_labels
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
 from cyclegan_jax.data.preparation.label_maps import holds_labels
 from cyclegan_jax.data.preparation.reading import in_order
@@ -22,7 +23,7 @@ from cyclegan_jax.data.preparation.splits import Item, divide, without_hashes
 from cyclegan_jax.domains import CONTRASTS, DOMAINS
 
 _EQUAL = 1.01  # voxel sizes of one domain; headers round
-_Read = Callable[[Path, str], ScanImages]
+_Read = Callable[[Item, str], ScanImages]
 _Spacing = tuple[float, float, float]
 
 
@@ -37,6 +38,8 @@ def scan_source(
     min_head: float = 0.15,
     spacing: float | None = None,
     frame: int | None = None,
+    brain_only: bool = False,
+    label_names: Mapping[str, list[int]] | None = None,
     notes: Sequence[str] = (),
 ) -> Source:
     """Returns the scans that `list_folders` or `read_listing` found, divided by subject.
@@ -55,13 +58,23 @@ def scan_source(
       min_head: slices of volumes with a smaller fraction of head are left out.
       spacing: voxel size in mm to which volumes are resampled; None leaves them as they are.
       frame: which frame, from 0, is taken of volumes with several.
+      brain_only: whether everything outside the label map of each scan is made air, before
+        intensities are measured and slices are chosen.
+      label_names: the labels of each tissue that has a name.
       notes: what is already known and must be said, see `list_folders`.
 
     Raises:
-      InputError: a scan does not go with the others, voxel sizes are mixed, or `divide` raises.
+      InputError: a scan does not go with the others, voxel sizes are mixed, a scan has no label map
+        though `brain_only` needs it, or `divide` raises.
     """
     items = without_hashes(items)
     division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
+    wanted = {
+        split: [i if brain_only or not split.startswith("train") else _unlabelled(i) for i in group]
+        for split, group in division.splits.items()
+    }
+    if brain_only:
+        _require_labels(i for group in wanted.values() for i in group)
     reads: dict[str, _Read] = {}
     dtypes: dict[str, str] = {}
     pixels: dict[str, tuple[float, float]] = {}
@@ -74,20 +87,25 @@ def scan_source(
             raise InputError(f"{flag} is for volumes, which {group[0].where} is not; omit it")
         dtypes[domain] = "float32"
         if kind == "image":
-            dtypes[domain], intensity = _check_images(group)
-            reads[domain] = functools.partial(_read_image, intensity=intensity)
+            dtypes[domain], intensity = _check_images(group, brain_only)
+            reads[domain] = functools.partial(_read_image, intensity=intensity, cut=brain_only)
         elif kind == "stack":
-            reads[domain] = _read_stack
+            reads[domain] = functools.partial(_read_stack, cut=brain_only)
         else:
             voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
             pixels[domain] = slicing.in_plane(voxel, axis)
             between[domain] = slicing.across(voxel, axis)
             reads[domain] = functools.partial(
-                _read_volume, axis=axis, min_head=min_head, spacing=spacing, frame=frame
+                _read_volume,
+                axis=axis,
+                min_head=min_head,
+                spacing=spacing,
+                frame=frame,
+                cut=brain_only,
             )
     named = {
         split: _scans(chosen, _several(items, chosen), reads[split[-1]])
-        for split, chosen in division.splits.items()
+        for split, chosen in wanted.items()
     }
     options: dict[str, Any] = {
         "axis": axis,
@@ -96,11 +114,26 @@ def scan_source(
         "unpaired": unpaired,
     }
     options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    options |= {"brain_only": True} if brain_only else {}
     if between:
         options["slice_mm"] = between
     options["subjects_in_both_training_folders"] = division.in_both
     said = [*notes, *division.notes, *_pixel_note(pixels)]
-    return Source(named, dtypes, facts | options, said, pixels)
+    return Source(named, dtypes, facts | options, said, pixels, dict(label_names or {}))
+
+
+def _unlabelled(item: Item) -> Item:
+    return dataclasses.replace(item, labels=None)
+
+
+def _require_labels(items: Iterable[Item]) -> None:
+    lacking = [item for item in items if item.labels is None]
+    if lacking:
+        raise InputError(
+            f"{lacking[0].where}: has no label map, which --brain_only needs of every scan "
+            f"({len(lacking)} have none); give the label maps with --labels or --mask_suffix, or "
+            "leave these scans out"
+        )
 
 
 def _several(items: Sequence[Item], chosen: Sequence[Item]) -> set[str]:
@@ -130,7 +163,7 @@ def _scans(chosen: Sequence[Item], several: set[str], read: _Read) -> list[Scan]
                 f"{item.where}: {item.path} and {twin.path} are scans of one subject "
                 f"{item.subject!r} under one name; rename one, or leave it out"
             )
-    return [Scan(n, functools.partial(read, i.path, n), i.path) for n, i in by_name.items()]
+    return [Scan(n, functools.partial(read, i, n), i.path, i.labels) for n, i in by_name.items()]
 
 
 def _one_kind(group: Sequence[Item]) -> str:
@@ -145,14 +178,14 @@ def _one_kind(group: Sequence[Item]) -> str:
     return kind
 
 
-def _check_images(group: Sequence[Item]) -> tuple[str, IntensityRange]:
+def _check_images(group: Sequence[Item], cut: bool) -> tuple[str, IntensityRange]:
     """Reads every image once, so that a bad one is named before anything is written.
 
     Returns the type of the images and the range that normalises them.
     """
     firsts: dict[str, tuple[Path, np.ndarray]] = {}
     highest = 0
-    read = in_order(_pixels, [i.path for i in group])
+    read = in_order(lambda item: _pixels(item, cut)[0], group)
     for item, image in zip(group, read, strict=True):
         path, first = firsts.setdefault(item.split, (item.path, image))
         if image.shape != first.shape:
@@ -201,17 +234,32 @@ def _mm(sizes: Sequence[float]) -> str:
     return " x ".join(f"{s:.4g}" for s in sizes) + " mm"
 
 
-def _pixels(path: Path) -> np.ndarray:
-    return readers.format_of(path).read(path)
+def _pixels(item: Item, cut: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads an image or a stack, whose air is 0, and its labels; `cut` makes air of the rest."""
+    pixels = readers.format_of(item.path).read(item.path)
+    if item.labels is None:
+        return pixels, None
+    labels = scan_labels.read_slices(item.labels, item.path, pixels.shape)
+    return (np.where(labels > 0, pixels, pixels.dtype.type(0)) if cut else pixels), labels
 
 
-def _read_image(path: Path, name: str, *, intensity: IntensityRange) -> ScanImages:
-    return ScanImages.of_image(_pixels(path), name, intensity)
+def _read_image(item: Item, name: str, *, intensity: IntensityRange, cut: bool) -> ScanImages:
+    pixels, labels = _pixels(item, cut)
+    found = ScanImages.of_image(pixels, name, intensity)
+    return found.with_labels(None if labels is None else labels[None])
 
 
 def _read_volume(
-    path: Path, name: str, *, axis: str, min_head: float, spacing: float | None, frame: int | None
+    item: Item,
+    name: str,
+    *,
+    axis: str,
+    min_head: float,
+    spacing: float | None,
+    frame: int | None,
+    cut: bool,
 ) -> ScanImages:
+    path, labels = item.path, None
     volume = with_dark_air(path, readers.read_volume(path, frame))
     data = volume.data
     if holds_labels(data):
@@ -219,11 +267,17 @@ def _read_volume(
             f"{path}: seems to be a label map or a mask, since it has few values, all whole, in "
             "even areas; remove it, or give the scan that belongs to it"
         )
+    if item.labels is not None:
+        labels = scan_labels.read_on_grid(item.labels, path, volume)
     if spacing is not None:
         with limits.reading(path, "volume", "fix the voxel size in its header, or --spacing"):
             wanted = resampling.resampled_shape(data.shape, volume.spacing, spacing)
             limits.check_declared(path, wanted, limits.MOST_VOXELS)
             data = resampling.resample(data, volume.spacing, spacing)
+            if labels is not None:
+                labels = resampling.resample(labels, volume.spacing, spacing, labels=True)
+    if cut and labels is not None:
+        data = np.where(labels > 0, data, np.float32(np.percentile(data, 1)))  # as in volume_range
     slices = slicing.to_slices(data, axis)
     try:
         found = ScanImages.of_volume(slices, name, min_head)
@@ -232,12 +286,13 @@ def _read_volume(
     # of the scan as it is: resampling blurs a clipped maximum
     clipped = found.clipped if spacing is None else saturated(volume.data)
     notes = (*volume.notes, *found.notes)
-    return dataclasses.replace(found, clipped=clipped, corners=volume.corners, notes=notes)
+    found = dataclasses.replace(found, clipped=clipped, corners=volume.corners, notes=notes)
+    return found.with_labels(None if labels is None else slicing.to_slices(labels, axis))
 
 
-def _read_stack(path: Path, name: str) -> ScanImages:
-    slices = readers.format_of(path).read(path)
+def _read_stack(item: Item, name: str, *, cut: bool) -> ScanImages:
+    slices, labels = _pixels(item, cut)
     try:
-        return ScanImages.of_stack(slices, name)
+        return ScanImages.of_stack(slices, name).with_labels(labels)
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{item.path}: {error}") from error

@@ -22,6 +22,7 @@ def list_folders(
     val_y: Path | None = None,
     test_x: Path | None = None,
     test_y: Path | None = None,
+    mask_suffix: str = "",
     notes: list[str] | None = None,
 ) -> list[Item]:
     """Returns the scans in the given folders (or single files), by domain and split.
@@ -38,6 +39,7 @@ def list_folders(
       val_y: T2-weighted validation scans.
       test_x: T1-weighted test scans, with `test_y`.
       test_y: T2-weighted test scans.
+      mask_suffix: an ending of names that says that a file is a label map; "" is none.
       notes: gets lines that a user must know and that are no errors.
 
     Raises:
@@ -58,7 +60,8 @@ def list_folders(
                     f"{of_x}: is given for {CONTRASTS['x']} and for {CONTRASTS['y']}; give a "
                     "folder of each contrast, or name the scans with --csv"
                 )
-            files += _list(of_x, "x", split, both, said) + _list(of_y, "y", split, both, said)
+            for folder, domain in ((of_x, "x"), (of_y, "y")):
+                files += _list(folder, domain, split, both, mask_suffix, said)
     readings, doubts = read_names(files)
     said += doubts
     items = [
@@ -76,7 +79,9 @@ def list_folders(
     return items
 
 
-def _list(folder: Path, domain: str, split: str, both: bool, said: list[str]) -> list[File]:
+def _list(
+    folder: Path, domain: str, split: str, both: bool, mask_suffix: str, said: list[str]
+) -> list[File]:
     """Lists one folder; `both` says that the other domain's scans lie in it as well."""
     listing = list_tree(folder) if is_tree(folder) else list_folder(folder)
     files = [
@@ -88,11 +93,12 @@ def _list(folder: Path, domain: str, split: str, both: bool, said: list[str]) ->
     if not (both and domain == "y"):
         names = [str(p.relative_to(folder)) for p in listing.left_out]
         said.append(say.left_out(str(folder), "no scan that can be read", names))
-    labels = [f for f in files if is_named_label_map(stem(f.path))]
+    labels = [f for f in files if is_named_label_map(stem(f.path), mask_suffix)]
     if len(labels) < len(files):  # if all are named so, their content decides
         files = [f for f in files if f not in labels]
         if not (both and domain == "y"):
-            said.append(say.left_out(str(folder), "label maps by their names", _shown(labels)))
+            rest = [f for f in labels if not (mask_suffix and stem(f.path).endswith(mask_suffix))]
+            said.append(say.left_out(str(folder), "label maps by their names", _shown(rest)))
     files = _of_contrast(folder, files, both, said)
     said[:] = [line for line in said if line]
     return files

@@ -81,6 +81,16 @@ def apart(
     )
 
 
+def unlabelled(split: str, names: Sequence[str], count: int) -> str:
+    """Says how many of `count` pairs have no label map; `names` are those of their scans."""
+    if not names:
+        return ""
+    return (
+        f"{split}: {len(names)} of {count} pairs have no label map, first {names[0]!r}; they are "
+        "left out where pixels inside the labels are scored"
+    )
+
+
 def copies(splits: Mapping[str, Mapping[str, Any]]) -> str:
     """Says how many files have the content of a file in another split, which no name shows.
 

@@ -19,7 +19,7 @@ from cyclegan_jax.data.intensity import (
     stack_range,
     volume_range,
 )
-from cyclegan_jax.data.slicing import slice_name, subject_of_slice
+from cyclegan_jax.data.slicing import index_of_slice, slice_name, subject_of_slice
 
 _MOST_BELOW_AIR = 0.1  # of a stack's values that are not 0; z-scored tissue has half
 
@@ -36,6 +36,7 @@ class ScanImages:
       clipped: the fraction of a volume's head voxels that lie on its maximum.
       corners: `[8, 3]`, where a volume lies, see `Volume.corners`; None for other scans.
       notes: what a user must know of how the scan was read, see `Volume.notes`.
+      labels: maps the names of `images` to uint16 `[H, W]` labels; empty if there is no label map.
     """
 
     images: dict[str, np.ndarray]
@@ -44,6 +45,16 @@ class ScanImages:
     clipped: float = 0.0
     corners: np.ndarray | None = None
     notes: Sequence[str] = ()
+    labels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def with_labels(self, slices: np.ndarray | None) -> "ScanImages":
+        """Returns the same images with labels: `slices` `[N, H, W]` of the whole scan, or None."""
+        if slices is None:
+            return self
+        names = list(self.images)
+        chosen = [0] if len(slices) == 1 else [index_of_slice(name) for name in names]
+        labels = {n: slices[i].astype(np.uint16) for n, i in zip(names, chosen, strict=True)}
+        return dataclasses.replace(self, labels=labels)
 
     @classmethod
     def of_image(cls, image: np.ndarray, name: str, intensity: IntensityRange) -> "ScanImages":
@@ -89,12 +100,13 @@ class Scan:
 
     `name` is the subject's, followed by `#` and more if the subject has several scans. It is unique
     in its split and domain, and the partner in a pair has the same. `path` is the file or the
-    folder of a DICOM series, and None for a phantom.
+    folder of a DICOM series, and None for a phantom. `labels` is its label map, if one is read.
     """
 
     name: str
     read: Callable[[], ScanImages]
     path: Path | None = None
+    labels: Path | None = None
 
     @property
     def subject(self) -> str:
@@ -113,6 +125,7 @@ class Source:
       facts: where the scans come from and how they were chosen, for the manifest.
       notes: lines that a user must know and that are no errors.
       pixels: height and width in mm of a pixel of each domain, if they are known.
+      label_names: the labels of each tissue that has a name.
     """
 
     splits: dict[str, list[Scan]]
@@ -120,3 +133,4 @@ class Source:
     facts: dict[str, Any]
     notes: list[str] = dataclasses.field(default_factory=list)
     pixels: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    label_names: dict[str, list[int]] = dataclasses.field(default_factory=dict)

@@ -24,6 +24,7 @@ class Item:
       where: says in messages what declared the scan: the file, or the line of a CSV.
       scan: the scan's own name, if the person has several; "" takes the file's.
       session: of the person; scans of two sessions are no pair.
+      labels: the scan's label map, if it has one.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Item:
     where: str
     scan: str = ""
     session: str = ""
+    labels: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -104,6 +104,16 @@ def read_names(files: Sequence[File]) -> tuple[list[Reading], list[str]]:
     return readings, [n for n in _doubts(files, readings, people) if n]
 
 
+def read_name(folder: str, name: str) -> Reading:
+    """Returns how one name is read, whatever other files there are.
+
+    Args:
+      folder: the name of the person's own folder, or "".
+      name: without suffix, see `File.name`.
+    """
+    return _read(folder, without_contrast(name) or name)
+
+
 def _read(folder: str, name: str) -> Reading:
     """Reads one name without its contrast; if the person has a folder, its name is the person's."""
     if folder:

@@ -21,11 +21,12 @@ from cyclegan_jax.data.intensity import (
     reference_range,
     to_storage,
 )
-from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest
+from cyclegan_jax.data.manifest import FORMAT, MANIFEST, check_manifest, labels_of
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.data.preparation import notes
 from cyclegan_jax.data.preparation.reading import in_order
 from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
+from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.system.files import file_digest
@@ -66,7 +67,7 @@ def prepare(source: Source, out: Path) -> Dataset:
     return Dataset(out, manifest)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Stored:
     """A scan's records, which are removed once they are written, and what the manifest needs."""
 
@@ -77,24 +78,45 @@ class _Stored:
     read: ScanImages  # without its images
     file: dict[str, str]
     heads: list[tuple[int, float]]  # of each slice: pixels of its head, and their share
+    labels: list[dict[str, Any]]  # records, removed as those of the images are
+    labelled: list[str]  # the names of the slices of `labels`
+    labels_file: dict[str, str]
+
+    @property
+    def subject(self) -> str:
+        return subject_of_slice(self.name)
 
 
 def _store(scan: Scan) -> _Stored:
     read = scan.read()
     records = [{"image": to_storage(i)[..., None], "name": n} for n, i in read.images.items()]
-    file = {}
-    if scan.path is not None:
-        try:
-            digest = file_digest(scan.path)
-        except OSError as error:
-            raise InputError(
-                f"{scan.path}: cannot be read ({error.strerror}); see to it"
-            ) from error
-        file = {"scan": scan.name, "file": str(scan.path), "sha256": digest}
+    labels = [{"image": i[..., None], "name": n} for n, i in read.labels.items()]
+    file, labels_file = _file(scan.name, scan.path), _file(scan.name, scan.labels)
     sizes = {image.shape for image in read.images.values()}
-    facts = dataclasses.replace(read, images={})
-    heads = [_head(image) for image in read.images.values()]
-    return _Stored(scan.name, records, [*read.images], sizes, facts, file, heads)
+    facts = dataclasses.replace(read, images={}, labels={})
+    return _Stored(
+        name=scan.name,
+        records=records,
+        slices=[*read.images],
+        sizes=sizes,
+        read=facts,
+        file=file,
+        heads=[_head(image) for image in read.images.values()],
+        labels=labels,
+        labelled=[*read.labels],
+        labels_file=labels_file,
+    )
+
+
+def _file(scan: str, path: Path | None) -> dict[str, str]:
+    """Returns what the manifest says of a file, which is nothing where there is none."""
+    if path is None:
+        return {}
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); see to it") from error
+    return {"scan": scan, "file": str(path), "sha256": digest}
 
 
 def _head(image: np.ndarray) -> tuple[int, float]:
@@ -103,8 +125,8 @@ def _head(image: np.ndarray) -> tuple[int, float]:
 
 
 def _write(source: Source, folder: Path) -> dict[str, Any]:
-    stored = _write_records(source, folder)
-    manifest = _manifest(source, stored)
+    stored, labelled = _write_records(source, folder)
+    manifest = _manifest(source, stored, labelled)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1))
     dataset = Dataset(folder, manifest)
     rows = [_examples(dataset.split(f"train_{domain}")) for domain in DOMAINS]
@@ -113,8 +135,13 @@ def _write(source: Source, folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
-    """Writes while it reads; a TFDS builder would hold a whole split in memory to order it."""
+def _write_records(
+    source: Source, folder: Path
+) -> tuple[dict[str, list[_Stored]], dict[str, list[_Stored]]]:
+    """Writes while it reads; a TFDS builder would hold a whole split in memory to order it.
+
+    Returns the scans of each split of images, and those whose labels are in each split of labels.
+    """
     path = folder / RECORDS
     path.mkdir(parents=True)
     name, version = RECORDS.parts
@@ -131,20 +158,31 @@ def _write_records(source: Source, folder: Path) -> dict[str, list[_Stored]]:
     writer = tfds.core.SequentialWriter(info, _SHARD, file_format="array_record")
     writer.initialize_splits(list(source.splits))
     stored: dict[str, list[_Stored]] = {}
+    labelled: dict[str, list[_Stored]] = {}
     for split in sorted(source.splits, key=lambda s: s.startswith("train")):  # pairs fail early
         stored[split] = []
         for scan in in_order(_store, source.splits[split]):
             writer.add_examples({split: scan.records})
             scan.records.clear()
             stored[split].append(scan)
+            if scan.labels and not split.startswith("train"):
+                # the two scans of a pair lie on one grid, so the labels of one are those of both
+                of_pairs = labelled.setdefault(labels_of(split[:-2]), [])
+                if scan.name not in {other.name for other in of_pairs}:
+                    of_pairs.append(scan)
+                    writer.initialize_splits([labels_of(split[:-2])], fail_if_exists=False)
+                    writer.add_examples({labels_of(split[:-2]): scan.labels})
+            scan.labels = []
         if split in ("val_y", "test_y"):
             x, y = ({s.name: s for s in stored[split[:-1] + d]} for d in DOMAINS)
             _check_pairs(split[:-2], x, y)
     writer.close_all()
-    return stored
+    return stored, labelled
 
 
-def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any]:
+def _manifest(
+    source: Source, stored: dict[str, list[_Stored]], labelled: dict[str, list[_Stored]]
+) -> dict[str, Any]:
     domains = {}
     for domain in DOMAINS:
         low, high = reference_range([scan.read.intensity for scan in stored[f"train_{domain}"]])
@@ -163,6 +201,9 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
     for split, entry in splits.items():
         if files := [scan.file for scan in stored[split] if scan.file]:
             entry["files"] = files
+        if source.facts.get("brain_only"):  # then the images depend on the labels
+            for scan in stored[split]:
+                scan.file["labels_sha256"] = scan.labels_file["sha256"]
     lines = [*source.notes]
     lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
     for split, scans in stored.items():
@@ -173,15 +214,29 @@ def _manifest(source: Source, stored: dict[str, list[_Stored]]) -> dict[str, Any
             lines.append(notes.unpaired_slices(split, splits[x]["names"], splits[y]["names"]))
             places = ({scan.name: scan.read.corners for scan in stored[s]} for s in (x, y))
             lines.append(notes.apart(split, *places))
+            pairs = {s.name for s in stored[x]} & {s.name for s in stored[y]}
+            have = {s.name for s in labelled.get(labels_of(split), ())}
+            lines.append(notes.unlabelled(split, sorted(pairs - have), len(pairs)) if have else "")
     lines.append(notes.copies(splits))
     return {
         "format": FORMAT,
         "made_by": f"cyclegan_jax {__version__}",
         "source": source.facts,
         "domains": domains,
-        "splits": splits,
+        "splits": splits | {split: _labels_entry(scans) for split, scans in labelled.items()},
+        **({"label_names": source.label_names} if labelled and source.label_names else {}),
         "notes": [line for line in lines if line],
     }
+
+
+def _labels_entry(scans: Sequence[_Stored]) -> dict[str, Any]:
+    entry = {
+        "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
+        "sizes": sorted(set().union(*(scan.sizes for scan in scans))),
+        "names": [name for scan in scans for name in scan.labelled],
+    }
+    files = [scan.labels_file for scan in scans if scan.labels_file]
+    return entry | ({"files": files} if files else {})
 
 
 def _least_head(scans: Sequence[_Stored]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cyclegan_jax.data.phantom.head import TISSUES, make_phantom
 from cyclegan_jax.data.phantom.source import phantom_source
 from cyclegan_jax.data.preparation.scan import Source
 
@@ -44,3 +45,15 @@ def test_phantoms_are_split_by_head_and_only_tests_are_paired():
     assert list(one) == list(two) == ["phantom0002#000", "phantom0002#001"]
     assert one["phantom0002#000"].shape == (16, 16)
     assert not np.array_equal(one["phantom0002#000"], two["phantom0002#000"])
+
+
+def test_the_labels_of_phantoms_are_their_brain_tissues():
+    source = phantoms("disjoint")
+    assert source.label_names["white_matter"] == [TISSUES.index("white_matter")]
+    read = source.splits["test_x"][0].read()
+    head = make_phantom(2, size=16, slices=2, noise=0.03, bias=0.15)
+    stored = np.stack([read.labels[name] for name in read.images])
+    outside = [TISSUES.index(t) for t in ("air", "scalp", "skull", "muscle", "marrow")]
+    assert set(np.unique(stored)) & {*outside} == {0}
+    np.testing.assert_array_equal(stored > 0, ~np.isin(head.labels, outside))
+    np.testing.assert_array_equal(stored[stored > 0], head.labels[stored > 0])
