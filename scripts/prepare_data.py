@@ -50,6 +50,13 @@ _UNPAIRED = flags.DEFINE_enum(
 _MIN_HEAD = flags.DEFINE_float(
     "min_head", 0.15, "Slices of volumes with a smaller fraction of head are left out.", 0.0, 1.0
 )
+_BELOW_VERTEX = flags.DEFINE_float(
+    "below_vertex",
+    None,
+    "Leave out axial slices more than so many mm below the top of the head, for example necks that "
+    "only one contrast shows.",
+    1.0,
+)
 _SPACING = flags.DEFINE_float(
     "spacing",
     None,
@@ -133,6 +140,7 @@ def main(arguments: list[str]) -> int:
         axis=_AXIS.value,
         unpaired=_UNPAIRED.value,
         min_head=_MIN_HEAD.value,
+        below_vertex=_BELOW_VERTEX.value,
         spacing=_SPACING.value,
         frame=_FRAME.value,
         brain_only=_BRAIN_ONLY.value,

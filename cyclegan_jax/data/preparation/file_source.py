@@ -5,7 +5,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def scan_source(
     unpaired: str = "disjoint",
     axis: str = "axial",
     min_head: float = 0.15,
+    below_vertex: float | None = None,
     spacing: float | None = None,
     frame: int | None = None,
     brain_only: bool = False,
@@ -56,6 +57,7 @@ def scan_source(
       unpaired: see `divide`.
       axis: along which volumes are sliced: "axial", "coronal" or "sagittal".
       min_head: slices of volumes with a smaller fraction of head are left out.
+      below_vertex: axial slices more than so many mm below the highest one are left out, too.
       spacing: voxel size in mm to which volumes are resampled; None leaves them as they are.
       frame: which frame, from 0, is taken of volumes with several.
       brain_only: whether everything outside the label map of each scan is made air, before
@@ -67,6 +69,8 @@ def scan_source(
       InputError: a scan does not go with the others, voxel sizes are mixed, a scan has no label map
         though `brain_only` needs it, or `divide` raises.
     """
+    if below_vertex is not None and axis != "axial":
+        raise InputError(f"--below_vertex is for axial slices, not for --axis={axis}; omit it")
     items = without_hashes(items)
     division = divide(items, holdout=holdout, validation=validation, unpaired=unpaired)
     wanted = {
@@ -75,36 +79,18 @@ def scan_source(
     }
     if brain_only:
         _require_labels(i for group in wanted.values() for i in group)
-    reads: dict[str, _Read] = {}
-    dtypes: dict[str, str] = {}
-    pixels: dict[str, tuple[float, float]] = {}
-    between: dict[str, float] = {}
-    for domain in DOMAINS:
-        group = [i for i in items if i.domain == domain]
-        kind = _one_kind(group)
-        if kind != "volume" and (spacing is not None or frame is not None):
-            flag = "--spacing" if spacing is not None else "--frame"
-            raise InputError(f"{flag} is for volumes, which {group[0].where} is not; omit it")
-        dtypes[domain] = "float32"
-        if kind == "image":
-            dtypes[domain], intensity = _check_images(group, brain_only)
-            reads[domain] = functools.partial(_read_image, intensity=intensity, cut=brain_only)
-        elif kind == "stack":
-            reads[domain] = functools.partial(_read_stack, cut=brain_only)
-        else:
-            voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
-            pixels[domain] = slicing.in_plane(voxel, axis)
-            between[domain] = slicing.across(voxel, axis)
-            reads[domain] = functools.partial(
-                _read_volume,
-                axis=axis,
-                min_head=min_head,
-                spacing=spacing,
-                frame=frame,
-                cut=brain_only,
-            )
+    flags = {"spacing": spacing, "frame": frame, "below_vertex": below_vertex}
+    of_volumes = {flag: value for flag, value in flags.items() if value is not None}
+    domains = {
+        domain: _domain(
+            [i for i in items if i.domain == domain], axis, min_head, of_volumes, brain_only
+        )
+        for domain in DOMAINS
+    }
+    pixels = {d: found.pixel for d, found in domains.items() if found.pixel is not None}
+    between = {d: found.between for d, found in domains.items() if found.between is not None}
     named = {
-        split: _scans(chosen, _several(items, chosen), reads[split[-1]])
+        split: _scans(chosen, _several(items, chosen), domains[split[-1]].read)
         for split, chosen in wanted.items()
     }
     options: dict[str, Any] = {
@@ -113,13 +99,56 @@ def scan_source(
         "validation": validation,
         "unpaired": unpaired,
     }
-    options |= {k: v for k, v in (("spacing", spacing), ("frame", frame)) if v is not None}
+    options |= of_volumes
     options |= {"brain_only": True} if brain_only else {}
     if between:
         options["slice_mm"] = between
     options["subjects_in_both_training_folders"] = division.in_both
     said = [*notes, *division.notes, *_pixel_note(pixels)]
+    dtypes = {d: found.dtype for d, found in domains.items()}
     return Source(named, dtypes, facts | options, said, pixels, dict(label_names or {}))
+
+
+class _Domain(NamedTuple):
+    """How the scans of a domain are read; of volumes also their sizes in mm."""
+
+    dtype: str
+    read: _Read
+    pixel: tuple[float, float] | None = None  # height and width
+    between: float | None = None  # from one slice to the next
+
+
+def _domain(
+    group: Sequence[Item],
+    axis: str,
+    min_head: float,
+    of_volumes: Mapping[str, Any],
+    cut: bool,
+) -> _Domain:
+    """Checks the scans of a domain as one set. `of_volumes` are the given options of volumes."""
+    kind = _one_kind(group)
+    if kind != "volume" and of_volumes:
+        raise InputError(
+            f"--{next(iter(of_volumes))} is for volumes, which {group[0].where} is not; omit it"
+        )
+    if kind == "image":
+        dtype, intensity = _check_images(group, cut)
+        return _Domain(dtype, functools.partial(_read_image, intensity=intensity, cut=cut))
+    if kind == "stack":
+        return _Domain("float32", functools.partial(_read_stack, cut=cut))
+    spacing, below = of_volumes.get("spacing"), of_volumes.get("below_vertex")
+    voxel = _one_spacing(group) if spacing is None else (spacing, spacing, spacing)
+    between = slicing.across(voxel, axis)
+    read = functools.partial(
+        _read_volume,
+        axis=axis,
+        min_head=min_head,
+        below=None if below is None else int(below / between),
+        spacing=spacing,
+        frame=of_volumes.get("frame"),
+        cut=cut,
+    )
+    return _Domain("float32", read, slicing.in_plane(voxel, axis), between)
 
 
 def _unlabelled(item: Item) -> Item:
@@ -255,6 +284,7 @@ def _read_volume(
     *,
     axis: str,
     min_head: float,
+    below: int | None,
     spacing: float | None,
     frame: int | None,
     cut: bool,
@@ -280,7 +310,7 @@ def _read_volume(
         data = np.where(labels > 0, data, np.float32(np.percentile(data, 1)))  # as in volume_range
     slices = slicing.to_slices(data, axis)
     try:
-        found = ScanImages.of_volume(slices, name, min_head)
+        found = ScanImages.of_volume(slices, name, min_head, below)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum

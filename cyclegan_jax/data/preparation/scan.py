@@ -62,10 +62,13 @@ class ScanImages:
         return cls({name: normalise(image, intensity)}, intensity, (1, *image.shape))
 
     @classmethod
-    def of_volume(cls, slices: np.ndarray, name: str, min_head: float = 0.0) -> "ScanImages":
+    def of_volume(
+        cls, slices: np.ndarray, name: str, min_head: float = 0.0, below: int | None = None
+    ) -> "ScanImages":
         """Normalises a whole volume `[N, H, W]` at once, never slice by slice.
 
-        Slices with a smaller fraction of head than `min_head` are left out.
+        Slices with a smaller fraction of head than `min_head` are left out. So are those more than
+        `below` slices before the last one that is left, the vertex if slices are axial.
         Raises ValueError if none is left, or if the volume has no foreground.
         """
         head = foreground(slices)
@@ -73,6 +76,8 @@ class ScanImages:
         chosen = head.mean(axis=(1, 2)) >= min_head
         if not chosen.any():
             raise ValueError(f"no slice has a head fraction of {min_head}; lower --min_head")
+        if below is not None:
+            chosen[: max(0, np.flatnonzero(chosen)[-1] - below)] = False
         images = {
             slice_name(name, i): normalise(s, intensity) for i, s in enumerate(slices) if chosen[i]
         }

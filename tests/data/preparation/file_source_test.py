@@ -16,6 +16,7 @@ from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.folders import list_folders
 from cyclegan_jax.data.preparation.scan import Source
 from cyclegan_jax.data.preparation.splits import Item
+from cyclegan_jax.data.slicing import index_of_slice
 
 NAMES = [f"s{i}" for i in range(12)]
 
@@ -231,6 +232,28 @@ def test_spacing_resamples_volumes(tmp_path):
     assert {image.shape for image in read.images.values()} == {(6, 5)}
 
 
+def test_slices_far_below_the_vertex_are_left_out(tmp_path):
+    x, y = sized(tmp_path / "x", "a", 1, 1, 2), sized(tmp_path / "y", "b", 1, 1, 1)
+
+    def heights(**options: float) -> dict[str, list[int]]:
+        splits = folder_source(x, y, **options).splits
+        return {
+            domain: [index_of_slice(name) for name in splits[f"train_{domain}"][0].read().images]
+            for domain in "xy"
+        }
+
+    every = heights()
+    top = {domain: max(indices) for domain, indices in every.items()}
+    chosen = heights(below_vertex=4.0)
+    assert chosen["x"] == [i for i in every["x"] if top["x"] - i <= 2]
+    assert chosen["y"] == [i for i in every["y"] if top["y"] - i <= 4]
+    assert len(chosen["x"]) < len(every["x"])
+    assert heights(below_vertex=1000.0) == every
+    assert folder_source(x, y, below_vertex=4.0).facts["below_vertex"] == 4.0
+    with refused("--below_vertex", "--axis=coronal"):
+        folder_source(x, y, below_vertex=4.0, axis="coronal")
+
+
 def test_frame_picks_one_of_several(tmp_path):
     x = sized(tmp_path / "x", "a", 1, 1, 1, frames=3)
     y = sized(tmp_path / "y", "b", 1, 1, 1)
@@ -238,7 +261,7 @@ def test_frame_picks_one_of_several(tmp_path):
     assert sources[1].intensity.high == pytest.approx(3 * sources[0].intensity.high)
 
 
-@pytest.mark.parametrize("option", [{"spacing": 2.0}, {"frame": 0}])
+@pytest.mark.parametrize("option", [{"spacing": 2.0}, {"frame": 0}, {"below_vertex": 9.0}])
 def test_options_of_volumes_are_refused_for_others(tmp_path, option, image_folder):
     x, y = image_folder(tmp_path / "x", ["a"]), sized(tmp_path / "y", "b", 1, 1, 1)
     with refused(f"--{next(iter(option))}", "/x/a.png", "omit it"):
