@@ -290,6 +290,12 @@ def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_p
         evaluate.evaluate(workdir, "latest", str(tmp_path / "sagittal"))
     evaluate.evaluate(workdir, "latest", str(tmp_path / "images"))
     assert "note: " not in capsys.readouterr().out
+    cut = dataclasses.replace(source, facts={"kind": "volumes", "brain_only": True})
+    prepare(cut, tmp_path / "brains")
+    evaluate.evaluate(workdir, "latest", str(tmp_path / "brains"))
+    (note,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("note: "))
+    assert note.startswith(f"note: {tmp_path / 'brains'} has brains that were cut out")
+    assert "was trained on whole heads; prepare the scans without --brain_only" in note
 
 
 def test_nothing_to_average_is_null_and_shown_as_none():

@@ -193,6 +193,14 @@ def lines_of(lines, name):
     return [line[name] for line in lines if name in line]
 
 
+def test_scores_of_two_protocols_are_drawn_apart():
+    names = ("eval/t1_to_t2/ssim", "eval/brain/t1_to_t2/ssim")
+    lines = [{"step": i, "time": 0.0, name: 0.5 * i} for i, name in enumerate(names, 1)]
+    drawn = curves.score_curves(lines)
+    assert [figure.caption.split(".")[0] for figure in drawn] == ["SSIM, fixed", "SSIM, brain"]
+    assert "T1→T2 begins at 0.5 and ends at 0.5" in drawn[0].alternative
+
+
 def test_unknown_terms_and_scores_are_drawn_too():
     lines = [{"step": 1, "time": 0.0, "loss/new": 2.0, "eval/there/fid": math.nan}]
     (drawn,) = curves.loss_curves(lines)
