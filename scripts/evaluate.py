@@ -25,7 +25,7 @@ _SPLIT = flags.DEFINE_string(
 _PROTOCOL = flags.DEFINE_string(
     "protocol",
     "all",
-    "fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/evaluation/metrics.py.",
+    "brain, fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/evaluation/metrics.py.",
 )
 
 

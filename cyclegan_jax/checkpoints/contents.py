@@ -132,6 +132,7 @@ def provenance(
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],
             "axis": dataset.axis,
+            "brain_only": dataset.brain_only,
             "pixel_seen_mm": from_config.pixels_seen(config, dataset),
             "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
             # not known of data that an older version prepared

@@ -40,8 +40,11 @@ def checkpoint_table(workdir: Path, part: Part) -> tuple[Table, int]:
             saved = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(folder.stat().st_mtime))
             score, state = "", "intact" if part == "all" else "not verified"
             try:
-                found = checkpoints.read(step, part).meta["score"]
-                score = "" if found is None else f"{found:.4f}{' (best)' if step == best else ''}"
+                meta = checkpoints.read(step, part).meta
+                found, protocol = meta["score"], meta.get("protocol", "fixed")
+                said = f", {protocol}" if protocol != "fixed" else ""
+                marked = " (best)" if step == best else ""
+                score = "" if found is None else f"{found:.4f}{said}{marked}"
             except DamagedError as error:
                 damaged.append(str(error))
                 state = "damaged"

@@ -31,6 +31,7 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import Workdir
 
 _META_FILE = "metadata"  # of orbax's handler for JSON
+_FIRST_PROTOCOL = "fixed"  # of the scores of earlier versions, which did not save it
 # These errors have other causes than the file, which must not be taken for damaged.
 _NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
 Part = Literal["meta", "generators", "all"]
@@ -67,7 +68,10 @@ class Checkpoints:
         self._keep = keep
         self._manager: ocp.CheckpointManager | None = None
         self._has_read_back = False
-        self._scores = {step: self._score(step) for step in self.steps()}
+        self._scores: dict[int, float | None] = {}  # the comparable ones
+        self._protocol = ""
+        for step in self.steps():
+            self._rate(step, *self._score(step))
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -88,6 +92,14 @@ class Checkpoints:
     def best(self) -> int | None:
         """Returns the step with the best score, or None if no checkpoint has a score."""
         return next(iter(best_first(self._scores)), None)
+
+    @property
+    def protocol(self) -> str:
+        """The protocol of the newest score, by which checkpoints are ranked; "" without a score.
+
+        Scores of another protocol count as none: the two numbers must not be compared.
+        """
+        return self._protocol
 
     def newest(self) -> Checkpoint | None:
         """Reads the whole newest intact checkpoint, to resume from; None if there are none at all.
@@ -165,7 +177,13 @@ class Checkpoints:
             raise self._damaged(step, "meta", "it is not as it was saved, or of an older version")
         return meta
 
-    def save(self, state: TrainState, meta: Mapping[str, Any], score: float | None) -> None:
+    def save(
+        self,
+        state: TrainState,
+        meta: Mapping[str, Any],
+        score: float | None,
+        protocol: str = _FIRST_PROTOCOL,
+    ) -> None:
         """Saves a state in the background; its arrays may be donated at once.
 
         The first save of a launch is awaited and read back: what a disk or a path does to it must
@@ -175,6 +193,7 @@ class Checkpoints:
           state: replicated or on one device.
           meta: JSON-serialisable facts.
           score: chooses the best checkpoint, higher is better; None if it was not evaluated.
+          protocol: the protocol of the score.
 
         Raises:
           InputError: this save or the one before could not be written; older ones are intact. Or
@@ -191,26 +210,28 @@ class Checkpoints:
             **meta,
             "step": step,
             "score": score,
+            "protocol": protocol,
             "digests": {name: integrity.array_digests(flat) for name, flat in arrays.items()},
         }
         arguments: dict[str, Any] = {
             "meta": ocp.args.JsonSave(integrity.with_digest(facts)),  # pyright: ignore
             **{name: ocp.args.PyTreeSave(tree) for name, tree in items.items()},  # pyright: ignore
         }
-        self._scores[step] = score
+        self._rate(step, score, protocol)
         self._writing(lambda: self._saver().save(step, args=ocp.args.Composite(**arguments)))
         if not self._has_read_back:
             self._has_read_back = True
             self._read_back(step)
 
-    def rate(self, step: int, score: float) -> None:
-        """Adds the score to the checkpoint of `step`, which was saved without one.
+    def rate(self, step: int, score: float, protocol: str = _FIRST_PROTOCOL) -> None:
+        """Adds the score and its protocol to the checkpoint of `step`, saved without a score.
 
         Raises `InputError` if the checkpoint cannot be read or written.
         """
-        self._scores[step] = score
+        self._rate(step, score, protocol)
         if multihost.is_primary():
-            facts = json.dumps(integrity.with_digest({**self.meta(step), "score": score}))
+            rated = {**self.meta(step), "score": score, "protocol": protocol}
+            facts = json.dumps(integrity.with_digest(rated))
             path = self._workdir.checkpoint(step) / "meta" / _META_FILE
             self._writing(lambda: write_whole(path, facts))
 
@@ -264,11 +285,18 @@ class Checkpoints:
             )
         return [int(choice)]
 
-    def _score(self, step: int) -> float | None:
+    def _score(self, step: int) -> tuple[float | None, str]:
         try:
-            return self.meta(step)["score"]
+            meta = self.meta(step)
+            return meta["score"], meta.get("protocol", _FIRST_PROTOCOL)
         except DamagedError:
-            return None
+            return None, ""
+
+    def _rate(self, step: int, score: float | None, protocol: str) -> None:
+        if score is not None and protocol != self._protocol:
+            self._protocol = protocol
+            self._scores.update(dict.fromkeys(self._scores))
+        self._scores[step] = score
 
     def _read_item(self, step: int, meta: Mapping[str, Any], name: str) -> dict[str, np.ndarray]:
         handler = ocp.PyTreeCheckpointHandler()

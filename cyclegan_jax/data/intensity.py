@@ -136,6 +136,11 @@ def foreground(data: np.ndarray) -> NDArray[np.bool_]:
     return data > air + 0.1 * (bright - air)
 
 
+def head_ml(data: np.ndarray, spacing: Sequence[float]) -> float:
+    """Returns the volume in ml of the ``foreground`` of a scan with voxels of ``spacing`` (mm)."""
+    return float(np.count_nonzero(foreground(data)) * np.prod(spacing) / 1000)
+
+
 def head_mask(*images: np.ndarray) -> np.ndarray:
     """Returns where the head is: one head mask for normalised images of the same anatomy.
 

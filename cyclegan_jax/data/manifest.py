@@ -69,6 +69,7 @@ def _check(manifest: dict[str, Any]) -> None:
     for text in (manifest["made_by"], source["kind"], *manifest.get("notes", [])):
         _require(_is_text(text), "text", text)
     _require(source.get("axis", "axial") in AXES, "axis", source)
+    _require(type(source.get("brain_only", False)) is bool, "brain_only", source)
     for between in source.get("slice_mm", {}).values():
         _require(_is_number(between) and between > 0, "slice_mm", between)
     for domain in DOMAINS:
@@ -79,6 +80,8 @@ def _check(manifest: dict[str, Any]) -> None:
         height, width = info.get("pixel_mm", (1, 1))
         positive = _is_number(height) and _is_number(width) and min(height, width) > 0
         _require(positive, "pixel_mm", (height, width))
+        most = info.get("most_head_ml", 1)
+        _require(_is_number(most) and most > 0, "most_head_ml", most)
     images = {split for split in splits if holds_images(split)}
     _require({"train_x", "train_y"} <= images <= _IMAGES, "splits", list(splits))
     _require(splits.keys() - images <= {labels_of(s) for s in ("val", "test")}, "splits", [*splits])

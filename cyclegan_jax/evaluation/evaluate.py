@@ -14,20 +14,23 @@ from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
+from cyclegan_jax.data.manifest import labels_of
 from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
+from cyclegan_jax.data.phantom.head import BRAIN_TISSUES
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
-from cyclegan_jax.evaluation.metrics import METRICS, PROTOCOLS
+from cyclegan_jax.evaluation.metrics import BRAIN, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
-    PROTOCOL,
     RANKED_BY,
     PerImage,
     TranslateTo,
     average_over_subjects,
     by_subject,
+    headline,
+    protocols_for,
     score_pairs,
     untranslated,
 )
@@ -68,13 +71,14 @@ def evaluate(
 
     The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
     `subjects.csv` (the same for subjects, see `scoring.by_subject`), `grid.png` (images spread
-    over the split) and, only with pairs, `best.png` and `worst.png` (the extremes by SSIM `fixed`,
-    the mean of both directions), and `subjects.png` (a slice of the best, the median and the worst
-    subject).
+    over the split) and, only with pairs, `best.png` and `worst.png` (the extremes by the SSIM of
+    the headline protocol, the mean of both directions), and `subjects.png` (a slice of the best,
+    the median and the worst subject).
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
-    `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects. For phantoms it also
-    has "tissues" and "lesions", see `regions` and `lesions`. Without pairs it has "unpaired"
+    `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects, and "headline", the
+    protocol that ranks. Where the tissues of pixels are known it has "tissues" and "polarity", see
+    `regions`, and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired"
     instead, about training images. A mean over nothing is null.
 
     Args:
@@ -109,6 +113,11 @@ def evaluate(
     translate = TrainedGenerators(saved, model_name(workdir), config).translate
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
+    if protocol == BRAIN and not dataset.has(labels_of(split)):
+        raise InputError(
+            f"--protocol={protocol}: the {split} pairs of {dataset.folder} have no label maps; "
+            "prepare it with --labels, or omit it"
+        )
     if split == "train":
         outcome = _score_unpaired(config, dataset, translate)
     else:
@@ -139,21 +148,32 @@ def _score_pairs(
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
     sources = {"x": pairs.x, "y": pairs.y}
     translated: dict[str, Any] = {d: translate(d, sources[d.source]) for d in DIRECTIONS}
-    per_image = score_pairs(pairs, translated | untranslated(pairs), pairs.head, PROTOCOLS)
+    protocols = protocols_for(pairs)
+    per_image = score_pairs(pairs, translated | untranslated(pairs), pairs.head, protocols)
+    ranking = headline(pairs)
     scores: dict[str, Any] = {
         "split": split,
         "images": len(pairs.names),
+        "headline": ranking,
         "protocols": {
             p: average_over_subjects(found, pairs.names) for p, found in per_image.items()
         },
     }
     if phantom:
-        scores["tissues"] = regions.tissue_scores(heads, pairs, translated)
+        labels, tissues = phantom_truth.tissues_of(heads, pairs.names)
+        brain = {tissue: tissues[tissue] for tissue in BRAIN_TISSUES}
+    else:
+        labels, tissues = pairs.labels, pairs.tissues
+        brain = tissues
+    if labels is not None and tissues:
+        scores["tissues"] = regions.tissue_scores(pairs, translated, labels, tissues)
+        scores["polarity"] = regions.polarity(pairs, translated, labels, brain)
+    if phantom:
         pixel = phantom_truth.pixel_size(dataset, **frame)
         scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
-    names = dict.fromkeys(per_image[PROTOCOL], pairs.names)
-    return _Outcome(scores, per_image, names, _pictures(pairs, translated, per_image[PROTOCOL]))
+    names = dict.fromkeys(per_image[ranking], pairs.names)
+    return _Outcome(scores, per_image, names, _pictures(pairs, translated, per_image[ranking]))
 
 
 def _score_unpaired(
@@ -217,7 +237,7 @@ def _pictures(
         return rows, _COLUMNS, titles
 
     mean = np.mean([per_image[d][RANKED_BY] for d in DIRECTIONS], axis=0)
-    order = np.argsort(-mean).tolist()
+    order = [i for i in np.argsort(-mean).tolist() if not math.isnan(mean[i])]
     chosen = (spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
     subjects = _typical(mean, pairs.names)
     rows, columns, titles = picture(list(subjects.values()))
@@ -262,22 +282,25 @@ def _without_nan(tree: Any) -> Any:
 def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     images, subjects = [], []
+    every = [of for directions in outcome.per_image.values() for of in directions.values()]
+    some = [metric for metric in METRICS if any(metric in metrics for metrics in every)]
     for protocol, directions in outcome.per_image.items():
         for direction, metrics in directions.items():
             names = outcome.names[direction]
             means_of = by_subject(metrics, names)
-            of_images = zip(*(metrics[metric] for metric in means_of), strict=True)
             images += [
-                [name, direction, protocol, *values]
-                for name, values in zip(names, of_images, strict=True)
+                [name, direction, protocol, *(metrics[m][i] if m in metrics else "" for m in some)]
+                for i, name in enumerate(names)
             ]
-            means = list(means_of.values())
             subjects += [
-                [subject, direction, protocol, *(mean[subject] for mean in means)]
-                for subject in means[0]
+                [
+                    subject,
+                    direction,
+                    protocol,
+                    *(means_of.get(m, {}).get(subject, "") for m in some),
+                ]
+                for subject in next(iter(means_of.values()))
             ]
-    metrics = next(iter(next(iter(outcome.per_image.values())).values()))
-    some = [metric for metric in METRICS if metric in metrics]
     _write_csv(folder / "images.csv", ["name", "direction", "protocol", *some], images)
     _write_csv(folder / "subjects.csv", ["subject", "direction", "protocol", *some], subjects)
     for name, picture in outcome.pictures.items():

@@ -3,8 +3,10 @@
 The same images score very differently under the conventions that papers use without naming them, so
 every score here belongs to a protocol:
 
+- **brain**: the pixels inside the label maps alone, data range 2. The headline where there are
+  label maps: on whole heads air and scalp decide every other score, even for an inverted brain.
 - **fixed**: every pixel of the image, data range that of the normalised images, 2 (from -1 to 1),
-  for every image alike, so scores of different images and runs compare. The headline.
+  for every image alike, so scores of different images and runs compare. The headline elsewhere.
 - **foreground**: the same, over the head alone; empty air, which is easy, does not raise it.
 - **slice_max**: both images shifted so that air is 0 and divided by their own maximum, data range
   1. It cannot see a wrong global intensity.
@@ -14,7 +16,7 @@ every score here belongs to a protocol:
 Each image is scored on its own pixels: what was padded to reach the networks' size does not count.
 A score that is not defined is NaN, and `mean_and_sd` leaves it out: what divides by the truth's
 maximum or energy where the truth is all air; `foreground` and the intensity error where there is no
-head.
+head; `brain` where there is no brain.
 """
 
 import functools
@@ -24,8 +26,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-PROTOCOLS = ("fixed", "foreground", "slice_max", "gt_max")
-METRICS = ("ssim", "psnr", "mae", "nmse", "intensity_error")
+BRAIN = "brain"
+PROTOCOLS = (BRAIN, "fixed", "foreground", "slice_max", "gt_max")
+METRICS = ("ssim", "psnr", "mae", "nmse", "intensity_error", "correlation")
 ENERGY = "truth_energy"  # no score: the denominator of NMSE, for its sum over a subject's slices
 FIXED_RANGE = 2.0
 MAX_PSNR = 100.0  # dB: an error of 1e-5 of the data range, less than a step of 16 bits
@@ -116,12 +119,23 @@ def intensity_error(prediction: jax.Array, truth: jax.Array, head: jax.Array) ->
     return _ratio(_masked_sum(prediction, head) - wanted, wanted)
 
 
+def correlation(prediction: jax.Array, truth: jax.Array, mask: jax.Array) -> jax.Array:
+    """Returns Pearson's correlation over `mask`; `[B]`, NaN where one of the two is constant."""
+    a, b = (
+        (image - _masked_mean(image, mask)[:, None, None, None]) * mask.astype(jnp.float32)
+        for image in (prediction, truth)
+    )
+    squares = (a * a).sum(axis=(1, 2, 3)) * (b * b).sum(axis=(1, 2, 3))
+    return _ratio((a * b).sum(axis=(1, 2, 3)), jnp.sqrt(squares))
+
+
 @functools.partial(jax.jit, static_argnames="protocols")
 def scores(
     prediction: jax.Array,
     truth: jax.Array,
     mask: jax.Array,
     head: jax.Array | None = None,
+    brain: jax.Array | None = None,
     *,
     protocols: tuple[str, ...] = ("fixed",),
 ) -> dict[str, dict[str, jax.Array]]:
@@ -134,16 +148,19 @@ def scores(
       truth: the same.
       mask: bool `[B, H, W, 1]`, the images' own pixels.
       head: bool `[B, H, W, 1]`, see `intensity.head_mask`; `foreground` needs it.
+      brain: bool `[B, H, W, 1]`, the pixels inside the labels; `brain` needs it.
       protocols: some of `PROTOCOLS`.
 
     Returns:
       `{protocol: {"ssim": [B], "psnr": [B], "mae": [B], "nmse": [B]}}`, and the denominator of
-      NMSE, `ENERGY`; with a `head` also "intensity_error", which no protocol changes.
+      NMSE, `ENERGY`; with a `head` also "intensity_error", which no protocol changes. `brain` has
+      "correlation" instead.
     """
     a, b = prediction + 1, truth + 1  # air is 0
     top = _largest(b, mask)
     top = jnp.where(top > 0, top, jnp.nan)  # a truth that is all air has no scale
     settings = {  # images, their air, what is scored, data range
+        BRAIN: (prediction, truth, -1, brain, FIXED_RANGE),
         "fixed": (prediction, truth, -1, mask, FIXED_RANGE),
         "foreground": (prediction, truth, -1, head, FIXED_RANGE),
         "slice_max": (a / jnp.maximum(_largest(a, mask), _TINY), b / top, 0, mask, 1.0),
@@ -152,7 +169,7 @@ def scores(
     found = {}
     for protocol in protocols:
         image, wanted, air, pixels, data_range = settings[protocol]
-        assert pixels is not None, f"{protocol} needs the head"
+        assert pixels is not None, f"{protocol} needs the mask of what it scores"
         found[protocol] = {
             "ssim": ssim(image, wanted, mask, data_range, pixels),
             "psnr": psnr(image, wanted, pixels, data_range),
@@ -160,7 +177,9 @@ def scores(
             "nmse": nmse(image - air, wanted - air, pixels),
             ENERGY: energy(wanted - air, pixels),
         }
-        if head is not None:
+        if protocol == BRAIN:
+            found[protocol]["correlation"] = correlation(image, wanted, pixels)
+        elif head is not None:
             found[protocol]["intensity_error"] = intensity_error(a, b, head)
     return found
 

@@ -9,11 +9,12 @@ import numpy as np
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import BASELINES, DIRECTIONS, Direction
-from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, mean_and_sd, scores
+from cyclegan_jax.evaluation import regions
+from cyclegan_jax.evaluation.metrics import BRAIN, ENERGY, METRICS, PROTOCOLS, mean_and_sd, scores
 from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.models.networks import Networks
 
-PROTOCOL = "fixed"  # of the scores during training, by which checkpoints and sweeps are ranked
+WHOLE = "fixed"  # the protocol of whole images
 RANKED_BY = "ssim"  # the score that chooses the best checkpoint, by the mean of both directions
 _CHUNK = 16  # images scored at once: bounds the memory
 
@@ -22,9 +23,39 @@ MeanScores = dict[str, dict[str, dict[str, Any]]]  # {direction: {metric: {mean,
 PerImage = dict[str, dict[str, np.ndarray]]  # {direction: {metric: [N]}}
 
 
-def scalar_name(direction: str, metric: str) -> str:
-    """Returns the name of a score in `metrics.jsonl` and in TensorBoard."""
-    return f"eval/{direction}/{metric}"
+def headline(pairs: Pairs) -> str:
+    """Returns the protocol by which checkpoints, sweeps and pictures of pairs are ranked.
+
+    It is `brain` where the pairs have labels, and else `fixed`.
+    """
+    return WHOLE if pairs.labels is None else BRAIN
+
+
+def headline_of(found: Mapping[str, Any]) -> str:
+    """Returns the headline protocol of the content of a `scores.json`; an older one says none."""
+    return found.get("headline", WHOLE)
+
+
+def protocols_for(pairs: Pairs) -> tuple[str, ...]:
+    """Returns the protocols under which the pairs can be scored."""
+    return tuple(p for p in PROTOCOLS if p != BRAIN or pairs.labels is not None)
+
+
+def scalar_name(direction: str, metric: str, protocol: str = WHOLE) -> str:
+    """Returns the name of a score in `metrics.jsonl` and in TensorBoard.
+
+    It names the protocol, but for `fixed`, which was the only one in earlier runs.
+    """
+    return "/".join(["eval", *([protocol] if protocol != WHOLE else []), direction, metric])
+
+
+def parts_of_scalar(name: str) -> tuple[str, str, str] | None:
+    """Returns protocol, direction and metric of a name of `scalar_name`; None for another name."""
+    words = name.split("/")
+    if words[0] != "eval" or len(words) not in (3, 4):
+        return None
+    protocol = words[1] if len(words) == 4 else WHOLE
+    return protocol, words[-2], words[-1]
 
 
 class Evaluator:
@@ -32,19 +63,28 @@ class Evaluator:
 
     def __init__(self, compiled: CompiledGenerators, pairs: Pairs):
         self.pairs = pairs
+        self.protocol = headline(pairs)
+        self.polarity: dict[str, Any] = {}  # of the translations scored last, see `regions`
         self._compiled = compiled
         self._baselines: PerImage | None = None  # the same at every evaluation
 
     def mean_scores(self, generators: Networks) -> MeanScores:
-        """Returns the mean scores of all pairs under `PROTOCOL`; see `average_over_subjects`."""
+        """Returns the mean scores of all pairs under `protocol`; see `average_over_subjects`."""
         sources = {"x": self.pairs.x, "y": self.pairs.y}
         translated: dict[str, np.ndarray] = {
             direction: self._compiled.translate(generators, direction, sources[direction.source])
             for direction in DIRECTIONS
         }
+        protocol, protocols = self.protocol, (self.protocol,)
         if self._baselines is None:
-            self._baselines = score_pairs(self.pairs, untranslated(self.pairs))[PROTOCOL]
-        scored = score_pairs(self.pairs, translated)[PROTOCOL] | self._baselines
+            baselines = untranslated(self.pairs)
+            self._baselines = score_pairs(self.pairs, baselines, protocols=protocols)[protocol]
+        scored = score_pairs(self.pairs, translated, protocols=protocols)[protocol]
+        scored |= self._baselines
+        if self.pairs.labels is not None:
+            self.polarity = regions.polarity(
+                self.pairs, translated, self.pairs.labels, self.pairs.tissues
+            )
         return average_over_subjects(scored, self.pairs.names)
 
 
@@ -57,7 +97,7 @@ def score_pairs(
     pairs: Pairs,
     images: Mapping[str, np.ndarray],
     head: np.ndarray | None = None,
-    protocols: tuple[str, ...] = (PROTOCOL,),
+    protocols: tuple[str, ...] = (WHOLE,),
 ) -> dict[str, PerImage]:
     """Scores every image against the pair's image of the other contrast.
 
@@ -76,7 +116,7 @@ def score_pairs(
         for name in (direction, direction.baseline)
     }
     found = {
-        name: score_images(made, truths[name], pairs.mask, head, protocols)
+        name: score_images(made, truths[name], pairs.mask, head, protocols, pairs.brain)
         for name, made in images.items()
     }
     return {p: {direction: scored[p] for direction, scored in found.items()} for p in protocols}
@@ -87,7 +127,8 @@ def score_images(
     truth: np.ndarray,
     mask: np.ndarray,
     head: np.ndarray | None = None,
-    protocols: tuple[str, ...] = (PROTOCOL,),
+    protocols: tuple[str, ...] = (WHOLE,),
+    brain: np.ndarray | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns `metrics.scores` of any number of host images, `{protocol: {metric: [N]}}`.
 
@@ -99,7 +140,8 @@ def score_images(
     for start in range(0, count, size):
         # the last chunk is filled up from the front, so that one program serves all
         chosen = np.arange(start, start + size) % count
-        images = [None if a is None else a[chosen] for a in (prediction, truth, mask, head)]
+        given = (prediction, truth, mask, head, brain)
+        images = [None if a is None else a[chosen] for a in given]
         parts.append(jax.device_get(scores(*images, protocols=protocols)))  # type: ignore[arg-type]
     joined = jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
     kept = (*METRICS, ENERGY)

@@ -11,8 +11,14 @@ _COLUMNS = {  # of each metric: header, decimals, factor
     "mae": ("MAE", 4, 1),
     "nmse": ("NMSE", 4, 1),
     "intensity_error": ("intensity / %", 1, 100),
+    "correlation": ("correlation", 3, 1),
+    "median": ("median / %", 1, 50),
+    "true_median": ("true median / %", 1, 50),
+    "median_error": ("error / %", 1, 100),
 }
+_TISSUE_COLUMNS = ("median", "true_median", "median_error", "mae", "intensity_error")
 _PROTOCOLS = {
+    "brain": "Only pixels inside the label maps count; the data range is 2.",
     "fixed": "All pixels count; the data range is 2.",
     "foreground": "Only pixels inside the head count; the data range is 2.",
     "slice_max": "Each image is divided by its own maximum, which hides a wrong intensity.",
@@ -33,8 +39,9 @@ _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 def score_tables(scores: dict[str, Any]) -> list[Table]:
     """Returns the tables of a `scores.json`.
 
-    With pairs there is one table for each protocol; phantoms have tables of tissues and lesions
-    besides. Without pairs there are tables of cycles and of histograms.
+    With pairs there is one table for each protocol, and one of tissues for each direction if they
+    are known; phantoms have tables of lesions besides. Without pairs there are tables of cycles
+    and of histograms.
 
     Args:
       scores: the content of the file, as `evaluate` writes it.
@@ -44,7 +51,7 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
         for protocol, summarised in scores.get("protocols", {}).items()
     ]
     if "tissues" in scores:
-        tables.append(_tissue_table(scores["tissues"]))
+        tables += _tissue_tables(scores)
     if "lesions" in scores:
         tables += _lesion_tables(scores["lesions"], scores["lesions_in_data"])
     if "unpaired" in scores:
@@ -95,24 +102,46 @@ def _mean_sd(entry: dict[str, Any], decimals: int, factor: float) -> str:
     return f"{mean} ± {sd}"
 
 
-def _tissue_table(scores: dict[str, Any]) -> Table:
-    columns = [(direction, m) for direction in scores for m in ("mae", "intensity_error")]
-    tissues = list(dict.fromkeys(tissue for entry in scores.values() for tissue in entry))
-    n = max(metrics["mae"]["n"] for entry in scores.values() for metrics in entry.values())
-    note = (
-        f"Values are mean ± sd over {n} phantom heads. A pixel belongs to the tissue that has the "
-        "largest share of it. Intensity is the signed error of the tissue's mean; it is large "
-        "where the true mean is near 0."
-    )
-    header = ["", *(f"{label(direction)} {_COLUMNS[m][0]}" for direction, m in columns)]
-    rows = [
-        [
-            tissue.replace("_", " "),
-            *(_cell(scores[direction][tissue][m], m) for direction, m in columns),
-        ]
-        for tissue in tissues
+def polarity_verdicts(scores: dict[str, Any]) -> list[str]:
+    """Returns a sentence for each direction in which the polarity of the brain is inverted."""
+    return [
+        f"{label(direction)}: polarity is inverted: from dark to bright, the tissues have an order "
+        f"opposed to the true one (rank correlation {entry['rank_correlation']['mean']:.2f})"
+        for direction, entry in scores.get("polarity", {}).items()
+        if entry["inverted"]
     ]
-    return Table("tissues", note, header, rows)
+
+
+def _tissue_tables(scores: dict[str, Any]) -> list[Table]:
+    tables = []
+    for direction, tissues in scores["tissues"].items():
+        entries = [entry for metrics in tissues.values() for entry in metrics.values()]
+        note = (
+            f"Values are mean ± sd over {max(e['n'] for e in entries)} subjects. Medians are in % "
+            "of the range: 0 is air, 100 the bright end. Error is that of the median, and "
+            "intensity the signed error of the mean; both are large where the true value is near 0."
+        )
+        note += _order_note(scores.get("polarity", {}).get(direction))
+        columns = [m for m in _TISSUE_COLUMNS if all(m in metrics for metrics in tissues.values())]
+        rows = [
+            [tissue.replace("_", " "), *(_cell(metrics[m], m) for m in columns)]
+            for tissue, metrics in tissues.items()
+        ]
+        header = ["", *(_COLUMNS[m][0] for m in columns)]
+        tables.append(Table(f"tissues, {label(direction)}", note, header, rows))
+    return tables
+
+
+def _order_note(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    mean = entry["rank_correlation"]["mean"]
+    said = f" The order of the brain's tissues has a rank correlation of {mean:.2f} with the true"
+    said += " one: polarity is inverted." if entry["inverted"] else " one."
+    if "grey_minus_white" in entry:
+        relative = _mean_sd(entry["grey_minus_white"], 0, 100)
+        said += f" Grey minus white matter is {relative} % of the true difference."
+    return said
 
 
 def _lesion_tables(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:

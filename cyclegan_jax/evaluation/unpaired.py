@@ -15,7 +15,7 @@ from cyclegan_jax.data.framing import fit
 from cyclegan_jax.data.intensity import from_storage, head_mask
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import DIRECTIONS
-from cyclegan_jax.evaluation.scoring import PROTOCOL, score_images
+from cyclegan_jax.evaluation.scoring import WHOLE, score_images
 
 MOST_IMAGES = 64  # of each domain, so that a large data set takes no longer
 
@@ -66,7 +66,7 @@ def cycle_scores(source: UnpairedImages, cycled: np.ndarray) -> dict[str, np.nda
     Returns:
       SSIM, PSNR, MAE and NMSE of each image under the protocol `fixed`, `{metric: [N]}`.
     """
-    return score_images(cycled, source.images, source.mask)[PROTOCOL]
+    return score_images(cycled, source.images, source.mask)[WHOLE]
 
 
 def histogram_distances(

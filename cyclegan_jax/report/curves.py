@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, label
+from cyclegan_jax.evaluation.scoring import parts_of_scalar
 from cyclegan_jax.render import html
 
 Line = Mapping[str, float]  # of metrics.jsonl: {"step", "time", name: value, ...}
 
-_LOSS, _SCORE = "loss/", "eval/"  # how the names of losses and scores begin
+_LOSS = "loss/"  # how the names of losses begin
 _X, _Y = CONTRASTS["x"], CONTRASTS["y"]
 _TO_Y, _TO_X = map(label, DIRECTIONS)
 
@@ -102,21 +103,24 @@ def score_curves(lines: Sequence[Line]) -> list[html.Figure]:
     """Draws the scores of the monitored pairs, all directions and baselines in one figure.
 
     Args:
-      lines: as `metric_log.read_metrics` returns them; a score is `eval/<direction>/<metric>`.
+      lines: as `metric_log.read_metrics` returns them, see `scoring.scalar_name`.
 
     Returns:
-      One figure for each metric, as parts of a page; none if no score is logged.
+      One figure for each protocol and metric, as parts of a page; none if no score is logged.
     """
-    metrics: dict[str, dict[str, str]] = {}
-    for name in dict.fromkeys(n for line in lines for n in line if n.startswith(_SCORE)):
-        direction, metric = name.removeprefix(_SCORE).rsplit("/", 1)
-        metrics.setdefault(metric, {})[name] = label(direction)
-    order = [m for m in _METRIC_TITLES if m in metrics]
-    order += [m for m in metrics if m not in _METRIC_TITLES]
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for name in dict.fromkeys(n for line in lines for n in line):
+        if parts := parts_of_scalar(name):
+            protocol, direction, metric = parts
+            found.setdefault((protocol, metric), {})[name] = label(direction)
+    known = list(_METRIC_TITLES)
+    order = sorted(found, key=lambda k: known.index(k[1]) if k[1] in known else len(known))
     return [
         figure
-        for metric in order
-        for figure in _drawn(_METRIC_TITLES.get(metric, metric), "", metrics[metric], lines)
+        for protocol, metric in order
+        for figure in _drawn(
+            f"{_METRIC_TITLES.get(metric, metric)}, {protocol}", "", found[protocol, metric], lines
+        )
     ]
 
 

@@ -15,7 +15,7 @@ from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import open_dataset
 from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.evaluation.evaluate import evaluate
-from cyclegan_jax.evaluation.scoring import PROTOCOL
+from cyclegan_jax.evaluation.scoring import headline_of
 from cyclegan_jax.evaluation.tables import protocol_table, score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
@@ -32,8 +32,8 @@ _WARNING = (
     "with one seed; another seed gives other scores."
 )
 _MONITORED = (
-    f"These are scores of the validation pairs under the protocol {PROTOCOL}. In a data set "
-    "without validation pairs, they are scores of the test pairs."
+    "These are scores of the validation pairs under the protocol that each title names. In a data "
+    "set without validation pairs, they are scores of the test pairs."
 )
 _LOGGED = (
     "The loss terms are without their weights. Each point is the mean over the steps since the "
@@ -121,7 +121,8 @@ def _short_scores(scores: Mapping[str, Any]) -> str:
     """
     title = f"checkpoint {scores['step']}, {scores['images']} {scores['split']} images"
     if "protocols" in scores:
-        tables = [protocol_table(PROTOCOL, scores["protocols"][PROTOCOL])]
+        protocol = headline_of(scores)
+        tables = [protocol_table(protocol, scores["protocols"][protocol])]
     else:
         tables = score_tables(dict(scores))
     return "\n".join([f"{title} of {scores['data']}", *map(as_text, tables)])

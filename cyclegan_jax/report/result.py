@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from cyclegan_jax.domains import DIRECTIONS, label
-from cyclegan_jax.evaluation.tables import protocol_table, score_tables
+from cyclegan_jax.evaluation.scoring import headline_of
+from cyclegan_jax.evaluation.tables import polarity_verdicts, protocol_table, score_tables
 from cyclegan_jax.render import html
 from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.render.text_table import Table
@@ -20,13 +21,18 @@ from cyclegan_jax.training.failure_modes import WARM_UP
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
 _SUBJECTS = "subjects.png"
 CAPTIONS = {  # of the pictures that an evaluation writes
-    _SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM fixed, "
-    "mean of both directions; of each subject the slice that is nearest to its mean",
-    "worst.png": "The worst {split} images at step {step}, by SSIM fixed, mean of both directions",
+    _SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM "
+    "{headline}, mean of both directions; of each subject the slice that is nearest to its mean",
+    "worst.png": "The worst {split} images at step {step}, by SSIM {headline}, mean of both "
+    "directions",
     "best.png": "The best {split} images at step {step}, by the same score",
     "grid.png": "Spread evenly over all {split} images, at step {step}",
 }
-_FIRST = {"fixed": "image", "foreground": "head"}  # protocols of the first table, and their columns
+_FIRST = {  # protocols of the first table, their columns, and what they are
+    "brain": ("brain", "only pixels inside the label maps count"),
+    "fixed": ("image", "all pixels count"),
+    "foreground": ("head", "only those inside the head"),
+}
 _MODES = (
     "a discriminator that has won, or a generator that copies, inverts, is constant or paints "
     "another anatomy"
@@ -45,7 +51,7 @@ class Evaluation(NamedTuple):
         path = self.folder / name
         if not path.exists():
             return []
-        caption = CAPTIONS[name].format_map(self.scores)
+        caption = CAPTIONS[name].format_map({**self.scores, "headline": headline_of(self.scores)})
         return [embedded(path, caption, f"{caption}. Errors are white on black.")]
 
 
@@ -89,31 +95,35 @@ def _pictures_and_scores(workdir: Path) -> list[html.PagePart]:
         return [*evaluation.picture("grid.png"), *score_tables(dict(scores))[:1]]
     # before there were pictures of subjects, only those of images
     pictures = evaluation.picture(_SUBJECTS) or evaluation.picture("worst.png")
-    return [*pictures, _main_table(scores)]
+    inverted = [html.Caution(f"{verdict}.") for verdict in polarity_verdicts(dict(scores))]
+    return [*pictures, _main_table(scores), *inverted]
 
 
 def _main_table(scores: Mapping[str, Any]) -> Table:
-    """Returns SSIM and PSNR of whole images and of heads in one table."""
+    """Returns SSIM and PSNR of brains, whole images and heads in one table, the headline first."""
     tables = {
-        words: protocol_table(protocol, scores["protocols"][protocol])
-        for protocol, words in _FIRST.items()
+        protocol: protocol_table(protocol, scores["protocols"][protocol])
+        for protocol in _FIRST
         if protocol in scores["protocols"]
     }
     first = next(iter(tables.values()))
     header, rows = [""], [[row[0]] for row in first.rows]
-    for column, name in enumerate(first.header):
-        if not name or name in ("MAE", "NMSE"):  # which are in the tables below
-            continue
-        both = not name.startswith("intensity")  # which is that of the head in all protocols
-        for words, table in tables.items() if both else [("head", first)]:
-            header.append(f"{name}, {words}")
-            for row, values in zip(rows, table.rows, strict=True):
-                row.append(values[column])
+    columns = [(name, protocol) for name in ("SSIM", "PSNR / dB") for protocol in tables]
+    # which is that of the head in all protocols that have it
+    columns += [("intensity / %", p) for p in tables if "intensity / %" in tables[p].header][:1]
+    for name, protocol in columns:
+        words = "head" if name.startswith("intensity") else _FIRST[protocol][0]
+        header.append(f"{name}, {words}")
+        column = tables[protocol].header.index(name)
+        for row, values in zip(rows, tables[protocol].rows, strict=True):
+            row.append(values[column])
     title = f"Scores of {scores['images']} {scores['split']} images at step {scores['step']}"
-    note = (
-        "image: all pixels count (protocol fixed); head: only those inside the head (protocol "
-        "foreground). " + first.note.split(". ", 1)[-1]
+    meaning = "; ".join(
+        f"{words}: {what} (protocol {protocol})"
+        for protocol, (words, what) in _FIRST.items()
+        if protocol in tables
     )
+    note = f"{meaning}. {(tables.get('fixed') or first).note.split('. ', 1)[-1]}"
     return Table(title, note, header, rows)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from cyclegan_jax.data import from_config
 from cyclegan_jax.domains import DIRECTIONS, label
 from cyclegan_jax.evaluation.evaluate import evaluate
-from cyclegan_jax.evaluation.scoring import PROTOCOL
+from cyclegan_jax.evaluation.scoring import headline_of
 from cyclegan_jax.render import html, text_table
 from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.render.text_table import Table
@@ -62,8 +62,8 @@ def collect(sweep: Sweep, workdir: Path, metric: str, config_flags: Sequence[str
     parts = [
         html.Paragraph(
             f"{summary}. Scores are those of the validation pairs at the last step, protocol "
-            f"{PROTOCOL}, mean ± sd over seeds. Settings are ranked by {metric}, the mean of both "
-            "directions."
+            f"{found[0].protocol}, mean ± sd over seeds. Settings are ranked by {metric}, the mean "
+            "of both directions."
         ),
         html.Heading("The best values"),
         html.Paragraph(f"The best setting is {best.name}. This command trains it:"),
@@ -115,21 +115,24 @@ def score_best_on_test(sweep: Sweep, workdir: Path, best: Setting, metric: str) 
       metric: the validation metric that it was chosen by.
 
     Returns:
-      `{"metric", "setting", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`, the content
-      of `test.json`, which may come from an earlier choice. Without test pairs there are no trials.
+      `{"metric", "setting", "protocol", "trials": {number: {direction: {metric: {mean, sd, n}}}}}`,
+      the content of `test.json`, which may come from an earlier choice. Without test pairs there
+      are no trials.
     """
     path = Workdir(workdir).test_scores
     if path.exists():
         return json.loads(path.read_text())
-    trials = {}
+    trials, protocol = {}, best.results[0].protocol
     for result in best.results:
         config = sweep.configs[result.index]
         if result.status == DONE and from_config.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
             folder = Workdir(workdir).trial(result.index)
             scored = evaluate(folder, "latest", config.data.dir, "test") / SCORES
-            trials[result.index] = json.loads(scored.read_text())["protocols"][PROTOCOL]
-    found = {"metric": metric, "setting": best.name, "trials": trials}
+            scores = json.loads(scored.read_text())
+            protocol = headline_of(scores)
+            trials[result.index] = scores["protocols"][protocol]
+    found = {"metric": metric, "setting": best.name, "protocol": protocol, "trials": trials}
     if trials:
         write_whole(path, json.dumps(found, indent=1))
     return found
@@ -153,6 +156,7 @@ def _tests(found: dict[str, Any], metric: str) -> list[html.PagePart]:
     return [
         html.Paragraph(
             f"These are the test scores of {found['setting']}, chosen by {found['metric']}: "
+            f"protocol {found.get('protocol', 'fixed')}, "
             f"{subjects} subjects, mean ± sd over {len(tests)} seed(s). Test pairs took no part in "
             f"the choice.{later}"
         ),

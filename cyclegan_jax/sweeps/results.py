@@ -11,7 +11,8 @@ from typing import Any
 
 from cyclegan_jax import InputError
 from cyclegan_jax.domains import DIRECTIONS
-from cyclegan_jax.evaluation.scoring import scalar_name
+from cyclegan_jax.evaluation.metrics import PROTOCOLS
+from cyclegan_jax.evaluation.scoring import WHOLE, scalar_name
 from cyclegan_jax.sweeps.grammar import SEED, Sweep
 from cyclegan_jax.sweeps.runner import DONE, ending
 from cyclegan_jax.system.files import write_whole
@@ -36,6 +37,7 @@ class Result:
       status: `DONE`, `FAILED` or `UNFINISHED`.
       message: why it failed; else empty.
       curves: the mean score of the validation subjects by step, for each "direction/metric".
+      protocol: that of the scores, the same for all trials.
     """
 
     index: int
@@ -45,6 +47,7 @@ class Result:
     status: str
     message: str
     curves: dict[str, Curve]
+    protocol: str = WHOLE
 
     @property
     def setting(self) -> tuple[tuple[str, Any], ...]:
@@ -116,8 +119,22 @@ def check_metric(metric: str) -> None:
 
 
 def read_results(sweep: Sweep, workdir: Path) -> list[Result]:
-    """Returns the result of each trial so far, in the order of the trials."""
-    return [_read_result(sweep, workdir, index) for index in sweep.indices]
+    """Returns the result of each trial so far, in the order of the trials.
+
+    Scores of two protocols must not be compared: those under which most trials are scored count,
+    and a trial that is scored by another one alone has no score and says so.
+    """
+    logs = {}
+    for index in sweep.indices:
+        folder = Workdir(workdir).trial(index)
+        logs[index] = read_metrics(folder) if Workdir(folder).metrics.exists() else []
+    counts = {p: sum(_is_scored(lines, p) for lines in logs.values()) for p in PROTOCOLS}
+    protocol = max(PROTOCOLS, key=lambda p: counts[p]) if any(counts.values()) else WHOLE
+    return [_read_result(sweep, workdir, index, logs[index], protocol) for index in sweep.indices]
+
+
+def _is_scored(lines: Sequence[dict[str, float]], protocol: str) -> bool:
+    return any(scalar_name(DIRECTIONS[0], "ssim", protocol) in line for line in lines)
 
 
 def ranked_settings(results: Sequence[Result], metric: str) -> list[Setting]:
@@ -160,22 +177,25 @@ def write_csv(results: Sequence[Result], path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _read_result(sweep: Sweep, workdir: Path, index: int) -> Result:
+def _read_result(
+    sweep: Sweep, workdir: Path, index: int, lines: Sequence[dict[str, float]], protocol: str
+) -> Result:
     status, message = ending(workdir, index) or (UNFINISHED, "")
-    folder = Workdir(workdir).trial(index)
-    lines = read_metrics(folder) if Workdir(folder).metrics.exists() else []
+    others = [p for p in PROTOCOLS if p != protocol and _is_scored(lines, p)]
+    if others and not _is_scored(lines, protocol):
+        message = message or f"its scores are under {others[0]}, those of most trials {protocol}"
     curves = {
         f"{direction}/{metric}": sorted(
             (int(line["step"]), line[name])
             for line in lines
-            if (name := scalar_name(direction, metric)) in line
+            if (name := scalar_name(direction, metric, protocol)) in line
         )
         for direction in DIRECTIONS
         for metric in _BETTER
     }
     values = {key: sweep.value(index, key) for key in sweep.swept_keys}
     steps, given = sweep.configs[index].steps, sweep.given(index)
-    return Result(index, steps, values, given, status, message, curves)
+    return Result(index, steps, values, given, status, message, curves, protocol)
 
 
 def _hashable(value: Any) -> Any:

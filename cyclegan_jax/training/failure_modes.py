@@ -10,10 +10,12 @@ others 0.26 to 0.57 less (docs/experiments.md).
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from cyclegan_jax.data.intensity import head_mask
+from cyclegan_jax.domains import DIRECTIONS
 
 WARM_UP = 500  # steps; a generator that has not learnt anything before has not failed
 _UNDECIDED = {"bce": 0.69, "lsgan": 0.25}  # loss of a discriminator that guesses
@@ -69,7 +71,12 @@ class FailureModes:
         return lines
 
     def in_pictures(
-        self, step: int, pictures: Mapping[str, np.ndarray], *, paired: bool
+        self,
+        step: int,
+        pictures: Mapping[str, np.ndarray],
+        *,
+        paired: bool,
+        brain: np.ndarray | None = None,
     ) -> list[str]:
         """Returns warnings on samples, from step `WARM_UP` on, at most one for each generator.
 
@@ -79,6 +86,7 @@ class FailureModes:
           step: number of steps done.
           pictures: as `step.sample_step` returns them, `[B, H, W, 1]` in [-1, 1].
           paired: whether `real_x` and `real_y` show the same anatomy.
+          brain: bool `[B, H, W, 1]`, the pixels inside the labels of the pairs, if they have any.
         """
         lines = []
         for network, names in _GENERATORS.items():
@@ -89,8 +97,25 @@ class FailureModes:
                     fake,
                     truth if paired else None,
                     cycled if step >= self._late else None,
+                    brain,
                 )
                 lines += self._once(step, network, *found) if found else []
+        return lines
+
+    def in_tissues(self, step: int, polarity: Mapping[str, Any]) -> list[str]:
+        """Returns warnings on the order of the tissues, from step `WARM_UP` on.
+
+        Args:
+          step: number of steps done.
+          polarity: of the scored pairs, as `regions.polarity` returns it.
+        """
+        lines = []
+        for direction in DIRECTIONS:
+            found = polarity.get(direction)
+            if step >= WARM_UP and found and found["inverted"]:
+                mean = found["rank_correlation"]["mean"]
+                words = _inverted(f"the tissues' order has a rank correlation of {mean:.2f}")
+                lines += self._once(step, direction.generator, "inverted", words)
         return lines
 
     def _once(self, step: int, network: str, mode: str, words: str) -> list[str]:
@@ -105,6 +130,7 @@ def find_failure(
     fake: np.ndarray,
     truth: np.ndarray | None,
     cycled: np.ndarray | None = None,
+    brain: np.ndarray | None = None,
 ) -> tuple[str, str] | None:
     """Returns the first failure mode that translations show, with a sentence on it, or None.
 
@@ -113,11 +139,15 @@ def find_failure(
       fake: their translations.
       truth: the same heads in the target contrast, or None.
       cycled: the translations translated back; None if another anatomy is not looked for.
+      brain: bool, the pixels inside the labels; where there are any, they are compared instead of
+        the head, in which the scalp can hide an inverted brain.
 
     Returns:
       ("constant", "copy", "inverted" or "astray", what was measured and what to do).
     """
     head = head_mask(real) if truth is None else head_mask(real, truth)
+    if brain is not None and brain.any():
+        head = brain
     if not head.any() or not real[head].std():
         return None
     if (least := variation(real, fake, head)) < _CONSTANT:
@@ -138,10 +168,7 @@ def find_failure(
     elif right < _INVERTED:
         measured = f"correlation with the truth {right:.2f}"
     if measured:
-        return "inverted", (
-            f"its contrast is inverted ({measured}): cycles do not show it, because the other "
-            "generator inverts it back; raise config.loss.identity_ratio or use another config.seed"
-        )
+        return "inverted", _inverted(measured)
     if truth is None or cycled is None:
         return None
     if (back := correlation(cycled, real, head)) - right > _ASTRAY:
@@ -152,6 +179,13 @@ def find_failure(
             "config.loss.cycle_weight or lower config.loss.identity_ratio"
         )
     return None
+
+
+def _inverted(measured: str) -> str:
+    return (
+        f"its contrast is inverted ({measured}): cycles do not show it, because the other "
+        "generator inverts it back; raise config.loss.identity_ratio or use another config.seed"
+    )
 
 
 def variation(real: np.ndarray, fake: np.ndarray, head: np.ndarray) -> float:

@@ -21,9 +21,10 @@ from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
+from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
-    PROTOCOL,
     RANKED_BY,
+    WHOLE,
     Evaluator,
     MeanScores,
     mean_of_directions,
@@ -93,6 +94,7 @@ class Run:
         self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
+        self._brain: np.ndarray | None = None  # of the samples
         self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
         multihost.primary_first(self._claim)
@@ -137,10 +139,12 @@ class Run:
     def catch_up(self, state: TrainState) -> None:
         """Scores a restored state if the run was stopped or killed before it could be scored."""
         step = int(state.step)
+        # an earlier version may have scored it by another protocol
+        names = [scalar_name(DIRECTIONS[0], RANKED_BY, protocol) for protocol in PROTOCOLS]
         is_missing = (
             step > 0
             and "evaluate" in self.due(step)
-            and not is_logged(self.workdir, step, scalar_name(DIRECTIONS[0], RANKED_BY))
+            and not any(is_logged(self.workdir, step, name) for name in names)
         )
         if not multihost.agree(int(is_missing)):
             return
@@ -148,7 +152,8 @@ class Run:
         if self._evaluator is not None:
             placed = self._programs.parallel.place_state(state)
             scored = self._evaluator.mean_scores(placed.generators)
-            self._checkpoints.rate(step, mean_of_directions(scored, RANKED_BY))
+            score = mean_of_directions(scored, RANKED_BY)
+            self._checkpoints.rate(step, score, self._evaluator.protocol)
             with writing_workdir(self.workdir):
                 self._log_scores(scored, step)
 
@@ -190,6 +195,13 @@ class Run:
             self._evaluator = Evaluator(self._programs.compiled_generators, pairs)
             chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
+            self._brain = None if pairs.brain is None else pairs.brain[chosen]
+            before, now = self._checkpoints.protocol, self._evaluator.protocol
+            if before not in ("", now):
+                self._print(
+                    f"note: scores are under the protocol {now} from here on, those before under "
+                    f"{before}; `best` is chosen among checkpoints that are scored by {now}"
+                )
         return self._batches
 
     def due(self, step: int, *, is_interrupted: bool = False) -> set[str]:
@@ -232,8 +244,8 @@ class Run:
                 scored = self._evaluator.mean_scores(state.generators)
             if state is not None and "save" in due:
                 score = None if scored is None else mean_of_directions(scored, RANKED_BY)
-                devices = self._programs.parallel.devices
-                self._checkpoints.save(state, provenance(self.config, self.dataset, devices), score)
+                facts = provenance(self.config, self.dataset, self._programs.parallel.devices)
+                self._checkpoints.save(state, facts, score, self._protocol)
             if "log" in due:
                 self._log(step, now)
             if scored is not None:
@@ -259,6 +271,10 @@ class Run:
         else:
             self._skipped += 1
 
+    @property
+    def _protocol(self) -> str:
+        return WHOLE if self._evaluator is None else self._evaluator.protocol
+
     def wait(self) -> None:
         """Waits until all saves are on disk."""
         self._checkpoints.wait()
@@ -282,12 +298,14 @@ class Run:
 
     def _log_scores(self, scored: MeanScores, step: int) -> None:
         values = {
-            scalar_name(direction, metric): value["mean"]
+            scalar_name(direction, metric, self._protocol): value["mean"]
             for direction, metrics in scored.items()
             for metric, value in metrics.items()
         }
         self._scalars(step, values)
-        table = protocol_table(PROTOCOL, scored)
+        if self._evaluator is not None:
+            self._warn(self._failure_modes.in_tissues(step, self._evaluator.polarity))
+        table = protocol_table(self._protocol, scored)
         if self._has_printed_scores:  # what the numbers are was said above
             table = table._replace(note="")
         self._has_printed_scores = True
@@ -296,7 +314,8 @@ class Run:
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
         paired = self._evaluator is not None
-        self._warn(self._failure_modes.in_pictures(step, pictures, paired=paired))
+        found = self._failure_modes.in_pictures(step, pictures, paired=paired, brain=self._brain)
+        self._warn(found)
         if self._writer is None:
             return
         path = Workdir(self.workdir).sample(step)

@@ -21,6 +21,7 @@ from cyclegan_jax.inference import (
 from cyclegan_jax.translation.placement import Placement, place, recorded
 
 _DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
+_LARGER = 1.3  # than the largest brain; of 10 whole heads at 2 mm the least was 1.5 times as large
 _LEAST_HEAD = 0.005  # of the frame: what a connected part needs to be head, and not noise
 
 
@@ -57,8 +58,9 @@ class Translator:
       axis: along which volumes are sliced.
       source: stored type and intensity range of the training images of the source domain; where
         they are known, also height and width in mm of a pixel as the networks saw it ("pixel_mm"),
-        the distance in mm between slices ("slice_mm") and the least head in a slice
-        ("least_head": {"pixels", "share"}).
+        the distance in mm between slices ("slice_mm"), the least head in a slice
+        ("least_head": {"pixels", "share"}), and the size in ml of the largest brain if brains were
+        cut out for training ("most_head_ml").
       target: the same of the target domain.
     """
 
@@ -265,6 +267,22 @@ class Translator:
             "size; give --resample"
         )
 
+    def head_note(self, data: np.ndarray, spacing: tuple[float, float, float]) -> str:
+        """Returns a note where a volume has a whole head but training had brains alone, else "".
+
+        Args:
+          data: the volume `[X, Y, Z]`.
+          spacing: its voxel size in mm along X, Y and Z.
+        """
+        most = self.source.get("most_head_ml")
+        if most is None or (found := intensity.head_ml(data, spacing)) <= _LARGER * most:
+            return ""
+        return (
+            f"the head has {found:.0f} ml, but this model was trained on brains that were cut "
+            f"out, of at most {most:.0f} ml (--brain_only); cut the brain out of the scan, or the "
+            "result is wrong"
+        )
+
     @property
     def target_range(self) -> IntensityRange:
         """The intensities that -1 and 1 stand for in translated volumes."""
@@ -304,6 +322,7 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         "least_head": facts.get("least_head", {}).get(source),
         "pixel_mm": pixels_in_training(saved).get(source),
         "slice_mm": facts.get("slice_mm", {}).get(source),
+        "most_head_ml": facts["domains"][source].get("most_head_ml"),
     }
     stored = {key: facts["domains"][source][key] for key in ("dtype", "range")}
     return Translator(

@@ -49,6 +49,14 @@ def translate_volume(
       ValueError: the volume has no head, or too many voxels at the voxel size of training.
       InputError: a translated value is not finite.
     """
+    made = _translate_at(translator, volume, resample=resample, cycle_error=cycle_error)
+    note = translator.head_note(volume.data, volume.spacing)
+    return dataclasses.replace(made, notes=[note, *made.notes]) if note else made
+
+
+def _translate_at(
+    translator: Translator, volume: Volume, *, resample: bool, cycle_error: bool
+) -> TranslatedVolume:
     wanted = translator.spacing_wanted(volume.spacing) if resample else None
     if wanted is None:
         made = _translate(translator, volume.data, cycle_error)

@@ -313,6 +313,20 @@ def test_a_score_that_comes_later_counts(tmp_path, state):
     assert saved_steps(tmp_path) == [2, 4]
 
 
+def test_scores_of_two_protocols_are_not_compared(tmp_path, state):
+    save(tmp_path, state, {1: 0.9, 2: 0.8}, keep=9)  # of an earlier version
+    with Checkpoints(tmp_path, keep=9) as checkpoints:
+        assert (checkpoints.protocol, checkpoints.best()) == ("fixed", 1)
+        checkpoints.save(at_step(state, 3), META, 0.3, "brain")
+        checkpoints.save(at_step(state, 4), META, 0.2, "brain")
+        checkpoints.save(at_step(state, 5), META, None)
+        checkpoints.wait()
+        assert (checkpoints.protocol, checkpoints.best()) == ("brain", 3)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.protocol, checkpoints.best()) == ("brain", 3)
+        assert checkpoints.choose("best").step == 3
+
+
 def test_saves_that_a_kill_has_cut_short_are_cleared_away(tmp_path, state):
     save(tmp_path, state, {1: 0.2})
     (tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp" / "meta").mkdir(parents=True)

@@ -19,6 +19,7 @@ from cyclegan_jax.evaluation import evaluate, unpaired
 from cyclegan_jax.evaluation.evaluate import score_tables
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.scoring import Evaluator
+from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.training.compiled import Programs
@@ -61,13 +62,14 @@ def test_files_hold_the_same_numbers(workdir, capsys):
     assert (scores["step"], scores["split"], scores["images"]) == (0, "test", 8)
     assert tuple(scores["protocols"]) == PROTOCOLS
     images, subjects = rows(folder / "images.csv"), rows(folder / "subjects.csv")
-    assert len(images) == 8 * 4 * 4
-    assert len(subjects) == 2 * 4 * 4
-    assert list(images[0]) == ["name", "direction", "protocol", *METRICS]
+    assert len(images) == 8 * 4 * 5
+    assert len(subjects) == 2 * 4 * 5
+    assert list(images[0]) == ["name", "direction", "protocol", *METRICS, "correlation"]
     for protocol, directions in scores["protocols"].items():
         assert list(directions) == ["t1_to_t2", "t2_to_t1", "t1_as_t2", "t2_as_t1"]
         for direction, metrics in directions.items():
-            assert list(metrics) == METRICS
+            own = [*METRICS[:-1], "correlation"] if protocol == "brain" else METRICS
+            assert list(metrics) == own
             here = [r for r in images if (r["direction"], r["protocol"]) == (direction, protocol)]
             for metric, entry in metrics.items():
                 means = [
@@ -148,6 +150,9 @@ def test_phantoms_have_tissues_and_lesions(workdir):
             "tissues"
         ][direction].keys()
         assert scores["tissues"][direction]["csf"]["mae"]["n"] == 2
+        assert scores["tissues"][direction]["csf"]["true_median"]["mean"] > 0
+        assert scores["polarity"][direction]["rank_correlation"]["n"] == 2
+        assert "grey_minus_white" in scores["polarity"][direction]
         lesions = scores["lesions"][direction]
         assert lesions["heads"].keys() == {"phantom0002", "phantom0003"}
         assert lesions["retention"]["n"] > 0
@@ -166,10 +171,41 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     pairs = from_config.scored_pairs(config, from_config.open_data(config), "val")
     during = Evaluator(programs.compiled_generators, pairs).mean_scores(state.generators)
     for direction, metrics in during.items():
-        assert list(metrics) == ["ssim", "psnr", "mae", "nmse"]
+        assert list(metrics) == ["ssim", "psnr", "mae", "nmse", "correlation"]
         for metric, entry in metrics.items():
-            found = scores["protocols"]["fixed"][direction][metric]
+            found = scores["protocols"]["brain"][direction][metric]
             assert found["mean"] == pytest.approx(entry["mean"], rel=1e-5)
+
+
+def test_pairs_without_labels_are_ranked_by_whole_images(run, monkeypatch):
+    workdir, *_ = run
+    inner = from_config.scored_pairs
+    monkeypatch.setattr(
+        evaluate.from_config,
+        "scored_pairs",
+        lambda *a, **k: dataclasses.replace(inner(*a, **k), labels=None),
+    )
+    monkeypatch.setattr(evaluate.phantom_truth, "is_phantom", lambda dataset: False)
+    scores = json.loads((evaluate.evaluate(workdir, "latest") / "scores.json").read_text())
+    assert scores["headline"] == "fixed"
+    assert tuple(scores["protocols"]) == PROTOCOLS[1:]
+    assert not {"tissues", "polarity"} & scores.keys()
+    monkeypatch.setattr(evaluate.Dataset, "has", lambda self, split: "labels" not in split)
+    with pytest.raises(InputError, match=r"--protocol=brain: the test pairs of .* no label maps"):
+        evaluate.evaluate(workdir, "latest", protocol="brain")
+
+
+def test_an_inverted_brain_is_said(run):
+    order = {"mean": -0.9, "sd": 0.0, "n": 2}
+    entry = {"rank_correlation": order, "inverted": True, "grey_minus_white": order}
+    tissue = {"csf": {"median": order, "true_median": order}}
+    scores = {"tissues": {"t1_to_t2": tissue}, "polarity": {"t1_to_t2": entry}}
+    (table,) = score_tables(scores)
+    assert "polarity is inverted" in table.note
+    assert "-90 ± 0 % of the true difference" in table.note
+    (verdict,) = polarity_verdicts(scores)
+    assert verdict.startswith("T1→T2: polarity is inverted")
+    assert polarity_verdicts({"polarity": {"t1_to_t2": entry | {"inverted": False}}}) == []
 
 
 def test_without_pairs_cycles_and_histograms_are_scored(workdir):
@@ -254,6 +290,12 @@ def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_p
         evaluate.evaluate(workdir, "latest", str(tmp_path / "sagittal"))
     evaluate.evaluate(workdir, "latest", str(tmp_path / "images"))
     assert "note: " not in capsys.readouterr().out
+    cut = dataclasses.replace(source, facts={"kind": "volumes", "brain_only": True})
+    prepare(cut, tmp_path / "brains")
+    evaluate.evaluate(workdir, "latest", str(tmp_path / "brains"))
+    (note,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("note: "))
+    assert note.startswith(f"note: {tmp_path / 'brains'} has brains that were cut out")
+    assert "was trained on whole heads; prepare the scans without --brain_only" in note
 
 
 def test_nothing_to_average_is_null_and_shown_as_none():

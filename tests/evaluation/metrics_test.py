@@ -26,11 +26,17 @@ def disc(height=40, width=33):
     return np.repeat(((radius < 14) & (radius > 3))[None, ..., None], 3, axis=0)
 
 
-def score(a, b, mask=None, head=None, protocols=("fixed",)):
+def brain():
+    """A part of the disc."""
+    mask = disc()
+    mask[:, :, :14] = False
+    return mask
+
+
+def score(a, b, mask=None, head=None, protocols=("fixed",), inside=None):
     mask = np.ones(a.shape, bool) if mask is None else mask
-    found = scores(
-        *map(jnp.asarray, (a, b, mask, mask if head is None else head)), protocols=protocols
-    )
+    masks = (mask, mask if head is None else head, mask if inside is None else inside)
+    found = scores(*map(jnp.asarray, (a, b, *masks)), protocols=protocols)
     return {p: {m: np.asarray(v) for m, v in metrics.items()} for p, metrics in found.items()}
 
 
@@ -50,9 +56,9 @@ def reference_ssim_map(a, b, data_range):
     return inner
 
 
-def reference(protocol, a, b, head):
+def reference(protocol, a, b, masks):
     """Scores of two images `[H, W]`, pixel by pixel in Python; SSIM by scikit-image."""
-    where = np.argwhere(head) if protocol == "foreground" else np.argwhere(np.ones_like(head))
+    where = np.argwhere(masks.get(protocol, np.ones(a.shape)))
     a, b = a.astype(np.float64), b.astype(np.float64)
     air, data_range = -1.0, 2.0
     if protocol in ("slice_max", "gt_max"):
@@ -82,12 +88,30 @@ def test_every_protocol_agrees_with_a_slow_reference(protocol):
     b[1] = 0.6 * b[1] - 0.3  # maxima that are not 1, and not the same
     a[2] = 0.8 * a[2] - 0.1
     head = disc()
-    found = score(a, b, head=head, protocols=(protocol,))[protocol]
+    found = score(a, b, head=head, protocols=(protocol,), inside=brain())[protocol]
     for i in range(3):
-        wanted = reference(protocol, a[i, ..., 0], b[i, ..., 0], head[i, ..., 0])
+        masks = {"foreground": head[i, ..., 0], "brain": brain()[i, ..., 0]}
+        wanted = reference(protocol, a[i, ..., 0], b[i, ..., 0], masks)
         assert found["ssim"][i] == pytest.approx(wanted["ssim"], abs=1e-4)
         for metric in ("psnr", "mae", "nmse"):
             assert found[metric][i] == pytest.approx(wanted[metric], rel=1e-4)
+        if protocol == "brain":
+            inside = masks["brain"]
+            wanted = np.corrcoef(a[i, ..., 0][inside], b[i, ..., 0][inside])[0, 1]
+            assert found["correlation"][i] == pytest.approx(wanted, abs=1e-5)
+        assert ("correlation" in found) is (protocol == "brain")
+
+
+def test_scalp_and_air_do_not_move_the_score_of_the_brain():
+    a, b = pair()
+    bare = score(a, b, protocols=("brain",), inside=brain())["brain"]
+    scalp = ~brain()
+    other = score(np.where(scalp, b, a), b, protocols=("brain", "fixed"), inside=brain())
+    for metric in ("psnr", "mae", "nmse", "correlation"):
+        np.testing.assert_allclose(other["brain"][metric], bare[metric], rtol=1e-5)
+    inverted = score(np.where(scalp, b, -a), b, protocols=("brain", "fixed"), inside=brain())
+    assert (inverted["brain"]["correlation"] < -0.5).all()
+    assert (inverted["brain"]["ssim"] < bare["ssim"]).all()
 
 
 def test_fixed_agrees_with_scikit_image():
@@ -107,11 +131,11 @@ def test_fixed_agrees_with_scikit_image():
 
 def test_padding_does_not_count():
     a, b = pair()
-    bare = score(a, b, head=disc(), protocols=PROTOCOLS)
+    bare = score(a, b, head=disc(), protocols=PROTOCOLS, inside=brain())
     around = ((0, 0), (5, 9), (3, 4), (0, 0))
     padded = [np.pad(i, around, constant_values=v) for i, v in ((a, 1.0), (b, -1.0))]
-    mask, head = (np.pad(m, around) for m in (np.ones(a.shape, bool), disc()))
-    for protocol, metrics in score(*padded, mask, head, PROTOCOLS).items():
+    mask, head, inside = (np.pad(m, around) for m in (np.ones(a.shape, bool), disc(), brain()))
+    for protocol, metrics in score(*padded, mask, head, PROTOCOLS, inside).items():
         for name, values in metrics.items():
             np.testing.assert_allclose(values, bare[protocol][name], rtol=1e-4)
 
@@ -127,8 +151,9 @@ def test_a_wrong_global_intensity_shows_in_fixed_and_not_in_slice_max():
         assert (found[protocol]["ssim"] < 0.999).all()
         assert (found[protocol]["psnr"] < 30).all()
         np.testing.assert_allclose(found[protocol]["nmse"], 0.04, rtol=1e-4)
-    for protocol in PROTOCOLS:
+    for protocol in set(PROTOCOLS) - {"brain"}:
         np.testing.assert_allclose(found[protocol]["intensity_error"], -0.2, rtol=1e-4)
+    np.testing.assert_allclose(found["brain"]["correlation"], 1, rtol=1e-4)
 
 
 def test_equal_images_are_perfect_and_more_noise_is_worse():
@@ -143,10 +168,10 @@ def test_equal_images_are_perfect_and_more_noise_is_worse():
 
 def test_what_is_not_defined_is_nan_and_nothing_else():
     a, b = pair()
-    head = disc()
-    b[0], head[1] = -1, False
+    head, inside = disc(), brain()
+    b[0], head[1], inside[1] = -1, False, False
     a[2] = -1
-    found = score(a, b, head=head, protocols=PROTOCOLS)
+    found = score(a, b, head=head, protocols=PROTOCOLS, inside=inside)
     bad = {
         (protocol, metric, i)
         for protocol, metrics in found.items()
@@ -156,9 +181,12 @@ def test_what_is_not_defined_is_nan_and_nothing_else():
     }
     black = {("slice_max", m, 0) for m in ("ssim", "psnr", "mae", "nmse")}
     black |= {("gt_max", m, 0) for m in ("ssim", "psnr")}
-    black |= {(p, m, 0) for p in PROTOCOLS for m in ("nmse", "intensity_error")}
+    black |= {(p, "nmse", 0) for p in PROTOCOLS}
+    black |= {(p, "intensity_error", 0) for p in PROTOCOLS if p != "brain"}
+    black |= {("brain", "correlation", i) for i in (0, 2)}
     headless = {("foreground", m, 1) for m in ("ssim", "psnr", "mae", "nmse")}
-    headless |= {(p, "intensity_error", 1) for p in PROTOCOLS}
+    headless |= {(p, "intensity_error", 1) for p in PROTOCOLS if p != "brain"}
+    headless |= {("brain", m, 1) for m in ("ssim", "psnr", "mae", "nmse", "correlation")}
     assert bad == black | headless
     np.testing.assert_allclose(found["fixed"]["intensity_error"][2], -1)
 

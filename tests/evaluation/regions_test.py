@@ -5,10 +5,10 @@ import pytest
 
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.phantom.head import TISSUES
-from cyclegan_jax.data.phantom.truth import Head, HeadImages
-from cyclegan_jax.evaluation.regions import tissue_errors, tissue_scores
+from cyclegan_jax.evaluation.regions import polarity, tissue_errors, tissue_scores
 
 WHITE, GREY = TISSUES.index("white_matter"), TISSUES.index("grey_matter")
+NUMBERS = {"white_matter": [WHITE], "grey_matter": [GREY]}
 BRIGHTNESS = {"x": {WHITE: 0.2, GREY: -0.1}, "y": {WHITE: -0.3, GREY: 0.4}}
 
 
@@ -30,13 +30,12 @@ def image(labels, domain):
 
 def test_errors_go_to_their_tissue_and_direction(labels):
     x, y = (image(np.concatenate([labels, labels]), d) for d in "xy")
-    plain = HeadImages(x[:4], y[:4], labels)
-    heads = [Head(subject, labels, plain, plain) for subject in ("a", "b")]
-    names = [f"{h.subject}#{i:03d}" for h in heads for i in range(4)]
+    names = [f"{subject}#{i:03d}" for subject in "ab" for i in range(4)]
     pairs = Pairs(x, y, np.ones(x.shape, bool), names)
     wrong = y.copy()
     wrong[:4][labels == GREY] += 0.2  # the first head alone
-    scores = tissue_scores(heads, pairs, {"t1_to_t2": wrong, "t2_to_t1": x})
+    translated = {"t1_to_t2": wrong, "t2_to_t1": x}
+    scores = tissue_scores(pairs, translated, np.concatenate([labels, labels]), NUMBERS)
     assert scores["t1_to_t2"].keys() == {"grey_matter", "white_matter"}  # air is no tissue
     found = scores["t1_to_t2"]["grey_matter"]
     assert found["mae"] == {
@@ -45,6 +44,9 @@ def test_errors_go_to_their_tissue_and_direction(labels):
         "n": 2,
     }
     assert found["intensity_error"]["mean"] == pytest.approx(0.1 / 1.4, rel=1e-4)
+    assert found["median"]["mean"] == pytest.approx(1.5, rel=1e-4)
+    assert found["true_median"]["mean"] == pytest.approx(1.4, rel=1e-4)
+    assert found["median_error"]["mean"] == pytest.approx(0.1 / 1.4, rel=1e-4)
     assert scores["t1_to_t2"]["white_matter"]["mae"]["mean"] == 0
     assert scores["t2_to_t1"]["grey_matter"]["mae"]["mean"] == 0
 
@@ -52,8 +54,60 @@ def test_errors_go_to_their_tissue_and_direction(labels):
 def test_the_intensity_error_is_signed_and_undefined_in_the_dark(labels):
     truth = image(labels, "x")
     darker = np.where(truth > -1, truth - 0.12, truth)
-    errors = tissue_errors(darker, truth, labels)
+    errors = tissue_errors(darker, truth, labels, NUMBERS)
     assert errors["white_matter"]["intensity_error"] == pytest.approx(-0.1)
     assert errors["white_matter"]["mae"] == pytest.approx(0.12)
     dark = np.full_like(truth, -1)
-    assert np.isnan(tissue_errors(truth, dark, labels)["white_matter"]["intensity_error"])
+    assert np.isnan(tissue_errors(truth, dark, labels, NUMBERS)["white_matter"]["intensity_error"])
+
+
+def regions_of(brightness, count=3):
+    """Heads of one slice with ventricle 1 and 4, white 2 and cortex 3 of these brightnesses."""
+    labels = np.tile(np.repeat([0, 1, 4, 2, 3], 4)[:, None], (count, 1, 20)).astype(np.uint16)
+    fluid, white, cortex = brightness
+    return labels, np.array([-1, fluid, white, cortex, fluid], np.float32)[labels][..., None]
+
+
+NAMED = {"ventricle": [1, 4], "white": [2], "cortex": [3]}
+
+
+def compared(made, wanted):
+    labels, truth = regions_of(wanted)
+    _, image = regions_of(made)
+    names = [f"s{i}#000" for i in range(len(labels))]
+    pairs = Pairs(image, truth, np.ones(truth.shape, bool), names)
+    translated = {"t1_to_t2": image, "t2_to_t1": image}
+    return labels, pairs, translated
+
+
+def test_a_name_stands_for_all_its_labels():
+    labels, pairs, translated = compared((0.9, -0.6, -0.2), (0.8, -0.5, -0.1))
+    found = tissue_scores(pairs, translated, labels, NAMED)["t1_to_t2"]
+    assert found["ventricle"]["true_median"]["mean"] == pytest.approx(1.8)
+    assert found["white"]["median_error"]["mean"] == pytest.approx(-0.2)
+    assert found["cortex"]["median"] == {"mean": pytest.approx(0.8), "sd": 0, "n": 3}
+
+
+@pytest.mark.parametrize(
+    ("made", "order", "inverted", "grey_minus_white"),
+    [
+        ((0.8, -0.5, -0.1), 1, False, 1),
+        ((0.8, -0.5, -0.3), 1, False, 0.5),
+        ((-0.6, 0.2, 0), -1, True, -0.5),  # dark ventricles and bright white matter, as in T1
+        ((0.8, -0.1, -0.5), 0.5, False, -1),
+        ((-0.6, -0.5, -0.1), -0.5, True, 1),
+        ((0.1, 0.1, 0.1), None, None, None),
+    ],
+)
+def test_polarity_is_the_order_of_the_tissues(made, order, inverted, grey_minus_white):
+    labels, pairs, translated = compared(made, (0.8, -0.5, -0.1))
+    found = polarity(pairs, translated, labels, NAMED)
+    if order is None:
+        assert found == {}
+        return
+    assert found["t1_to_t2"]["rank_correlation"]["mean"] == pytest.approx(order)
+    assert found["t1_to_t2"]["inverted"] is inverted
+    assert found["t1_to_t2"]["grey_minus_white"]["mean"] == pytest.approx(grey_minus_white)
+    without = polarity(pairs, translated, labels, {"white": [2], "ventricle": [1]})
+    assert "grey_minus_white" not in without["t1_to_t2"]
+    assert polarity(pairs, translated, labels, {"white": [2]}) == {}

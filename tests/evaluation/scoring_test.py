@@ -1,5 +1,7 @@
 """Scores of many images: in chunks, by subject, with what is not defined left out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,14 @@ from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
+    Evaluator,
     average_over_subjects,
     by_subject,
+    headline,
+    headline_of,
+    parts_of_scalar,
+    protocols_for,
+    scalar_name,
     score_images,
     score_pairs,
     untranslated,
@@ -27,7 +35,9 @@ def pairs():
         for _ in "xy"
     ]
     names = [f"{s}#{i:03d}" for s, count in (("b", 3), ("a", 2), ("c", 2)) for i in range(count)]
-    return Pairs(*images, np.ones((7, 24, 24, 1), bool), names)
+    labels = ((radius < 9) * np.where(x < 12, 1, 2)).astype(np.uint16)
+    labels = np.repeat(labels[None], 7, axis=0)
+    return Pairs(*images, np.ones((7, 24, 24, 1), bool), names, labels, {"a": [1], "b": [2]})
 
 
 def test_the_head_mask_has_its_holes_filled(pairs):
@@ -43,7 +53,7 @@ def test_a_head_must_be_in_both_images(pairs):
 
 
 def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
-    arguments = (pairs.x, pairs.y, pairs.mask, pairs.head, PROTOCOLS)
+    arguments = (pairs.x, pairs.y, pairs.mask, pairs.head, PROTOCOLS, pairs.brain)
     whole = score_images(*arguments)
     monkeypatch.setattr(scoring, "_CHUNK", 3)
     seen = []
@@ -54,7 +64,8 @@ def test_chunks_give_what_all_at_once_gives(pairs, monkeypatch):
     parts = score_images(*arguments)
     assert seen == [3, 3, 3]
     for protocol in PROTOCOLS:
-        assert tuple(parts[protocol]) == (*METRICS, ENERGY)
+        own = "intensity_error" if protocol == "brain" else "correlation"  # the other has it
+        assert tuple(parts[protocol]) == (*(m for m in METRICS if m != own), ENERGY)
         for metric, values in whole[protocol].items():
             np.testing.assert_allclose(parts[protocol][metric], values, rtol=1e-6)
 
@@ -112,3 +123,48 @@ def test_nmse_of_a_subject_is_the_ratio_of_sums(pairs):
     truth, image = (a / a.max(axis=(1, 2), keepdims=True) for a in (truth, image))
     scored = by_subject(found["slice_max"]["t1_to_t2"], pairs.names)["nmse"]["b"]
     assert scored == pytest.approx(((image - truth) ** 2).sum() / (truth**2).sum(), rel=1e-3)
+
+
+# ---------------------------------------------------------------- the headline
+
+
+def test_the_headline_is_brain_where_there_are_labels(pairs):
+    plain = dataclasses.replace(pairs, labels=None)
+    assert (headline(pairs), headline(plain)) == ("brain", "fixed")
+    assert protocols_for(pairs) == PROTOCOLS
+    assert "brain" not in protocols_for(plain)
+    assert headline_of({"headline": "brain"}) == "brain"
+    assert headline_of({}) == "fixed"  # as earlier versions ranked
+
+
+def test_scalars_say_their_protocol_and_earlier_ones_are_read():
+    assert scalar_name("t1_to_t2", "ssim") == "eval/t1_to_t2/ssim"  # of earlier runs too
+    assert scalar_name("t1_to_t2", "ssim", "brain") == "eval/brain/t1_to_t2/ssim"
+    for protocol in PROTOCOLS:
+        name = scalar_name("t2_as_t1", "nmse", protocol)
+        assert parts_of_scalar(name) == (protocol, "t2_as_t1", "nmse")
+    assert parts_of_scalar("loss/cycle_x") is None
+
+
+class Copies:
+    """Generators that return their input."""
+
+    def translate(self, generators, direction, images):
+        return images
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_training_scores_the_headline_alone(pairs, labelled, monkeypatch):
+    if not labelled:
+        pairs = dataclasses.replace(pairs, labels=None)
+    asked = []
+    inner = scoring.scores
+    monkeypatch.setattr(
+        scoring, "scores", lambda *a, **k: [asked.append(k["protocols"]), inner(*a, **k)][1]
+    )
+    evaluator = Evaluator(Copies(), pairs)
+    scored = evaluator.mean_scores(None)
+    assert set(asked) == {("brain",) if labelled else ("fixed",)}
+    assert ("correlation" in scored["t1_to_t2"]) is labelled
+    assert scored["t1_to_t2"] == scored["t1_as_t2"]
+    assert bool(evaluator.polarity) is labelled

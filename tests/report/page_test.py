@@ -107,13 +107,16 @@ def test_tables_show_the_scores_of_the_newest_evaluation(run):
 
 def test_the_first_screen_has_subjects_one_table_and_the_verdict(run):
     page = read(run)
-    assert re.search("The best, the median and the worst test subject", page.pictures[0]["alt"])
+    assert re.search(
+        "The best, the median and the worst test subject .* SSIM brain", page.pictures[0]["alt"]
+    )
     protocols = json.loads((run / "eval" / "4" / "test" / "scores.json").read_text())["protocols"]
     header = next(row for row in page.rows if "SSIM, image" in row)
     (row,) = (row for row in page.rows if row[0] == "T1→T2" and len(row) == len(header))
     cells = dict(zip(header, row, strict=True))
     assert set(header) >= {"PSNR / dB, head", "intensity / %, head"}
-    for words, protocol in (("image", "fixed"), ("head", "foreground")):
+    assert header[1] == "SSIM, brain"
+    for words, protocol in (("brain", "brain"), ("image", "fixed"), ("head", "foreground")):
         ssim = protocols[protocol]["t1_to_t2"]["ssim"]["mean"]
         assert cells[f"SSIM, {words}"].startswith(f"{ssim:.3f} ")
     assert (
@@ -190,12 +193,20 @@ def lines_of(lines, name):
     return [line[name] for line in lines if name in line]
 
 
+def test_scores_of_two_protocols_are_drawn_apart():
+    names = ("eval/t1_to_t2/ssim", "eval/brain/t1_to_t2/ssim")
+    lines = [{"step": i, "time": 0.0, name: 0.5 * i} for i, name in enumerate(names, 1)]
+    drawn = curves.score_curves(lines)
+    assert [figure.caption.split(".")[0] for figure in drawn] == ["SSIM, fixed", "SSIM, brain"]
+    assert "T1→T2 begins at 0.5 and ends at 0.5" in drawn[0].alternative
+
+
 def test_unknown_terms_and_scores_are_drawn_too():
     lines = [{"step": 1, "time": 0.0, "loss/new": 2.0, "eval/there/fid": math.nan}]
     (drawn,) = curves.loss_curves(lines)
     assert "new by step, from step 1 to 1: new begins at 2 and ends at 2" in drawn.alternative
     (drawn,) = curves.score_curves(lines)
-    assert "fid by step, from step 1 to 1: there begins at nan" in drawn.alternative
+    assert "fid, fixed by step, from step 1 to 1: there begins at nan" in drawn.alternative
 
 
 def test_the_time_in_steps_counts_no_pauses(run):

@@ -66,6 +66,19 @@ def test_scores_that_are_no_numbers_or_of_another_step_do_not_rank(config, tmp_p
     assert results.ranked_settings(found, "ssim")[0].values[WEIGHT] == 10.0
 
 
+def test_scores_inside_the_brain_rank_and_are_not_mixed_with_others(config, tmp_path):
+    sweep = expand(config, {WEIGHT: (5.0, 10.0, 20.0)})
+    write_trials(sweep, tmp_path, [0.9, 0.5, 0.6])
+    for i in (1, 2):  # the first was trained by an earlier version
+        path = Workdir(tmp_path).trial(i) / "metrics.jsonl"
+        path.write_text(path.read_text().replace("eval/", "eval/brain/"))
+    found = results.read_results(sweep, tmp_path)
+    assert {r.protocol for r in found} == {"brain"}
+    assert [r.score("ssim") for r in found] == [None, pytest.approx(0.5), pytest.approx(0.6)]
+    assert found[0].message == "its scores are under fixed, those of most trials brain"
+    assert results.ranked_settings(found, "ssim")[0].values[WEIGHT] == 20.0
+
+
 def test_lower_error_ranks_higher(config, tmp_path):
     sweep = expand(config, {WEIGHT: (5.0, 10.0)})
     write_trials(sweep, tmp_path, [0.5, 0.6])
@@ -123,7 +136,7 @@ def test_the_winner_alone_is_scored_on_test_pairs_once(config, tmp_path, capsys)
     best = results.ranked_settings(results.read_results(sweep, tmp_path), "ssim")[0]
     scored = {path.parents[3].name for path in tmp_path.rglob("scores.json")}
     assert scored == {f"{r.index:03d}" for r in best.results}
-    assert "chosen by ssim: 1 subjects" in (tmp_path / "sweep.html").read_text()
+    assert "chosen by ssim: protocol brain, 1 subjects" in (tmp_path / "sweep.html").read_text()
     capsys.readouterr()
     page.collect(sweep, tmp_path, "mae", ["--config=mine.py", "--config.steps=2"])
     assert "A later choice is not scored" in (tmp_path / "sweep.html").read_text()

@@ -143,3 +143,32 @@ def test_a_discriminator_near_zero_for_long_is_reported_once(kind, near):
 
 def test_a_window_of_skipped_steps_is_no_loss_near_zero():
     assert FailureModes("bce", STEPS).in_losses(50, {}) == []
+
+
+def test_the_scalp_does_not_hide_an_inverted_brain():
+    good = pictures()
+    rows, columns = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    inside = np.broadcast_to((np.hypot(rows, columns) < SIZE / 5)[None, ..., None], (4, 32, 32, 1))
+    rim = (good["real_y"] > -1) & ~inside
+    truth = np.where(rim, 1, good["real_y"])  # the scalp is right, and far from the brain
+    bad = good | {"real_y": truth, "fake_y": np.where(rim, 1, -good["real_y"])}
+    watch = FailureModes("bce", STEPS)
+    assert not any("inverted" in line for line in watch.in_pictures(600, bad, paired=True))
+    (line,) = watch.in_pictures(600, bad, paired=True, brain=inside)
+    assert line.startswith("warning: step 600: generator_g: its contrast is inverted")
+    assert (
+        len(FailureModes("bce", STEPS).in_pictures(600, bad, paired=True, brain=~inside & False))
+        == 0
+    )
+
+
+def test_tissues_in_reverse_order_are_reported_once():
+    def polarity(mean):
+        return {"t2_to_t1": {"rank_correlation": {"mean": mean}, "inverted": mean < 0}}
+
+    watch = FailureModes("bce", STEPS)
+    assert watch.in_tissues(499, polarity(-0.9)) == []
+    assert watch.in_tissues(500, polarity(0.5)) == watch.in_tissues(500, {}) == []
+    (line,) = watch.in_tissues(500, polarity(-0.9))
+    assert line.startswith("warning: step 500: generator_f: its contrast is inverted (the tissues'")
+    assert watch.in_tissues(1000, polarity(-0.9)) == []

@@ -13,6 +13,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
+from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
 from cyclegan_jax.report import page
@@ -60,7 +61,7 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     ]
     lines = read_metrics(workdir)
     losses = [line for line in lines if "loss/cycle_x" in line]
-    scores = [line for line in lines if "eval/t1_to_t2/ssim" in line]
+    scores = [line for line in lines if "eval/brain/t1_to_t2/ssim" in line]
     assert [line["step"] for line in losses] == [line["step"] for line in scores] == [2, 4]
     assert from_json((workdir / "config.json").read_text()).steps == 4
     out, bar = capsys.readouterr()
@@ -70,7 +71,9 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     for words in ("compiling the training step ...\n", "compiled in "):
         assert out.count(words) == 1
         assert out.index(words) < out.index("step 2: ")
-    assert out.count("All pixels count") == 2  # what the scores are: in the run, and at its end
+    assert (
+        out.count("Only pixels inside the label maps count") == 2
+    )  # what the scores are: in the run, and at its end
     assert "protocol foreground" not in out
     assert "nan" not in bar
     assert len(out.splitlines()) < 50
@@ -130,13 +133,13 @@ def test_a_run_that_is_killed_after_its_last_save_gets_scores_and_report(
         assert train.train(config, run)
         with pytest.raises(KeyboardInterrupt):
             page.finish(run, config.steps)
-    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert metrics.read_text().count("eval/brain/t1_to_t2/ssim") == 1
     assert not (run / "report.html").exists()
     assert train.train(config, run)
     page.finish(run, config.steps)
     assert (run / "report.html").exists()
     assert (run / "eval" / "4").exists()
-    assert metrics.read_text().count("eval/t1_to_t2/ssim") == 1
+    assert metrics.read_text().count("eval/brain/t1_to_t2/ssim") == 1
     assert "checkpoint 4, 2 test images" in capsys.readouterr().out
 
 
@@ -253,9 +256,35 @@ def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path)
     workdir = tmp_path / "run"
     train.train(config, workdir)
     scores = {
-        line["step"]: (line["eval/t1_to_t2/ssim"] + line["eval/t2_to_t1/ssim"]) / 2
+        line["step"]: (line["eval/brain/t1_to_t2/ssim"] + line["eval/brain/t2_to_t1/ssim"]) / 2
         for line in read_metrics(workdir)
-        if "eval/t1_to_t2/ssim" in line
+        if "eval/brain/t1_to_t2/ssim" in line
     }
     with Checkpoints(workdir) as checkpoints:
         assert checkpoints.choose("best").step == max(scores, key=lambda step: scores[step])
+
+
+def test_a_run_of_an_earlier_version_is_ranked_anew_inside_the_brain(
+    config, tmp_path, monkeypatch, capsys
+):
+    config.steps, config.keep = 4, 9
+    workdir = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "headline", lambda pairs: "fixed")
+        train.train(config, workdir)
+        assert train.train(config, workdir)
+    assert train.train(config, workdir)  # it is finished, and stays as it was
+    assert "note: scores are under" not in capsys.readouterr().out
+    assert "eval/brain" not in (workdir / "metrics.jsonl").read_text()
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.protocol == "fixed"
+    with config.unlocked():
+        config.steps = 6
+    monkeypatch.setattr(run_lib, "claim_workdir", lambda *a, **k: None)  # more steps
+    train.train(config, workdir)
+    assert "scores are under the protocol brain from here on" in capsys.readouterr().out
+    with Checkpoints(workdir) as checkpoints:
+        assert (checkpoints.protocol, checkpoints.best()) == ("brain", 6)
+    lines = read_metrics(workdir)
+    assert [line["step"] for line in lines if "eval/t1_to_t2/ssim" in line] == [2, 4]
+    assert [line["step"] for line in lines if "eval/brain/t1_to_t2/ssim" in line] == [6]

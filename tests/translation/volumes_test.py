@@ -84,3 +84,15 @@ def test_another_pixel_size_is_noted(translator):
         made, ball((2, 2, 2), (50, 50, 50)), resample=False, cycle_error=False
     )
     assert "pixels are 2 x 2 mm but were 4 x 4 mm in training" in result.notes[-1]
+
+
+@pytest.mark.parametrize("resample", [False, True])
+def test_a_whole_head_is_noted_where_training_had_brains_alone(translator, resample):
+    volume = ball((4, 4, 4), (16, 16, 16))  # 22.5 mm of it are above a tenth, 48 ml
+    for most, is_noted in ((45.0, False), (25.0, True), (None, False)):
+        known = VOLUME if most is None else VOLUME | {"most_head_ml": most}
+        made = translator(source=known, target=VOLUME)
+        notes = translate_volume(made, volume, resample=resample, cycle_error=False).notes
+        found = [note for note in notes if "cut the brain out" in note]
+        assert bool(found) is is_noted
+        assert not found or "of at most 25 ml" in found[0]

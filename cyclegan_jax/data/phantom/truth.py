@@ -5,7 +5,7 @@ which its name holds, and of facts in the manifest, so it is made again when it 
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -106,6 +106,20 @@ def heads(dataset: Dataset, split: str, *, image_size: int, mode: str) -> Iterat
         ranges = intensity.volume_range(both[0].t1), intensity.volume_range(both[0].t2)
         plain, lesioned = (_images(p, ranges, image_size, mode) for p in both)
         yield Head(subject, (plain, lesioned)[facts["lesions"]].labels, plain, lesioned)
+
+
+def tissues_of(
+    heads: Sequence[Head], names: Sequence[str]
+) -> tuple[np.ndarray, dict[str, list[int]]]:
+    """Returns the tissues of the pixels of slices, `[N, H, W]`, and the label of each tissue.
+
+    Args:
+      heads: all heads of which there are slices.
+      names: of the slices.
+    """
+    stored = {head.subject: head.stored for head in heads}
+    labels = np.stack([stored[subject_of_slice(n)][index_of_slice(n)] for n in names])
+    return labels, {tissue: [i] for i, tissue in enumerate(TISSUES) if tissue != "air"}
 
 
 def _size(dataset: Dataset) -> int:

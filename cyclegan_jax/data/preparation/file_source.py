@@ -13,7 +13,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import limits, slicing
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
-from cyclegan_jax.data.intensity import IntensityRange, images_range, saturated
+from cyclegan_jax.data.intensity import IntensityRange, head_ml, images_range, saturated
 from cyclegan_jax.data.preparation import scan_labels
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
 from cyclegan_jax.data.preparation.label_maps import holds_labels
@@ -316,7 +316,14 @@ def _read_volume(
     # of the scan as it is: resampling blurs a clipped maximum
     clipped = found.clipped if spacing is None else saturated(volume.data)
     notes = (*volume.notes, *found.notes)
-    found = dataclasses.replace(found, clipped=clipped, corners=volume.corners, notes=notes)
+    voxel = volume.spacing if spacing is None else (spacing, spacing, spacing)
+    found = dataclasses.replace(
+        found,
+        clipped=clipped,
+        corners=volume.corners,
+        notes=notes,
+        head_ml=head_ml(slices, voxel) if cut else None,
+    )
     return found.with_labels(None if labels is None else slicing.to_slices(labels, axis))
 
 

@@ -36,6 +36,7 @@ class ScanImages:
       clipped: the fraction of a volume's head voxels that lie on its maximum.
       corners: `[8, 3]`, where a volume lies, see `Volume.corners`; None for other scans.
       notes: what a user must know of how the scan was read, see `Volume.notes`.
+      head_ml: how much of a volume is brighter than air, in ml; None where it is not known.
       labels: maps the names of `images` to uint16 `[H, W]` labels; empty if there is no label map.
     """
 
@@ -45,6 +46,7 @@ class ScanImages:
     clipped: float = 0.0
     corners: np.ndarray | None = None
     notes: Sequence[str] = ()
+    head_ml: float | None = None
     labels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def with_labels(self, slices: np.ndarray | None) -> "ScanImages":

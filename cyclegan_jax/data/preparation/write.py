@@ -189,6 +189,9 @@ def _manifest(
         domains[domain] = {"dtype": source.dtypes[domain], "range": [low, high]}
         if domain in source.pixels:
             domains[domain]["pixel_mm"] = list(source.pixels[domain])
+        sizes = [s.read.head_ml for s in stored[f"train_{domain}"] if s.read.head_ml is not None]
+        if sizes:  # of brains; a whole head is larger
+            domains[domain]["most_head_ml"] = max(sizes)
     splits = {
         split: {
             "subjects": list(dict.fromkeys(scan.subject for scan in scans)),
@@ -203,7 +206,8 @@ def _manifest(
             entry["files"] = files
         if source.facts.get("brain_only"):  # then the images depend on the labels
             for scan in stored[split]:
-                scan.file["labels_sha256"] = scan.labels_file["sha256"]
+                if scan.labels_file:
+                    scan.file["labels_sha256"] = scan.labels_file["sha256"]
     lines = [*source.notes]
     lines += [notes.clipped(s, [scan.read.clipped for scan in stored[s]]) for s in source.splits]
     for split, scans in stored.items():

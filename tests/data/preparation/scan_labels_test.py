@@ -266,6 +266,10 @@ def test_brain_only_makes_air_of_everything_outside_the_labels(folders, fails):
     assert open_dataset(dataset.folder).manifest["source"]["brain_only"] is True
     whole_heads = prepare(scan_source(whole, {"kind": "folders"}), folders / "whole")
     assert dataset.digest != whole_heads.digest
+    voxels = np.count_nonzero(labels())
+    for domain in "xy":
+        assert dataset.manifest["domains"][domain]["most_head_ml"] == voxels / 1000
+        assert "most_head_ml" not in whole_heads.manifest["domains"][domain]
     source = scan_source(items, {}, brain_only=True, min_head=0.1)
     for split in ("train_x", "train_y", "test_x", "test_y"):
         read = source.splits[split][0].read()
