@@ -195,6 +195,30 @@ def test_a_translation_does_not_depend_on_the_air_around_the_head(more, axis, no
     np.testing.assert_allclose(found[inside], wanted, atol=1e-3 * 200)
 
 
+@pytest.mark.parametrize(
+    "more", [((5, 5), (0, 0), (0, 0)), ((0, 0), (0, 0), (9, 20)), ((16, 16), (8, 8), (30, 1))]
+)
+def test_a_translation_does_not_depend_on_added_air_of_noise(more, translator):
+    """More slices on any side, and as many rows and columns on both sides."""
+    made = translator(minus_mean, image_size=32, target=VOLUME)
+    data = noisy((32, 32, 32), 13, 20)
+    wanted = made.volume(data, made.view(data))
+    rng = np.random.default_rng(1)
+    inside = tuple(slice(a, a + 32) for a, _ in more)
+    padded = np.hypot(*rng.normal(0, 20, (2, *np.pad(data, more).shape)))
+    padded[inside] = data
+    found = made.volume(padded, made.view(padded))
+    np.testing.assert_allclose(found[inside], wanted, atol=1e-3 * 200)
+    found[inside] = 10
+    assert (found[:, :, [0, -1]] == 10).all()
+
+
+def test_whatever_its_air_a_volume_has_nearly_the_range_of_training(translator):
+    data = noisy((32, 32, 32), 13, 20)
+    (low, high), trained = translator(image_size=32).view(data).range, intensity.volume_range(data)
+    assert (low, high) == pytest.approx(trained, abs=1e-3 * (trained.high - trained.low))
+
+
 def test_an_image_does_not_depend_on_its_air(translator):
     pixels = np.zeros((16, 16), np.uint8)
     pixels[3:13, 4:12] = grey(np.uint8, 10, 8)
