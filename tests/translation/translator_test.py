@@ -277,6 +277,31 @@ def test_slices_with_as_much_head_as_in_training_are_translated(translator):
     assert chosen.tolist() == [True, False, *[True] * 8, False, False]
 
 
+def test_in_resize_the_least_head_is_a_share_of_the_slice(translator):
+    data = noisy((32, 32, 20), 9, 0)
+    known = VOLUME | {"least_head": {"pixels": 13, "share": 0.05}}
+    (_, note) = translator(mode="resize", source=known).view(data).notes
+    pixels = np.count_nonzero(data, axis=(0, 1))
+    few = np.count_nonzero((pixels > 0) & (pixels < 0.05 * 32**2))
+    assert few > np.count_nonzero((pixels > 0) & (pixels < 13))
+    assert note.startswith(f"{few} of 20 axial slices have less head")
+
+
+def test_specks_are_no_head_and_that_is_noted(translator):
+    data = np.zeros((16, 16, 16), np.float32)
+    data[::4, ::4, ::4] = 7
+    view = translator(source=VOLUME).view(data)
+    assert not view.chosen.any()
+    assert view.notes == ["no head was found, so nothing is translated; the result is air"]
+
+
+def test_an_image_with_hardly_any_head_is_translated_if_training_is_not_known(translator):
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[3, 3] = 255
+    found, _ = translator(negation).image(pixels)
+    np.testing.assert_array_equal(found, 255 - pixels)
+
+
 # ---------------------------------------------------------------- errors and notes
 
 
