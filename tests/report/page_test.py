@@ -113,6 +113,8 @@ def test_the_first_screen_has_subjects_one_table_and_the_verdict(run):
     (row,) = (row for row in page.rows if row[0] == "T1→T2" and len(row) == len(header))
     cells = dict(zip(header, row, strict=True))
     assert set(header) >= {"PSNR / dB, head", "intensity / %, head"}
+    assert "intensity / %, image" not in header
+    assert (run / "report.html").read_text().count("<summary>Every table of the scores") == 1
     for words, protocol in (("image", "fixed"), ("head", "foreground")):
         ssim = protocols[protocol]["t1_to_t2"]["ssim"]["mean"]
         assert cells[f"SSIM, {words}"].startswith(f"{ssim:.3f} ")
