@@ -138,9 +138,10 @@ def test_compilation_key_changes_with_the_program_alone():
 
 def test_an_option_that_an_earlier_version_did_not_have_gets_what_it_did():
     old = config_lib.base_config().to_dict()
-    del old["generator"]["type"]
+    del old["generator"]["type"], old["matmul_precision"]
     again = config_lib.from_json(json.dumps(old))
     assert again.generator.type == "unet"
+    assert again.matmul_precision == "default"
     assert config_lib.differences(old, again) == []
     del old["steps"]
     with pytest.raises(InputError, match="lacks the key 'steps'"):

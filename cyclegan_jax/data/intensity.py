@@ -6,6 +6,7 @@ Which source intensities become -1 and 1:
 * a stack of slices: 0 and the stack's maximum (`stack_range`);
 * images: the limits of 8 bits, or 0 and the brightest training pixel (`images_range`);
 * an image that is translated: as the training images, if it has their type (`own_image_range`);
+* a volume that is translated: as in training, but measured at its head alone (`head_range`);
 * a translated volume: the median over the training scans of its domain (`reference_range`).
 """
 
@@ -26,6 +27,11 @@ HEAD = (
     -0.8
 )  # normalised images: about the threshold of `foreground`, a tenth of the range above air
 _LEAST_HEAD = 5e-4  # of the voxels
+# Percentiles that are the 1st and the 99th of a whole volume, if 40 % of its voxels are head and
+# two thirds of it lie in the head's bounding box.
+_LOW_IN_AIR, _BRIGHT_IN_BOX = 1.67, 98.5
+_LEAST_AIR = 0.1  # of the voxels in the bounding box of a head
+_MOST_REPETITIONS = 8
 
 
 class IntensityRange(NamedTuple):
@@ -49,6 +55,37 @@ def volume_range(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> Int
     if head.mean() < _LEAST_HEAD:
         raise ValueError("no foreground, the volume has no contrast; give a head on dark air")
     return IntensityRange(float(np.percentile(data, 1)), float(np.percentile(data[head], 99.5)))
+
+
+def head_range(slices: np.ndarray, least: float) -> IntensityRange:
+    """Returns the range of a volume, however much air surrounds its head.
+
+    `volume_range` takes percentiles of the whole volume, so it depends on the amount of air. This
+    one looks at the bounding box of the head alone, and takes percentiles there that are those of a
+    typical whole volume. It is `volume_range` where the box holds hardly any air.
+
+    Args:
+      slices: ``[N, H, W]``, a whole volume.
+      least: how many pixels a connected part of the head has in a slice; a smaller one is noise.
+
+    Raises:
+      ValueError: hardly any voxel is head; see `volume_range`.
+    """
+    mask = foreground(slices)
+    whole = volume_range(slices, mask)
+    box: tuple[slice, ...] = ()
+    for _ in range(_MOST_REPETITIONS):  # the threshold depends on the box, and the box on it
+        found = _box(part_sizes(mask) >= least)
+        if found == box:
+            break
+        box = found
+        if not mask[box].any() or mask[box].mean() > 1 - _LEAST_AIR:
+            return whole
+        air, bright = np.percentile(slices[box], (1, _BRIGHT_IN_BOX))
+        mask = slices > air + 0.1 * (bright - air)
+    inside, head = slices[box], mask[box]
+    low, high = np.percentile(inside[~head], _LOW_IN_AIR), np.percentile(inside[head], 99.5)
+    return IntensityRange(float(low), float(high))
 
 
 def stack_range(slices: np.ndarray) -> IntensityRange:
@@ -188,6 +225,15 @@ def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:
     """
     head = foreground(data) if head is None else head
     return float(np.mean(data[head] == data.max())) if head.any() else 0.0
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    """Returns the bounding box of a mask, or empty slices if it has no pixels."""
+    sides = []
+    for axis in range(mask.ndim):
+        places = np.flatnonzero(mask.any(axis=tuple(a for a in range(mask.ndim) if a != axis)))
+        sides.append(slice(int(places[0]), int(places[-1]) + 1) if len(places) else slice(0))
+    return tuple(sides)
 
 
 # ---------------------------------------------------------------- storage

@@ -240,8 +240,14 @@ def _pictures(
     order = [i for i in np.argsort(-mean).tolist() if not math.isnan(mean[i])]
     chosen = (spread(len(order), _GRID_ROWS), order[:_EXTREMES], order[::-1][:_EXTREMES])
     subjects = _typical(mean, pairs.names)
-    rows, columns, titles = picture(list(subjects.values()))
-    titles = [f"{rank} subject, {title}" for rank, title in zip(subjects, titles, strict=True)]
+    rows, columns, _ = picture(list(subjects.values()))
+    means = [by_subject({RANKED_BY: per_image[d][RANKED_BY]}, pairs.names) for d in DIRECTIONS]
+    titles = []
+    for rank, i in subjects.items():
+        subject = subject_of_slice(pairs.names[i])
+        there, back = (mean[RANKED_BY][subject] for mean in means)
+        said = f"SSIM {_T1} to {_T2} {there:.3f}, {_T2} to {_T1} {back:.3f}"
+        titles.append(f"{rank} subject, {subject}: {said}; shown: {pairs.names[i]}")
     return dict(zip(_PICTURES, map(picture, chosen), strict=True)) | {
         _SUBJECTS: (rows, columns, titles)
     }

@@ -85,12 +85,13 @@ def page(title: str, parts: Sequence[PagePart]) -> str:
     return _environment().get_template("page.html.j2").render(title=title, parts=parts)
 
 
-def picture(png: bytes, alternative: str, caption: str) -> Figure:
+def picture(png: bytes, alternative: str, caption: str, *, low: bool = False) -> Figure:
     """Returns a part that shows a PNG of images; `alternative` says in words what it shows.
 
-    A browser never enlarges it. On a phone it keeps a readable size and scrolls in its own box.
+    A browser never enlarges it. On a phone it keeps a readable size and scrolls in its own box. If
+    it is `low`, it leaves room on the screen for what stands below it.
     """
-    return _figure(png, alternative, caption, "large")
+    return _figure(png, alternative, caption, "large low" if low else "large")
 
 
 def drawing(figure: matplotlib_figure.Figure, alternative: str, caption: str) -> Figure:

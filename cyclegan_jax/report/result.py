@@ -22,7 +22,7 @@ _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and 
 _SUBJECTS = "subjects.png"
 CAPTIONS = {  # of the pictures that an evaluation writes
     _SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM "
-    "{headline}, mean of both directions; of each subject the slice that is nearest to its mean",
+    "{headline}, and a typical slice of each",
     "worst.png": "The worst {split} images at step {step}, by SSIM {headline}, mean of both "
     "directions",
     "best.png": "The best {split} images at step {step}, by the same score",
@@ -46,13 +46,13 @@ class Evaluation(NamedTuple):
     scores: Mapping[str, Any]
     earlier: Sequence[Path]
 
-    def picture(self, name: str) -> list[html.PagePart]:
-        """Returns one of `CAPTIONS`, or nothing if it is not there."""
+    def picture(self, name: str, *, low: bool = False) -> list[html.PagePart]:
+        """Returns one of `CAPTIONS`, or nothing if it is not there; see `html.picture`."""
         path = self.folder / name
         if not path.exists():
             return []
         caption = CAPTIONS[name].format_map({**self.scores, "headline": headline_of(self.scores)})
-        return [embedded(path, caption, f"{caption}. Errors are white on black.")]
+        return [embedded(path, caption, f"{caption}. Errors are white.", low=low)]
 
 
 def newest_evaluation(workdir: Path) -> Evaluation | None:
@@ -79,24 +79,30 @@ def result(workdir: Path, last_step: int) -> list[html.PagePart]:
       workdir: of the run.
       last_step: the newest step that is logged.
     """
-    return [*_pictures_and_scores(workdir), *_verdict(workdir, last_step)]
+    pictures, table = _pictures_and_scores(workdir)
+    verdict = _verdict(workdir, last_step)
+    if table is None:
+        return [*pictures, *verdict]
+    # What the numbers mean comes last, so that one screen has room for all of the result.
+    return [*pictures, table._replace(note=""), *verdict, html.Paragraph(table.note)]
 
 
-def _pictures_and_scores(workdir: Path) -> list[html.PagePart]:
+def _pictures_and_scores(workdir: Path) -> tuple[list[html.PagePart], Table | None]:
+    """Returns the pictures of a run, and its main table if it is scored."""
     try:
         evaluation = newest_evaluation(workdir)
     except (OSError, ValueError, KeyError):  # the section of the evaluation says why
         evaluation = None
     if evaluation is None:
         unscored = html.Paragraph("No checkpoint is scored yet; see Evaluation below.")
-        return [*sample(workdir), unscored]
+        return [*sample(workdir, low=True), unscored], None
     scores = evaluation.scores
     if "protocols" not in scores:
-        return [*evaluation.picture("grid.png"), *score_tables(dict(scores))[:1]]
+        return evaluation.picture("grid.png", low=True), score_tables(dict(scores))[0]
     # before there were pictures of subjects, only those of images
-    pictures = evaluation.picture(_SUBJECTS) or evaluation.picture("worst.png")
+    pictures = evaluation.picture(_SUBJECTS, low=True) or evaluation.picture("worst.png", low=True)
     inverted = [html.Caution(f"{verdict}.") for verdict in polarity_verdicts(dict(scores))]
-    return [*pictures, _main_table(scores), *inverted]
+    return [*pictures, *inverted], _main_table(scores)
 
 
 def _main_table(scores: Mapping[str, Any]) -> Table:
@@ -141,8 +147,8 @@ def _verdict(workdir: Path, last_step: int) -> list[html.PagePart]:
     return [html.Paragraph(f"No known failure was seen {until}: {_MODES}.")]
 
 
-def sample(workdir: Path) -> list[html.PagePart]:
-    """Returns the newest sample grid, or nothing if there is none."""
+def sample(workdir: Path, *, low: bool = False) -> list[html.PagePart]:
+    """Returns the newest sample grid, or nothing if there is none; see `html.picture`."""
     newest = Workdir(workdir).newest_sample()
     if newest is None:
         return []
@@ -152,7 +158,7 @@ def sample(workdir: Path) -> list[html.PagePart]:
     caption = (
         f"{title}. G translates {g}, and F translates {f}; F(x) and G(y) should change nothing."
     )
-    return [embedded(path, title, caption)]
+    return [embedded(path, title, caption, low=low)]
 
 
 def command(workdir: Path) -> str:
@@ -160,8 +166,8 @@ def command(workdir: Path) -> str:
     return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
 
 
-def embedded(path: Path, title: str, caption: str) -> html.Figure:
-    """Returns a PNG as it is, or scaled down if it is wider than a page needs."""
+def embedded(path: Path, title: str, caption: str, *, low: bool = False) -> html.Figure:
+    """Returns a PNG, scaled down if it is wider than a page needs; see `html.picture`."""
     png = path.read_bytes()
     with Image.open(path) as image:
         if image.width > _WIDEST:
@@ -169,4 +175,4 @@ def embedded(path: Path, title: str, caption: str) -> html.Figure:
             buffer = io.BytesIO()
             image.resize(size, Image.Resampling.LANCZOS).save(buffer, format="PNG", optimize=True)
             png = buffer.getvalue()
-    return html.picture(png, f"{title}. {description(path)}", caption)
+    return html.picture(png, f"{title}. {description(path)}", caption, low=low)

@@ -111,7 +111,9 @@ def compile_step(train_step: TrainStep, state: Any, batch: Any, hyper: Any) -> N
     """Compiles a step for its arguments, and says so; does nothing if it is compiled already."""
     if train_step.is_compiled:
         return
-    print("compiling the training step ...", flush=True)
+    print(
+        "compiling the training step (it can take a minute or two the first time) ...", flush=True
+    )
     started = time.monotonic()
     train_step.compile(state, batch, hyper)
     print(f"compiled in {time.monotonic() - started:.0f} s", flush=True)

@@ -127,8 +127,7 @@ class Translator:
           ValueError: it has no head; see `intensity.volume_range`.
         """
         slices = slicing.to_slices(data, self.axis)
-        parts, _ = self._parts(intensity.foreground(slices))
-        range_ = _range_without_padding(self._place(parts, slices).crop(slices))
+        range_ = intensity.head_range(slices, self._least_part(slices.shape[1:]))
         return self._view(intensity.normalise(slices, range_), range_, _LEAST_HEAD)
 
     def volume(self, data: np.ndarray, view: View) -> np.ndarray:
@@ -185,8 +184,11 @@ class Translator:
         The second result is the size in pixels of the largest part of each slice, `[N]`.
         """
         sizes = intensity.part_sizes(head)
-        least = max(1, _LEAST_HEAD * self._area(head.shape[1:]))
-        return sizes >= least, sizes.max(axis=(1, 2))
+        return sizes >= self._least_part(head.shape[1:]), sizes.max(axis=(1, 2))
+
+    def _least_part(self, size: tuple[int, ...]) -> float:
+        """Returns how many pixels a connected part of head has in slices of `size`."""
+        return max(1.0, _LEAST_HEAD * self._area(size))
 
     def _place(self, head: np.ndarray, slices: np.ndarray) -> Placement:
         if self.mode == "resize":  # the whole slice is scaled, as in training
@@ -337,19 +339,6 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         source=stored | {key: value for key, value in known.items() if value},
         target=facts["domains"][direction.target],
     )
-
-
-def _range_without_padding(slices: np.ndarray) -> IntensityRange:
-    """Returns the intensity range of a volume's slices `[N, H, W]`, however many are empty.
-
-    A scan to which empty slices were added keeps the noise of its air as its dark end.
-    """
-    head = intensity.foreground(slices)
-    range_ = intensity.volume_range(slices, head)
-    own = slices.min(axis=(1, 2)) != slices.max(axis=(1, 2))
-    if own.any() and head[own].mean() < 0.9:  # else the empty slices are its only air
-        range_ = range_._replace(low=float(np.percentile(slices[own], 1)))
-    return range_
 
 
 def _by(size: Sequence[int]) -> str:

@@ -51,6 +51,29 @@ def test_a_few_bright_voxels_are_no_head():
         intensity.volume_range(few)
 
 
+def test_the_range_of_a_head_does_not_depend_on_added_air():
+    data, _ = head(noise=15)
+    trained, wanted = intensity.volume_range(data), intensity.head_range(data, 5)
+    assert wanted == pytest.approx(trained, abs=0.001 * trained.high)
+    more = np.pad(data, ((30, 0), (0, 24), (9, 9)))
+    assert intensity.head_range(more, 5) == wanted
+    noise = np.abs(np.random.default_rng(2).normal(0, 15, more.shape))
+    noise[30:, :24, 9:-9] = data
+    assert intensity.head_range(noise, 5) == wanted
+    assert intensity.volume_range(noise) != trained
+
+
+def test_a_box_without_air_has_the_range_of_its_whole_volume():
+    cuboid = np.zeros((20, 20, 20))
+    cuboid[5:15, 5:15, 5:15] = np.random.default_rng(0).uniform(50, 100, (10, 10, 10))
+    assert intensity.head_range(cuboid, 5) == intensity.volume_range(cuboid)
+    specks = np.zeros((20, 20, 20))
+    specks[::4, ::4, ::4] = 7
+    assert intensity.head_range(specks, 5) == intensity.volume_range(specks)
+    with pytest.raises(ValueError, match="no foreground"):
+        intensity.head_range(np.ones(SHAPE), 1)
+
+
 def test_saturated():
     data, mask = head(noise=15)
     assert intensity.saturated(data) == 1 / mask.sum()  # its brightest voxel

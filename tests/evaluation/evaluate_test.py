@@ -123,6 +123,18 @@ def test_best_and_worst_are_ordered_by_the_mean_of_both_directions(monkeypatch):
     assert shown["subjects.png"] == ranks
 
 
+def test_a_picture_of_a_subject_shows_the_scores_of_the_subject():
+    image = np.zeros((4, 4, 4, 1), np.float32)
+    pairs = evaluate.Pairs(image, image, image > 1, ["a#0", "a#1", "b#0", "b#1"])
+    scores = {"t1_to_t2": {"ssim": np.array([0.5, 0.7, 0.1, 0.2])}}
+    scores["t2_to_t1"] = {"ssim": np.array([0.4, 0.6, 0.3, 0.9])}
+    _, _, titles = evaluate._pictures(pairs, dict.fromkeys(scores, image), scores)["subjects.png"]
+    assert titles == [
+        "best subject, a: SSIM T1 to T2 0.600, T2 to T1 0.500; shown: a#0",
+        "worst subject, b: SSIM T1 to T2 0.150, T2 to T1 0.600; shown: b#0",
+    ]
+
+
 @pytest.mark.parametrize(
     ("names", "expected"),
     [

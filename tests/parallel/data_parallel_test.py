@@ -168,3 +168,17 @@ def test_trials_in_one_program_have_the_precision_too(tiny):
     hyper = trials.stack([Hyperparameters.of(tiny)])
     text = step._function.lower(state, {"x": images, "y": images}, hyper).as_text()
     assert "HIGHEST" in text
+
+
+def test_samples_and_translations_have_the_precision_too(tiny, monkeypatch):
+    seen = []
+
+    def spy(function, precision):
+        seen.append((function.func.__name__, precision))
+        return function
+
+    monkeypatch.setattr(data_parallel.jax_settings, "with_precision", spy)
+    tiny.matmul_precision = "high"
+    Programs(tiny)
+    names = ["sample_step", "train_step", "translate_step", "translate_step"]
+    assert sorted(seen) == [(name, "high") for name in names]

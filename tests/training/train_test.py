@@ -2,19 +2,23 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+from unittest import mock
 
 import jax
 import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.evaluate import evaluate
+from cyclegan_jax.optimizer import at_step
 from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe
@@ -68,13 +72,14 @@ def test_a_run_leaves_everything_under_its_workdir(config, tmp_path, capsys):
     for words in ("generator_g", "713 parameters", "train_x", "phantom", "2 val pairs"):
         assert words in out
     # each once, before the first step
-    for words in ("compiling the training step ...\n", "compiled in "):
+    for words in ("compiling the training step (it can take", "compiled in "):
         assert out.count(words) == 1
         assert out.index(words) < out.index("step 2: ")
     assert (
         out.count("Only pixels inside the label maps count") == 2
     )  # what the scores are: in the run, and at its end
     assert "protocol foreground" not in out
+    assert "4/4" in bar
     assert "nan" not in bar
     assert len(out.splitlines()) < 50
     listed = (workdir / "networks.txt").read_text()
@@ -185,7 +190,8 @@ def test_heads_that_would_be_cropped_stop_a_new_run_before_anything_is_written(
     capsys.readouterr()
     assert train.train(config, tmp_path / "run")
     evaluate(tmp_path / "run")
-    assert "note: " in capsys.readouterr().out.split("pixels are cropped")[0]
+    out = capsys.readouterr().out
+    assert re.search("note: .*32x32 pixels are cropped", out)
 
 
 def test_batch_that_does_not_fit_the_devices_stops_before_anything_is_written(config, tmp_path):
@@ -213,6 +219,29 @@ def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
         line for line in out.splitlines() if line.startswith("warning: ")
     ]
     assert "warning: step 4: discriminator_x" in out
+
+
+def test_the_bar_shows_no_loss_before_there_is_one():
+    bar = mock.Mock()
+    train.show_loss(bar, float("nan"))
+    bar.set_postfix_str.assert_not_called()
+    train.show_loss(bar, 0.25)
+    bar.set_postfix_str.assert_called_once_with("generators' loss 0.250", refresh=False)
+
+
+def test_a_run_whose_rates_lag_resumes_at_those_of_its_step(config, tmp_path, monkeypatch):
+    """As in a run of an earlier version that has skipped a step."""
+    config.steps, original = 2, Checkpoint.state
+    train.train(config, tmp_path / "run")
+
+    def lagging(self, like):
+        state = original(self, like)
+        return state.replace(opt_state=at_step(state.opt_state, np.array(1)))
+
+    monkeypatch.setattr(Checkpoint, "state", lagging)
+    with run_lib.Run(config, tmp_path / "run", Programs(config)) as run:
+        state = run.resume()
+    assert {int(schedule.count) for _, schedule in vars(state.opt_state).values()} == {2}
 
 
 def test_the_logged_rate_is_that_of_steps_alone(config, tmp_path, monkeypatch):

@@ -95,3 +95,20 @@ def test_constant_padding_of_any_kind_does_not_move_the_frame(more):
     padded, padded_head = np.pad(images, pads, constant_values=-1), np.pad(head, pads)
     placement = place_recorded(padded_head, recorded(padded), 64, 8)
     np.testing.assert_array_equal(placement.frame_of(padded), wanted)
+
+
+def test_a_head_far_from_the_middle_moves_though_the_middle_shows_it_whole():
+    placement = place(box((40, 40), (9, 14), (12, 28)), 24, 8)
+    assert placement.corner == (0, 8)
+
+
+def test_a_head_near_the_middle_moves_if_the_middle_would_cut_it():
+    assert place(box((80, 80), (11, 73), (9, 71)), 64, 8).corner == (10, 8)
+
+
+def test_a_head_without_air_around_it_stands_as_its_slices():
+    head = box((80, 80), (10, 72), (10, 72))
+    inside = (slice(10, 72), slice(10, 72))
+    assert place_recorded(head, inside, 64, 8).corner == (8, 8)
+    more = (slice(9, 73), slice(8, 75))
+    assert place_recorded(head, more, 64, 8).corner == (9, 10)

@@ -195,6 +195,30 @@ def test_a_translation_does_not_depend_on_the_air_around_the_head(more, axis, no
     np.testing.assert_allclose(found[inside], wanted, atol=1e-3 * 200)
 
 
+@pytest.mark.parametrize(
+    "more", [((5, 5), (0, 0), (0, 0)), ((0, 0), (0, 0), (9, 20)), ((16, 16), (8, 8), (30, 1))]
+)
+def test_a_translation_does_not_depend_on_added_air_of_noise(more, translator):
+    """More slices on any side, and as many rows and columns on both sides."""
+    made = translator(minus_mean, image_size=32, target=VOLUME)
+    data = noisy((32, 32, 32), 13, 20)
+    wanted = made.volume(data, made.view(data))
+    rng = np.random.default_rng(1)
+    inside = tuple(slice(a, a + 32) for a, _ in more)
+    padded = np.hypot(*rng.normal(0, 20, (2, *np.pad(data, more).shape)))
+    padded[inside] = data
+    found = made.volume(padded, made.view(padded))
+    np.testing.assert_allclose(found[inside], wanted, atol=1e-3 * 200)
+    found[inside] = 10
+    assert (found[:, :, [0, -1]] == 10).all()
+
+
+def test_whatever_its_air_a_volume_has_nearly_the_range_of_training(translator):
+    data = noisy((32, 32, 32), 13, 20)
+    (low, high), trained = translator(image_size=32).view(data).range, intensity.volume_range(data)
+    assert (low, high) == pytest.approx(trained, abs=1e-3 * (trained.high - trained.low))
+
+
 def test_an_image_does_not_depend_on_its_air(translator):
     pixels = np.zeros((16, 16), np.uint8)
     pixels[3:13, 4:12] = grey(np.uint8, 10, 8)
@@ -251,6 +275,31 @@ def test_slices_with_as_much_head_as_in_training_are_translated(translator):
     known = VOLUME | {"least_head": {"pixels": 6, "share": 6 / 64**2}}
     chosen = translator(image_size=64, source=known).view(data).chosen
     assert chosen.tolist() == [True, False, *[True] * 8, False, False]
+
+
+def test_in_resize_the_least_head_is_a_share_of_the_slice(translator):
+    data = noisy((32, 32, 20), 9, 0)
+    known = VOLUME | {"least_head": {"pixels": 13, "share": 0.05}}
+    (_, note) = translator(mode="resize", source=known).view(data).notes
+    pixels = np.count_nonzero(data, axis=(0, 1))
+    few = np.count_nonzero((pixels > 0) & (pixels < 0.05 * 32**2))
+    assert few > np.count_nonzero((pixels > 0) & (pixels < 13))
+    assert note.startswith(f"{few} of 20 axial slices have less head")
+
+
+def test_specks_are_no_head_and_that_is_noted(translator):
+    data = np.zeros((16, 16, 16), np.float32)
+    data[::4, ::4, ::4] = 7
+    view = translator(source=VOLUME).view(data)
+    assert not view.chosen.any()
+    assert view.notes == ["no head was found, so nothing is translated; the result is air"]
+
+
+def test_an_image_with_hardly_any_head_is_translated_if_training_is_not_known(translator):
+    pixels = np.zeros((16, 16), np.uint8)
+    pixels[3, 3] = 255
+    found, _ = translator(negation).image(pixels)
+    np.testing.assert_array_equal(found, 255 - pixels)
 
 
 # ---------------------------------------------------------------- errors and notes

@@ -37,8 +37,8 @@ _SPACES = {1: "scanner", 2: "aligned to another scan", 3: "Talairach", 4: "MNI",
 def read_nifti(path: Path, frame: int | None = None) -> Volume:
     """Reads a ``.nii`` or ``.nii.gz`` file, applies its scaling and drops axes of 1.
 
-    Its content says whether it is compressed, whatever its name. A leading axis of 1 before three
-    others, as programs write that put channels first, is dropped; the affine is that of the other
+    Its content says whether it is compressed, whatever its name. Leading axes of 1 before three
+    others, as programs write that put channels first, are dropped; the affine is that of the other
     axes. Where sform and qform lead to different spaces, the sform is used, with a note.
     ``frame`` (from 0) picks one of a file of several; the source is then that frame's 3-D image.
     Raises InputError for a file that is unreadable or truncated; that has several frames while
@@ -76,7 +76,9 @@ def _reading(path: Path) -> contextlib.AbstractContextManager[None]:
 
 def _axes(shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the lengths of the axes of space, and of those of frames, which come after them."""
-    first = int(len(shape) > 3 and shape[0] == 1 and min(shape[1:4]) > 1)
+    first = next((axis for axis, n in enumerate(shape) if n > 1), 0)
+    if len(shape) < first + 3 or min(shape[first : first + 3]) == 1:  # a slice, not channels
+        first = 0
     return shape[first : first + 3], shape[first + 3 :]
 
 

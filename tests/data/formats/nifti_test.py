@@ -247,7 +247,7 @@ def test_affines_may_differ_by_a_shift_and_a_turn(tmp_path):
     assert_same_geometry(load_nifti(tmp_path / "b.nii"), load_nifti(path))
 
 
-@pytest.mark.parametrize("shape", [(1, *SHAPE), (1, *SHAPE, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(1, *SHAPE), (1, *SHAPE, 1), (1, 1, *SHAPE)], ids=str)
 @pytest.mark.parametrize("frame", [None, 0])
 def test_a_leading_axis_of_1_is_dropped(tmp_path, shape, frame):
     affine = from_matvec([[0, 0, -4.0], [2, 0, 0], [0, -3, 0]], [1, 2, 3])  # axes A, I, L
