@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
@@ -135,6 +134,8 @@ def _relative(value: float, wanted: float) -> float:
 
 def _rank_correlation(errors: Mapping[str, Mapping[str, float]]) -> float:
     """Returns Spearman's correlation of the medians, NaN if one of the two is constant."""
+    from scipy.stats import rankdata  # late: it would delay every start
+
     a, b = (
         rankdata([e[metric] for e in errors.values()]) - (len(errors) + 1) / 2
         for metric in ("median", "true_median")
