@@ -240,7 +240,7 @@ ERRORS = {
     ),
     "protocol": (
         ["evaluate", "--workdir=run", "--protocol=psnr"],
-        "--protocol=psnr: there are all, fixed, foreground, slice_max, gt_max",
+        "--protocol=psnr: there are all, brain, fixed, foreground, slice_max, gt_max",
     ),
     "no sweep": (
         ["sweep", "--config=tiny.py", "--workdir=w"],
