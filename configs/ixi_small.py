@@ -18,12 +18,17 @@ def get_config() -> Config:
     c.data.dir = "data/ixi_small"
     c.data.shift = 4
     c.batch_size = 2
-    c.steps = 6000
+    c.steps = 3000
     c.generator.features = (32, 64, 128, 256, 256, 256)
     c.generator.head = 32
-    # These discriminators see the whole head. Smaller patches were not tried on these data yet.
+    # These discriminators see the whole head.
     c.discriminator.features = (32, 64, 128, 256, 256)
     c.discriminator.strides = (2, 2, 2, 2, 2)
+    c.loss.adversarial = "lsgan"
+    c.loss.cycle_weight = 45.0
+    c.loss.identity_ratio = 0.0
+    c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 5e-4
     c.ema_decay = 0.998
+    c.average_mirrored = True
     c.sample_every = c.eval_every = c.save_every = 500
     return c

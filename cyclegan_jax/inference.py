@@ -22,13 +22,15 @@ _BATCH = 8  # images translated at once
 class CompiledGenerators:
     """G and F, compiled. They take any parameters of their model, also while it trains."""
 
-    def __init__(self, modules: Networks, parallel: Parallel):
+    def __init__(self, modules: Networks, parallel: Parallel, average_mirrored: bool):
         """Compiles nothing yet.
 
         Args:
           modules: the networks.
           parallel: where they run.
+          average_mirrored: whether to average the translations of an image and its mirror image.
         """
+        self._average_mirrored = average_mirrored
         self._steps = {
             direction: parallel.compile_translate_step(
                 getattr(modules, direction.generator), _BATCH
@@ -46,8 +48,11 @@ class CompiledGenerators:
           direction: decides which of the two generators translates.
           images: any number, of a size that the generator takes.
         """
-        params = getattr(generators, direction.generator)
-        return self._steps[direction](params, images)
+        step, params = self._steps[direction], getattr(generators, direction.generator)
+        translated = step(params, images)
+        if self._average_mirrored:
+            translated = (translated + _mirrored(step(params, _mirrored(images)))) / 2
+        return translated
 
 
 class TrainedGenerators:
@@ -70,7 +75,7 @@ class TrainedGenerators:
         modules = build_recipe(self.config).modules
         shapes = jax.eval_shape(lambda: init_params(self.config, modules, self.config.seed))
         self._params = parallel.place_state(saved.generators(shapes))
-        self._compiled = CompiledGenerators(modules, parallel)
+        self._compiled = CompiledGenerators(modules, parallel, self.config.average_mirrored)
         self.size_multiple: int = modules.generator_g.size_multiple
 
     def translate(self, direction: Direction, images: np.ndarray) -> np.ndarray:
@@ -86,6 +91,11 @@ class TrainedGenerators:
                 "not finite; choose another --checkpoint"
             )
         return translated
+
+
+def _mirrored(images: np.ndarray) -> np.ndarray:
+    """Returns images `[N, H, W, 1]` with left and right interchanged."""
+    return np.ascontiguousarray(images[:, :, ::-1])
 
 
 def read_generators(workdir: Path, checkpoint: str) -> Checkpoint:

@@ -53,6 +53,15 @@ def test_four_views_need_a_change_of_contrast():
     config_lib.validate(config)
 
 
+def test_mirrored_translations_need_mirrored_training():
+    config = config_lib.base_config()
+    config.average_mirrored = True
+    config_lib.validate(config)
+    config.data.flip = False
+    with pytest.raises(InputError, match=r"average_mirrored = True: must be False if data\.flip"):
+        config_lib.validate(config)
+
+
 def test_batch_must_hold_whole_sets_of_views():
     config = config_lib.base_config()
     config.data.views, config.batch_size, config.data.contrast = 4, 6, 0.2

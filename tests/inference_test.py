@@ -43,6 +43,26 @@ def test_each_direction_has_its_generator_averaged_if_the_run_averages(saved, ba
         np.testing.assert_allclose(generators.translate(direction, images), wanted, atol=1e-5)
 
 
+def test_mirrored_images_are_averaged_if_the_config_says_so(tiny, batch, tmp_path):
+    tiny.average_mirrored = True
+    recipe = build_recipe(tiny)
+    state = Parallel("jit").compile_create_state(tiny, recipe)(0)
+    with Checkpoints(tmp_path / "run", keep=1) as checkpoints:
+        checkpoints.save(state, {"config": tiny.to_dict()}, None)
+    generators = TrainedGenerators(read_generators(tmp_path / "run", "latest"), "run")
+    images = np.asarray(batch["x"])
+
+    def g(images: np.ndarray) -> np.ndarray:
+        return recipe.modules.generator_g.apply({"params": state.params.generator_g}, images)
+
+    wanted = (g(images) + g(images[:, :, ::-1])[:, :, ::-1]) / 2
+    found = generators.translate(Direction.T1_TO_T2, images)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    assert np.abs(found - g(images)).max() > 1e-3
+    again = generators.translate(Direction.T1_TO_T2, images[:, :, ::-1])
+    np.testing.assert_allclose(again[:, :, ::-1], found, atol=1e-6)
+
+
 def test_values_that_are_not_finite_are_refused(saved, batch, monkeypatch):
     _, _, run = saved
     generators = TrainedGenerators(read_generators(run, "latest"), "model")

@@ -81,14 +81,19 @@ def training_batches(
     and the back of the head, which are not alike.
 
     Raises:
-      InputError: the data set has no training image of a domain, or four views are asked for of
-        sagittal slices.
+      InputError: the data set has no training image of a domain, or mirrored images are asked for
+        of sagittal slices.
     """
     d = config.data
     if dataset.axis == _SAGITTAL and d.views > 1:
         raise InputError(
             f"config.data.views = {d.views}: {dataset.folder} has sagittal slices, and half of the "
             "views would have front and back of the head interchanged; set it to 1"
+        )
+    if dataset.axis == _SAGITTAL and config.average_mirrored:
+        raise InputError(
+            f"config.average_mirrored = True: {dataset.folder} has sagittal slices, whose mirror "
+            "images have front and back of the head interchanged; set it to False"
         )
     for domain, contrast in CONTRASTS.items():
         if not dataset.names(f"train_{domain}"):

@@ -35,7 +35,9 @@ class Programs:
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
         self.train_step = self.parallel.compile_train_step(self.recipe)
         self.sample_step = self.parallel.compile_sample_step(self.recipe)
-        self.compiled_generators = CompiledGenerators(self.recipe.modules, self.parallel)
+        self.compiled_generators = CompiledGenerators(
+            self.recipe.modules, self.parallel, config.average_mirrored
+        )
 
     @functools.cache  # noqa: B019 - lives as long as the process
     def parallel_trials(self, count: int) -> tuple[Trials, TrainStep]:

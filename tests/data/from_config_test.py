@@ -177,6 +177,9 @@ def test_sagittal_slices_are_never_mirrored(phantoms):
     c.data.views, c.data.contrast = 4, 0.2
     with pytest.raises(InputError, match=r"config\.data\.views = 4: .*sagittal.*set it to 1"):
         from_config.training_batches(c, sagittal)
+    c.data.views, c.average_mirrored = 1, True
+    with pytest.raises(InputError, match=r"mirrored = True: .*sagittal.*to False"):
+        from_config.training_batches(c, sagittal)
 
 
 def with_heads(folder: Path, size: tuple[int, int], head: tuple[int, int]) -> Dataset:
