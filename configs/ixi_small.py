@@ -18,7 +18,7 @@ def get_config() -> Config:
     c.data.dir = "data/ixi_small"
     c.data.shift = 4
     c.batch_size = 2
-    c.steps = 3000
+    c.steps = 1500
     c.generator.features = (32, 64, 128, 256, 256, 256)
     c.generator.head = 32
     # These discriminators see the whole head.
@@ -27,6 +27,9 @@ def get_config() -> Config:
     c.loss.adversarial = "lsgan"
     c.loss.cycle_weight = 45.0
     c.loss.identity_ratio = 0.0
+    # Without it, one of two seeds gave the T1's dark fluid to the "T2" and kept it.
+    c.loss.start_weight = 45.0
+    c.loss.start_steps = 600
     c.optimizer.generator_learning_rate = c.optimizer.discriminator_learning_rate = 5e-4
     c.ema_decay = 0.998
     c.average_mirrored = True

@@ -19,6 +19,7 @@ import optax
 
 from cyclegan_jax.config import CHOICES, Config, computed_terms
 from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
+from cyclegan_jax.polarity import reversed_onto
 from cyclegan_jax.structure import structural_difference
 
 Images = Mapping[str, jax.Array]  # by the names of the package's docstring: real_x, fake_y, ...
@@ -34,15 +35,26 @@ class Objective:
       adversarial: "bce" (cross entropy of the logits) or "lsgan" (mean squared distance; Mao et
         al. 2017).
       terms: the kinds of weighted terms that are computed, for example "cycle" and "identity".
+      start_steps: after so many steps the weight of the term "start" has fallen to 0.
     """
 
     adversarial: str
     terms: tuple[str, ...]
+    start_steps: int
+
+    def weights_at(
+        self, step: jax.Array, weights: Mapping[str, jax.Array]
+    ) -> Mapping[str, jax.Array]:
+        """Returns the weights of the terms at a step: all are constant but that of "start"."""
+        if "start" not in self.terms:
+            return weights
+        left = jnp.clip(1 - step / self.start_steps, 0, 1)
+        return {**weights, "start": left * weights["start"]}
 
 
 def build_objective(config: Config) -> Objective:
     """Returns the objective of a validated config."""
-    return Objective(config.loss.adversarial, computed_terms(config))
+    return Objective(config.loss.adversarial, computed_terms(config), config.loss.start_steps)
 
 
 def generator_terms(images: Images, judged: Images, objective: Objective) -> Terms:
@@ -72,6 +84,12 @@ def generator_terms(images: Images, judged: Images, objective: Objective) -> Ter
         terms["structure"] = {
             "g": structural_difference(images["real_x"], images["fake_y"]),
             "f": structural_difference(images["real_y"], images["fake_x"]),
+        }
+    if "start" in objective.terms:
+        x, y = images["real_x"], images["real_y"]
+        terms["start"] = {
+            "g": mean_absolute_error(images["fake_y"], reversed_onto(x, y)),
+            "f": mean_absolute_error(images["fake_x"], reversed_onto(y, x)),
         }
     if "identity" in objective.terms:
         terms["identity"] = {

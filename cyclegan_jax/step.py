@@ -45,8 +45,9 @@ def train_step(
     """
     params, modules, objective = state.params, recipe.modules, recipe.objective
     generators = (params.generator_g, params.generator_f)
+    weights = objective.weights_at(state.step, hyper.loss_weights)
     (_, (fakes, metrics)), generator_gradients = jax.value_and_grad(generator_loss, has_aux=True)(
-        generators, params, batch, modules, objective, hyper.loss_weights
+        generators, params, batch, modules, objective, weights
     )
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     pools, pooled_fakes = _through_pools(state.pools, fakes, key, axis_name)

@@ -23,7 +23,7 @@ def test_hyperparameters_are_those_of_the_config(tiny):
     tiny.loss.cycle_weight, tiny.loss.identity_ratio = 10.0, 0.5
     tiny.optimizer.generator_learning_rate = 1e-3
     hyper = Hyperparameters.of(tiny)
-    assert hyper.loss_weights == {"cycle": 10, "structure": 0, "identity": 5}
+    assert hyper.loss_weights == {"cycle": 10, "structure": 0, "start": 0, "identity": 5}
     rates = hyper.learning_rates
     assert rates.generator_g == rates.generator_f == np.float32(1e-3)
     assert rates.discriminator_x == rates.discriminator_y == np.float32(2e-4)

@@ -151,10 +151,16 @@ def test_discriminators_give_generators_no_gradient(tiny, batch):
 
 
 def test_metrics_add_up_to_the_total(tiny, batch):
+    tiny.loss.structure_weight = 3.0
+    tiny.loss.start_weight, tiny.loss.start_steps = 20.0, 4
     recipe, state = setup(tiny)
-    _, m = step.train_step(state, batch, Hyperparameters.of(tiny), recipe)
+    _, m = step.train_step(
+        state.replace(step=jnp.int32(1)), batch, Hyperparameters.of(tiny), recipe
+    )
     total = m["adversarial_g"] + m["adversarial_f"] + 15 * (m["cycle_x"] + m["cycle_y"])
     total += 0.25 * 15 * (m["identity_x"] + m["identity_y"])
+    total += 3 * (m["structure_g"] + m["structure_f"])
+    total += 20 * 3 / 4 * (m["start_g"] + m["start_f"])
     assert m["generators_total"] == pytest.approx(float(total), rel=1e-5)
 
 

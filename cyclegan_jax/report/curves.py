@@ -50,6 +50,12 @@ _PANELS = (
         {"identity_y": f"G of {_Y}", "identity_x": f"F of {_X}"},
     ),
     _Panel(
+        "Start",
+        "The mean absolute difference from an image with reversed intensities; it has a weight in "
+        "the first steps only.",
+        {"start_g": f"G, {_TO_Y}", "start_f": f"F, {_TO_X}"},
+    ),
+    _Panel(
         "Structure",
         "How much edges differ between an image and its translation, whatever the contrast.",
         {"structure_g": f"G, {_TO_Y}", "structure_f": f"F, {_TO_X}"},
