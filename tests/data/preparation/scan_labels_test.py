@@ -289,6 +289,19 @@ def test_brain_only_makes_air_of_everything_outside_the_labels(folders, fails):
     assert source.splits["train_x"][0].read().intensity.high == volume_range(cut).high
 
 
+def test_brain_only_makes_air_of_the_value_that_the_scan_has_there(folders):
+    save(folders / "x" / "a_T1.nii.gz", scan(labels(), 1) - 1000)
+    for name in ("a", "b"):
+        save(folders / "labels" / f"{name}_seg.nii.gz", labels())
+    items = scan_labels.in_folder(items_of(folders), folders / "labels", [])
+    source = scan_source(items, {}, brain_only=True, min_head=0.1)
+    read = source.splits["train_x"][0].read()
+    assert read.intensity == pytest.approx((-1000, 20), abs=10)
+    for name, image in read.images.items():
+        outside = labels()[:, :, int(name[-3:])] == 0
+        assert np.count_nonzero(image == -1) == np.count_nonzero(outside)
+
+
 def test_other_label_maps_of_a_cut_give_another_digest(folders):
     for name in ("a", "b"):
         save(folders / "labels" / f"{name}_seg.nii.gz", labels())
