@@ -206,6 +206,15 @@ def test_cropping_air_is_nothing_to_say(tmp_path, phantoms):
     assert from_config.notes_on_training(c, dataset) == []
 
 
+@pytest.mark.parametrize(("height", "percent"), [(100, ""), (102, "2 %"), (108, "7 %")])
+def test_little_of_a_head_may_be_cropped(tmp_path, height, percent):
+    c = small_config()
+    c.image_size = 100
+    dataset = with_heads(tmp_path / "out", (112, 40), (height, 32))
+    said = from_config.cropped_heads(c, dataset)
+    assert f"up to {percent} of the head" in said if percent else said == ""
+
+
 def test_cropping_heads_is_said_with_what_to_do(tmp_path):
     c = small_config()
     c.generator.features = c.discriminator.features = (4, 8, 8)

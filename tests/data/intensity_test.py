@@ -52,15 +52,30 @@ def test_a_few_bright_voxels_are_no_head():
 
 
 def test_the_range_of_a_head_does_not_depend_on_added_air():
-    data, _ = head(noise=15)
+    data, mask = head(noise=15)
     trained, wanted = intensity.volume_range(data), intensity.head_range(data, 5)
     assert wanted == pytest.approx(trained, abs=0.001 * trained.high)
+    box = (slice(3, 21),) * 3
+    air = np.percentile(data[box][~mask[box]], 1.67)
+    assert wanted == (air, np.percentile(data[mask], 99.5))
     more = np.pad(data, ((30, 0), (0, 24), (9, 9)))
+    assert intensity.head_range(more, 5) == wanted
+    more[0, 0, 0] = more[2, 40, 3] = 800  # specks, too small for a head
     assert intensity.head_range(more, 5) == wanted
     noise = np.abs(np.random.default_rng(2).normal(0, 15, more.shape))
     noise[30:, :24, 9:-9] = data
     assert intensity.head_range(noise, 5) == wanted
     assert intensity.volume_range(noise) != trained
+
+
+def test_the_range_of_a_head_does_not_depend_on_dim_parts_around_it():
+    """With more air around them they pass the first threshold."""
+    data, mask = head(noise=15)
+    around = np.square(np.indices(data.shape) - 11.5).sum(axis=0) < 121
+    data[around & ~mask] = 80
+    more = np.pad(data, 20)
+    assert intensity.foreground(more).sum() > intensity.foreground(data).sum()
+    assert intensity.head_range(more, 5) == intensity.head_range(data, 5)
 
 
 def test_a_box_without_air_has_the_range_of_its_whole_volume():

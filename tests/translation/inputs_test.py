@@ -60,6 +60,14 @@ def test_of_a_mixed_folder_the_source_contrast_is_taken(tmp_path):
     assert len(notes) == 2
 
 
+def test_a_folder_of_such_names_alone_is_translated(tmp_path):
+    root = tree(tmp_path / "in", "a_mask.nii", "b_seg.nii")
+    assert planned(root, THERE) == (
+        {"a_mask.nii": "a_mask_T2.nii", "b_seg.nii": "b_seg_T2.nii"},
+        [],
+    )
+
+
 @pytest.mark.parametrize("name", ["a_T2.nii.gz", "T2_001.nii", "sub-1_T2w.nii", "b-t2w.png"])
 def test_a_name_that_says_the_contrast_to_make_is_refused(tmp_path, name):
     root = tree(tmp_path / "in", name)

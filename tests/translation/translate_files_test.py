@@ -162,6 +162,15 @@ def test_volume_without_head_is_an_error_that_names_it(tmp_path, translator):
     assert [p.name for p in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+def test_a_header_that_says_the_contrast_to_make_stops_the_file(tmp_path, translator, head):
+    image = save_volume(tmp_path / "a.nii", head(9, 20, 14))
+    image.header["descrip"] = b"t2_tse_tra"
+    image.to_filename(tmp_path / "b.nii")
+    with pytest.raises(InputError, match=r"b\.nii: its header says T2"):
+        t.translate_file(translator(identity), tmp_path / "b.nii", tmp_path / "out.nii")
+    assert not (tmp_path / "out.nii").exists()
+
+
 def test_a_background_amid_the_tissue_is_air(tmp_path, translator, head):
     data = head(12, 20, 14)
     is_head = data > 100
@@ -292,6 +301,19 @@ def test_success_counts_no_failure(tmp_path, fake, head):
     assert fake[0][2] == "best"
     np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
     assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
+
+
+@pytest.mark.usefixtures("fake")
+def test_scans_that_are_left_out_are_noted_first(tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(grey(np.uint8, 9, 9)).save(folder / "a_T1.png")
+    touch(folder, "a_T2.png", "a_seg.png")
+    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, [folder], tmp_path / "out") == 0
+    labels, others, done = capsys.readouterr().out.splitlines()
+    assert labels.startswith(f"note: {folder}: 1 not used, label maps by their names: 'a_seg.png'")
+    assert others.startswith(f"note: {folder}: 1 not used, their names say another contrast")
+    assert done.startswith("[1/1] ")
 
 
 def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):

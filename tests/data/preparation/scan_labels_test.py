@@ -239,6 +239,7 @@ def test_labels_of_image_files(tmp_path):
     [
         ({"data": labels()[:-1]}, ("has 19x24x12 voxels", "p_T1.nii.gz has 20x24x12")),
         ({"data": labels(), "voxel": (1, 1, 1.2)}, ("lies 2.2 mm away", "p_T1.nii.gz")),
+        ({"data": labels(), "voxel": (1, 1, 1.06)}, ("lies 0.66 mm away", "p_T1.nii.gz")),
         ({"data": labels() - 1}, ("no label map", "whole numbers")),
         ({"data": scan(labels())}, ("no label map", "whole numbers")),
     ],
@@ -248,6 +249,11 @@ def test_label_maps_on_another_grid_or_with_other_values_are_refused(folders, fa
     items = scan_labels.in_folder(items_of(folders), folders / "labels", [])
     with fails(path, *words):
         prepared(folders, items)
+
+
+def test_a_grid_may_be_off_by_less_than_half_a_voxel(folders):
+    save(folders / "labels" / "p_DLMUSE.nii.gz", labels(), voxel=(1, 1, 1.03))
+    prepared(folders, scan_labels.in_folder(items_of(folders), folders / "labels", []))
 
 
 # ---------------------------------------------------------------- brains cut out
@@ -283,6 +289,19 @@ def test_brain_only_makes_air_of_everything_outside_the_labels(folders, fails):
     assert source.splits["train_x"][0].read().intensity.high == volume_range(cut).high
 
 
+def test_brain_only_makes_air_of_the_value_that_the_scan_has_there(folders):
+    save(folders / "x" / "a_T1.nii.gz", scan(labels(), 1) - 1000)
+    for name in ("a", "b"):
+        save(folders / "labels" / f"{name}_seg.nii.gz", labels())
+    items = scan_labels.in_folder(items_of(folders), folders / "labels", [])
+    source = scan_source(items, {}, brain_only=True, min_head=0.1)
+    read = source.splits["train_x"][0].read()
+    assert read.intensity == pytest.approx((-1000, 20), abs=10)
+    for name, image in read.images.items():
+        outside = labels()[:, :, int(name[-3:])] == 0
+        assert np.count_nonzero(image == -1) == np.count_nonzero(outside)
+
+
 def test_other_label_maps_of_a_cut_give_another_digest(folders):
     for name in ("a", "b"):
         save(folders / "labels" / f"{name}_seg.nii.gz", labels())
@@ -311,3 +330,18 @@ def test_brain_only_of_images_measures_their_range_inside(tmp_path):
     (image,) = read.images.values()
     assert (image[:6] == -1).all()
     assert (image[6:] == 1).all()
+
+
+def test_brain_only_of_stacks_measures_their_range_inside(tmp_path):
+    regions = np.zeros((3, 12, 16))
+    regions[:, 6:] = 1
+    for name in ("a_T1", "b_T2"):
+        np.save(tmp_path / f"{name}.npy", np.where(regions > 0, 0.25, 0.75) - 0.1)
+        np.save(tmp_path / f"{name}_mask.npy", regions)
+    items = list_folders(tmp_path / "a_T1.npy", tmp_path / "b_T2.npy")
+    items = scan_labels.beside(items, "_mask")
+    read = scan_source(items, {}, brain_only=True).splits["train_x"][0].read()
+    assert read.intensity == (0, pytest.approx(0.15))
+    for image in read.images.values():
+        assert (image[:6] == -1).all()
+        assert (image[6:] == 1).all()
