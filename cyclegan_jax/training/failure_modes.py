@@ -184,7 +184,8 @@ def find_failure(
 def _inverted(measured: str) -> str:
     return (
         f"its contrast is inverted ({measured}): cycles do not show it, because the other "
-        "generator inverts it back; raise config.loss.identity_ratio or use another config.seed"
+        "generator inverts it back; set config.loss.start_weight to config.loss.cycle_weight, or "
+        "use another config.seed"
     )
 
 
