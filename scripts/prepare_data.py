@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import app, flags
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data.intensity import MIN_HEAD
 from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.system import cli
 
@@ -48,7 +49,11 @@ _UNPAIRED = flags.DEFINE_enum(
     "Whether subjects that are in both domains are divided between them, or both train on all.",
 )
 _MIN_HEAD = flags.DEFINE_float(
-    "min_head", 0.15, "Slices of volumes with a smaller fraction of head are left out.", 0.0, 1.0
+    "min_head",
+    MIN_HEAD,
+    "Slices of volumes with a smaller fraction of head are left out.",
+    0.0,
+    1.0,
 )
 _BELOW_VERTEX = flags.DEFINE_float(
     "below_vertex",

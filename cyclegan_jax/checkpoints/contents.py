@@ -133,6 +133,7 @@ def provenance(
             "domains": dataset.manifest["domains"],
             "axis": dataset.axis,
             "brain_only": dataset.brain_only,
+            "below_vertex_mm": dataset.manifest["source"].get("below_vertex"),
             "pixel_seen_mm": from_config.pixels_seen(config, dataset),
             "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
             # not known of data that an older version prepared

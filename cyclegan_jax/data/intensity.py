@@ -27,6 +27,7 @@ HEAD = (
     -0.8
 )  # normalised images: about the threshold of `foreground`, a tenth of the range above air
 _LEAST_HEAD = 5e-4  # of the voxels
+MIN_HEAD = 0.15  # of a slice: slices of volumes with less head are left out of training
 # Percentiles that are the 1st and the 99th of a whole volume, if 40 % of its voxels are head and
 # two thirds of it lie in the head's bounding box.
 _LOW_IN_AIR, _BRIGHT_IN_BOX = 1.67, 98.5
@@ -215,6 +216,15 @@ def part_sizes(head: NDArray[np.bool_]) -> NDArray[np.int32]:
     sizes = np.bincount(labels.ravel()).astype(np.int32)
     sizes[0] = 0
     return sizes[labels]
+
+
+def highest_slice(slices: np.ndarray) -> int | None:
+    """Returns the index of the last slice of `[N, H, W]` that has `MIN_HEAD` of head, or None.
+
+    Of an axial volume it is the vertex of the head.
+    """
+    enough = np.flatnonzero(foreground(slices).mean(axis=(1, 2)) >= MIN_HEAD)
+    return int(enough[-1]) if len(enough) else None
 
 
 def saturated(data: np.ndarray, head: NDArray[np.bool_] | None = None) -> float:

@@ -60,7 +60,8 @@ class Translator:
         they are known, also height and width in mm of a pixel as the networks saw it ("pixel_mm"),
         the distance in mm between slices ("slice_mm"), the least head in a slice
         ("least_head": {"pixels", "share"}), and the size in ml of the largest brain if brains were
-        cut out for training ("most_head_ml").
+        cut out for training ("most_head_ml"), and how far below the vertex training slices reached
+        in mm ("below_vertex_mm").
       target: the same of the target domain.
     """
 
@@ -285,6 +286,26 @@ class Translator:
             "result is wrong"
         )
 
+    def below_note(self, data: np.ndarray, spacing: tuple[float, float, float]) -> str:
+        """Returns a note where a volume reaches further down than training did, else "".
+
+        Args:
+          data: the volume `[X, Y, Z]`.
+          spacing: its voxel size in mm along X, Y and Z.
+        """
+        reach = self.source.get("below_vertex_mm")
+        slices = slicing.to_slices(data, self.axis)
+        vertex = intensity.highest_slice(slices)
+        if reach is None or vertex is None:
+            return ""
+        below = vertex - int(reach / slicing.across(spacing, self.axis))
+        if below <= 0:
+            return ""
+        return (
+            f"slices 0-{below - 1} of {len(slices)}, counted from 0, lie more than {reach:g} mm "
+            "below the top of the head, where training had none (--below_vertex); they may be wrong"
+        )
+
     @property
     def target_range(self) -> IntensityRange:
         """The intensities that -1 and 1 stand for in translated volumes."""
@@ -325,6 +346,7 @@ def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best
         "pixel_mm": pixels_in_training(saved).get(source),
         "slice_mm": facts.get("slice_mm", {}).get(source),
         "most_head_ml": facts["domains"][source].get("most_head_ml"),
+        "below_vertex_mm": facts.get("below_vertex_mm"),
     }
     stored = {key: facts["domains"][source][key] for key in ("dtype", "range")}
     return Translator(

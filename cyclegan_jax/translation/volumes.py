@@ -50,8 +50,9 @@ def translate_volume(
       InputError: a translated value is not finite.
     """
     made = _translate_at(translator, volume, resample=resample, cycle_error=cycle_error)
-    note = translator.head_note(volume.data, volume.spacing)
-    return dataclasses.replace(made, notes=[note, *made.notes]) if note else made
+    seen = volume.data, volume.spacing
+    notes = [note for note in (translator.head_note(*seen), translator.below_note(*seen)) if note]
+    return dataclasses.replace(made, notes=[*notes, *made.notes])
 
 
 def _translate_at(

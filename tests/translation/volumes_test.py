@@ -6,6 +6,8 @@ from nibabel.nifti1 import Nifti1Image
 
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.data.intensity import highest_slice
+from cyclegan_jax.data.slicing import to_slices
 from cyclegan_jax.translation.volumes import translate_volume
 
 VOLUME = {"dtype": "float32", "range": [0.0, 100.0], "pixel_mm": [4.0, 4.0]}
@@ -96,3 +98,16 @@ def test_a_whole_head_is_noted_where_training_had_brains_alone(translator, resam
         found = [note for note in notes if "cut the brain out" in note]
         assert bool(found) is is_noted
         assert not found or "of at most 25 ml" in found[0]
+
+
+def test_slices_below_those_of_training_are_noted(translator):
+    volume = ball((2, 2, 2), (32, 32, 32))
+    highest = highest_slice(to_slices(volume.data, "axial"))
+    assert highest == 24
+    for reach, is_noted in ((4.0, True), (1000.0, False), (None, False)):
+        known = VOLUME if reach is None else VOLUME | {"below_vertex_mm": reach}
+        made = translator(source=known, target=VOLUME)
+        notes = translate_volume(made, volume, resample=False, cycle_error=False).notes
+        found = [note for note in notes if "below the top of the head" in note]
+        assert bool(found) is is_noted
+        assert not found or found[0].startswith("slices 0-21 of 32, counted from 0")

@@ -13,7 +13,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import limits, slicing
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import readers, resampling
-from cyclegan_jax.data.intensity import IntensityRange, head_ml, images_range, saturated
+from cyclegan_jax.data.intensity import MIN_HEAD, IntensityRange, head_ml, images_range, saturated
 from cyclegan_jax.data.preparation import scan_labels
 from cyclegan_jax.data.preparation.contrast_names import without_trailing_contrast
 from cyclegan_jax.data.preparation.label_maps import holds_labels
@@ -35,7 +35,7 @@ def scan_source(
     validation: str = "",
     unpaired: str = "disjoint",
     axis: str = "axial",
-    min_head: float = 0.15,
+    min_head: float = MIN_HEAD,
     below_vertex: float | None = None,
     spacing: float | None = None,
     frame: int | None = None,
