@@ -1,7 +1,8 @@
 """Whole heads at 2 mm on two CPU cores: a rehearsal of `ixi.py` on volumes of 120x120x90 voxels.
 
     python scripts/prepare_data.py --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
-        --val_y=ixi2mm/paired_val/t2 --out=data/ixi_small
+        --val_y=ixi2mm/paired_val/t2 --labels=ixi2mm/paired_val/labels \
+        --label_names=configs/dlmuse.tsv --below_vertex=150 --out=data/ixi_small
     python scripts/train.py --config=configs/ixi_small.py --workdir=runs/ixi_small
 
 Expected time on two cores: 40 minutes. Expected score: not measured yet on the corrected data.
