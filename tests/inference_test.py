@@ -15,6 +15,7 @@ from cyclegan_jax.inference import (
     pixels_in_training,
     read_generators,
 )
+from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
@@ -41,6 +42,17 @@ def test_each_direction_has_its_generator_averaged_if_the_run_averages(saved, ba
         module = getattr(recipe.modules, name)
         wanted = module.apply({"params": getattr(params, name)}, images)
         np.testing.assert_allclose(generators.translate(direction, images), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("saved", [0.0], indirect=True)
+def test_the_precision_is_that_of_the_config(saved, tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        jax_settings, "with_precision", lambda step, precision: [asked.append(precision), step][1]
+    )
+    tiny.matmul_precision = "high"
+    TrainedGenerators(read_generators(saved[2], "latest"), "run", tiny)
+    assert asked == ["high", "high"]
 
 
 def test_values_that_are_not_finite_are_refused(saved, batch, monkeypatch):
