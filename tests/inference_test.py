@@ -15,6 +15,7 @@ from cyclegan_jax.inference import (
     pixels_in_training,
     read_generators,
 )
+from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
@@ -61,6 +62,17 @@ def test_mirrored_images_are_averaged_if_the_config_says_so(tiny, batch, tmp_pat
     assert np.abs(found - g(images)).max() > 1e-3
     again = generators.translate(Direction.T1_TO_T2, images[:, :, ::-1])
     np.testing.assert_allclose(again[:, :, ::-1], found, atol=1e-6)
+
+
+@pytest.mark.parametrize("saved", [0.0], indirect=True)
+def test_the_precision_is_that_of_the_config(saved, tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        jax_settings, "with_precision", lambda step, precision: [asked.append(precision), step][1]
+    )
+    tiny.matmul_precision = "high"
+    TrainedGenerators(read_generators(saved[2], "latest"), "run", tiny)
+    assert asked == ["high", "high"]
 
 
 def test_values_that_are_not_finite_are_refused(saved, batch, monkeypatch):

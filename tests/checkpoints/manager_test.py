@@ -325,6 +325,10 @@ def test_scores_of_two_protocols_are_not_compared(tmp_path, state):
     with Checkpoints(tmp_path) as checkpoints:
         assert (checkpoints.protocol, checkpoints.best()) == ("brain", 3)
         assert checkpoints.choose("best").step == 3
+        checkpoints.rate(5, 0.4, "brain")  # it was saved without a score
+        assert (checkpoints.protocol, checkpoints.best()) == ("brain", 5)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert (checkpoints.protocol, checkpoints.best()) == ("brain", 5)
 
 
 def test_saves_that_a_kill_has_cut_short_are_cleared_away(tmp_path, state):

@@ -154,7 +154,12 @@ def test_slices_without_a_score_show_no_subject():
     assert evaluate._typical(score, ["a#0", "a#1", "b#0", "c#0"]) == {"best": 3, "worst": 1}
 
 
-def test_phantoms_have_tissues_and_lesions(workdir):
+def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
+    compared = []
+    inner = evaluate.regions.polarity
+    monkeypatch.setattr(
+        evaluate.regions, "polarity", lambda *a: [compared.extend(a[-1]), inner(*a)][1]
+    )
     scores = json.loads((evaluate.evaluate(workdir, "latest") / "scores.json").read_text())
     assert scores["lesions_in_data"] is False
     for direction in ("t1_to_t2", "t2_to_t1"):
@@ -165,6 +170,7 @@ def test_phantoms_have_tissues_and_lesions(workdir):
         assert scores["tissues"][direction]["csf"]["true_median"]["mean"] > 0
         assert scores["polarity"][direction]["rank_correlation"]["n"] == 2
         assert "grey_minus_white" in scores["polarity"][direction]
+        assert not {"scalp", "bone"} & set(compared)  # they would hide an inverted brain
         lesions = scores["lesions"][direction]
         assert lesions["heads"].keys() == {"phantom0002", "phantom0003"}
         assert lesions["retention"]["n"] > 0

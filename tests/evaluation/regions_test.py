@@ -61,6 +61,16 @@ def test_the_intensity_error_is_signed_and_undefined_in_the_dark(labels):
     assert np.isnan(tissue_errors(truth, dark, labels, NUMBERS)["white_matter"]["intensity_error"])
 
 
+def test_a_few_pixels_do_not_move_the_medians(labels):
+    made, truth = image(labels, "y"), image(labels, "x")
+    made[0, 10, 5:12] = 1
+    truth[1, 10, 5:12] = -1
+    errors = tissue_errors(made, truth, labels, NUMBERS)["white_matter"]
+    assert errors["median"] == pytest.approx(0.7)
+    assert errors["true_median"] == pytest.approx(1.2)
+    assert errors["median_error"] == pytest.approx(-0.5 / 1.2)
+
+
 def regions_of(brightness, count=3):
     """Heads of one slice with ventricle 1 and 4, white 2 and cortex 3 of these brightnesses."""
     labels = np.tile(np.repeat([0, 1, 4, 2, 3], 4)[:, None], (count, 1, 20)).astype(np.uint16)
@@ -108,6 +118,8 @@ def test_polarity_is_the_order_of_the_tissues(made, order, inverted, grey_minus_
     assert found["t1_to_t2"]["rank_correlation"]["mean"] == pytest.approx(order)
     assert found["t1_to_t2"]["inverted"] is inverted
     assert found["t1_to_t2"]["grey_minus_white"]["mean"] == pytest.approx(grey_minus_white)
+    of_phantoms = {"fluid": [1, 4], "white_matter": [2], "grey_matter": [3]}
+    assert polarity(pairs, translated, labels, of_phantoms) == found
     without = polarity(pairs, translated, labels, {"white": [2], "ventricle": [1]})
     assert "grey_minus_white" not in without["t1_to_t2"]
     assert polarity(pairs, translated, labels, {"white": [2]}) == {}

@@ -82,6 +82,15 @@ def test_directions_are_compared_with_their_own_truth(pairs):
         assert (directions["t1_as_t2"]["nmse"] != directions["t2_as_t1"]["nmse"]).all()
 
 
+def test_the_brain_is_what_lies_inside_the_labels(pairs):
+    pairs.labels[:, :, :12] = 0
+    right = pairs.labels[..., None] > 0
+    made = {"t1_to_t2": np.where(right, pairs.y, -pairs.y), "t2_to_t1": pairs.x}
+    scored = score_pairs(pairs, made, pairs.head, ("brain", "foreground"))
+    np.testing.assert_array_equal(scored["brain"]["t1_to_t2"]["mae"], 0)
+    assert (scored["foreground"]["t1_to_t2"]["mae"] > 0.1).all()
+
+
 def test_slices_of_one_subject_count_once():
     values = {"d": {"ssim": np.array([0.0, 1.0, 0.9])}}
     result = average_over_subjects(values, ["a#001", "a#002", "b#001"])
@@ -143,7 +152,8 @@ def test_scalars_say_their_protocol_and_earlier_ones_are_read():
     for protocol in PROTOCOLS:
         name = scalar_name("t2_as_t1", "nmse", protocol)
         assert parts_of_scalar(name) == (protocol, "t2_as_t1", "nmse")
-    assert parts_of_scalar("loss/cycle_x") is None
+    for other in ("loss/cycle_x", "loss/t1_to_t2/ssim", "eval/ssim"):
+        assert parts_of_scalar(other) is None
 
 
 class Copies:

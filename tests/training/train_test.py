@@ -207,10 +207,13 @@ def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
     limits |= {"_WON": 100, "_WON_STEPS": 2, "_WON_WINDOWS": 2}
     for name, value in limits.items():
         monkeypatch.setattr(failure_modes, name, value)
+    inverted = {"rank_correlation": {"mean": -0.9}, "inverted": True}
+    monkeypatch.setattr(scoring.regions, "polarity", lambda *a: {"t2_to_t1": inverted})
     train.train(config, tmp_path / "run")
     out = capsys.readouterr().out
     told = ["generator_g: its output equals", "generator_f: its output equals"]
     told += ["discriminator_x: its loss", "discriminator_y: its loss"]
+    told += ["generator_f: its contrast is inverted (the tissues' order"]
     for words in told:
         assert out.count(words) == 1
     assert "warning: step 2: generator_g" in out
