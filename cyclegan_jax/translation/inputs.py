@@ -128,8 +128,6 @@ def _of_source(
             f"{refused[0]}: its name says {wanted}, but --direction={direction} takes {own} scans; "
             f"give --direction={direction.back}, or rename it"
         )
-    if len(scans) == 1:
-        return list(scans)
     chosen = [path for path in scans if not is_named_label_map(_name(path))] or list(scans)
     labels = [path for path in scans if path not in chosen]
     others = []
