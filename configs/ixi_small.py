@@ -5,8 +5,9 @@
         --label_names=configs/dlmuse.tsv --below_vertex=150 --out=data/ixi_small
     python scripts/train.py --config=configs/ixi_small.py --workdir=runs/ixi_small
 
-Expected time on one core: 13 minutes. Expected score inside the brain: SSIM 0.37 to 0.39 and 17 dB for T1 to
-T2, 0.23 to 0.25 and 15 to 16 dB for T2 to T1. docs/ixi.md says how to get the data set, and what is not right yet.
+Expected time on one core: 13 minutes. Expected score inside the brain: SSIM 0.37 to 0.39 and 17 dB
+for T1 to T2, 0.23 to 0.25 and 15 to 16 dB for T2 to T1. docs/ixi.md says how to get the data set,
+and what is not right yet.
 """
 
 from cyclegan_jax.config import Config, base_config

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cyclegan_jax.checkpoints.manager import Checkpoints, DamagedError, Part
+from cyclegan_jax.checkpoints.manager import FIRST_PROTOCOL, Checkpoints, DamagedError, Part
 from cyclegan_jax.render.text_table import Table
 from cyclegan_jax.system.files import written_beside
 from cyclegan_jax.system.workdir import Workdir
@@ -41,8 +41,8 @@ def checkpoint_table(workdir: Path, part: Part) -> tuple[Table, int]:
             score, state = "", "intact" if part == "all" else "not verified"
             try:
                 meta = checkpoints.read(step, part).meta
-                found, protocol = meta["score"], meta.get("protocol", "fixed")
-                said = f", {protocol}" if protocol != "fixed" else ""
+                found, protocol = meta["score"], meta.get("protocol", FIRST_PROTOCOL)
+                said = f", {protocol}" if protocol != FIRST_PROTOCOL else ""
                 marked = " (best)" if step == best else ""
                 score = "" if found is None else f"{found:.4f}{said}{marked}"
             except DamagedError as error:

@@ -31,7 +31,7 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import Workdir
 
 _META_FILE = "metadata"  # of orbax's handler for JSON
-_FIRST_PROTOCOL = "fixed"  # of the scores of earlier versions, which did not save it
+FIRST_PROTOCOL = "fixed"  # of the scores of earlier versions, which did not save it
 # These errors have other causes than the file, which must not be taken for damaged.
 _NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
 Part = Literal["meta", "generators", "all"]
@@ -182,7 +182,7 @@ class Checkpoints:
         state: TrainState,
         meta: Mapping[str, Any],
         score: float | None,
-        protocol: str = _FIRST_PROTOCOL,
+        protocol: str = FIRST_PROTOCOL,
     ) -> None:
         """Saves a state in the background; its arrays may be donated at once.
 
@@ -223,7 +223,7 @@ class Checkpoints:
             self._has_read_back = True
             self._read_back(step)
 
-    def rate(self, step: int, score: float, protocol: str = _FIRST_PROTOCOL) -> None:
+    def rate(self, step: int, score: float, protocol: str = FIRST_PROTOCOL) -> None:
         """Adds the score and its protocol to the checkpoint of `step`, saved without a score.
 
         Raises `InputError` if the checkpoint cannot be read or written.
@@ -288,7 +288,7 @@ class Checkpoints:
     def _score(self, step: int) -> tuple[float | None, str]:
         try:
             meta = self.meta(step)
-            return meta["score"], meta.get("protocol", _FIRST_PROTOCOL)
+            return meta["score"], meta.get("protocol", FIRST_PROTOCOL)
         except DamagedError:
             return None, ""
 

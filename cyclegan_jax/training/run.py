@@ -83,8 +83,8 @@ class Run:
         self._programs = programs
         check_path(workdir, saves=True)  # before anything is written
         self.dataset = open_same_data(config)
-        cropped = from_config.cropped_heads(config, self.dataset)
-        if cropped and not Workdir(workdir).config.exists():  # a run that began so may be resumed
+        is_new = not Workdir(workdir).config.exists()  # a run that began so may be resumed
+        if is_new and (cropped := from_config.cropped_heads(config, self.dataset)):
             raise InputError(cropped)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)

@@ -294,9 +294,11 @@ class Translator:
           spacing: its voxel size in mm along X, Y and Z.
         """
         reach = self.source.get("below_vertex_mm")
+        if reach is None:
+            return ""
         slices = slicing.to_slices(data, self.axis)
         vertex = intensity.highest_slice(slices)
-        if reach is None or vertex is None:
+        if vertex is None:
             return ""
         below = vertex - int(reach / slicing.across(spacing, self.axis))
         if below <= 0:
