@@ -62,6 +62,11 @@ def slice_name(scan: str, index: int) -> str:
     return f"{scan}#{index:03d}"
 
 
+def is_slice(name: str) -> bool:
+    """Returns whether a name is that of a slice of a volume or stack, and not of an image."""
+    return "#" in name
+
+
 def index_of_slice(name: str) -> int:
     """Returns the ``index`` of a name that ``slice_name`` made."""
     return int(name.rsplit("#", 1)[1])

@@ -34,6 +34,7 @@ from cyclegan_jax.evaluation.scoring import (
     score_pairs,
     untranslated,
 )
+from cyclegan_jax.evaluation.slice_jumps import slice_jumps
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
 from cyclegan_jax.parallel import multihost
@@ -77,9 +78,10 @@ def evaluate(
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
     `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects, and "headline", the
-    protocol that ranks. Where the tissues of pixels are known it has "tissues" and "polarity", see
-    `regions`, and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired"
-    instead, about training images. A mean over nothing is null.
+    protocol that ranks. Where slices of one scan are neighbours it has "slice_jumps", see
+    `slice_jumps`, where the tissues of pixels are known "tissues" and "polarity", see `regions`,
+    and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired" instead, about
+    training images. A mean over nothing is null.
 
     Args:
       workdir: the folder of the run.
@@ -149,7 +151,8 @@ def _score_pairs(
     sources = {"x": pairs.x, "y": pairs.y}
     translated: dict[str, Any] = {d: translate(d, sources[d.source]) for d in DIRECTIONS}
     protocols = protocols_for(pairs)
-    per_image = score_pairs(pairs, translated | untranslated(pairs), pairs.head, protocols)
+    images = translated | untranslated(pairs)
+    per_image = score_pairs(pairs, images, pairs.head, protocols)
     ranking = headline(pairs)
     scores: dict[str, Any] = {
         "split": split,
@@ -159,6 +162,8 @@ def _score_pairs(
             p: average_over_subjects(found, pairs.names) for p, found in per_image.items()
         },
     }
+    if jumps := slice_jumps(pairs, images):
+        scores["slice_jumps"] = jumps
     if phantom:
         labels, tissues = phantom_truth.tissues_of(heads, pairs.names)
         brain = {tissue: tissues[tissue] for tissue in BRAIN_TISSUES}

@@ -33,15 +33,19 @@ _LESION_TERMS = (
     "typical lesion's contrast, to the lesions' side; mottled white matter counts too. Values are "
     "mean ± sd over heads."
 )
+_SLICE_JUMPS = (
+    "How much images change from slice to slice, relative to the true images: 1 is as in the "
+    "truth, more is stripes across the slices, and less is blurred."
+)
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 
 
 def score_tables(scores: dict[str, Any]) -> list[Table]:
     """Returns the tables of a `scores.json`.
 
-    With pairs there is one table for each protocol, and one of tissues for each direction if they
-    are known; phantoms have tables of lesions besides. Without pairs there are tables of cycles
-    and of histograms.
+    With pairs there is one table for each protocol, one of the jumps between slices, and one of
+    tissues for each direction if they are known; phantoms have tables of lesions besides. Without
+    pairs there are tables of cycles and of histograms.
 
     Args:
       scores: the content of the file, as `evaluate` writes it.
@@ -50,6 +54,8 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
         protocol_table(protocol, summarised, f", {scores['split']} images")
         for protocol, summarised in scores.get("protocols", {}).items()
     ]
+    if "slice_jumps" in scores:
+        tables.append(_slice_jump_table(scores["slice_jumps"]))
     if "tissues" in scores:
         tables += _tissue_tables(scores)
     if "lesions" in scores:
@@ -100,6 +106,14 @@ def _mean_sd(entry: dict[str, Any], decimals: int, factor: float) -> str:
         return "none"
     mean, sd = (f"{factor * entry[key]:.{decimals}f}" for key in ("mean", "sd"))
     return f"{mean} ± {sd}"
+
+
+def _slice_jump_table(scores: dict[str, Any]) -> Table:
+    note = (
+        f"{_SLICE_JUMPS} Values are mean ± sd over {max(e['n'] for e in scores.values())} subjects."
+    )
+    rows = [[label(name), _mean_sd(entry, 2, 1)] for name, entry in scores.items()]
+    return Table("jumps between slices", f"{note} {_BASELINE}", ["", "jump"], rows)
 
 
 def polarity_verdicts(scores: dict[str, Any]) -> list[str]:

@@ -174,8 +174,11 @@ def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
         lesions = scores["lesions"][direction]
         assert lesions["heads"].keys() == {"phantom0002", "phantom0003"}
         assert lesions["retention"]["n"] > 0
+        assert scores["slice_jumps"][direction]["n"] == 2
+    assert scores["slice_jumps"].keys() == scores["protocols"]["brain"].keys()
     text = "\n".join(map(as_text, score_tables(scores)))
     assert "deep grey matter" in text
+    assert "jumps between slices" in text
     assert "The training heads of this data set have none" in " ".join(text.split())
 
 
