@@ -61,7 +61,7 @@ _AT_LEAST = {
     "data.phantom.bias": 0,
     "data.phantom.subjects": 2,
     "data.phantom.held_out": 1,
-    "loss.start_steps": 1,
+    "loss.start_steps": 0,
     "optimizer.generator_learning_rate": 0,
     "optimizer.discriminator_learning_rate": 0,
 }
@@ -132,9 +132,10 @@ def base_config() -> Config:
     # weight is 0 is not computed, apart from the cycle term.
     # of keeping edges where they are, whatever the contrast (`structure`)
     c.loss.structure_weight = 0.0
-    # of reversing intensities (`polarity`); it falls to 0 in the first `start_steps` steps
+    # of reversing intensities (`polarity`); it falls to 0 in the first `start_steps` steps, and
+    # with `start_steps = 0` until the end of the run
     c.loss.start_weight = 0.0
-    c.loss.start_steps = 600
+    c.loss.start_steps = 0
     c.loss.cycle_weight = 15.0  # lambda
     c.loss.identity_ratio = 0.25  # identity weight relative to lambda; 0: none
 

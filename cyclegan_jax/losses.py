@@ -54,7 +54,8 @@ class Objective:
 
 def build_objective(config: Config) -> Objective:
     """Returns the objective of a validated config."""
-    return Objective(config.loss.adversarial, computed_terms(config), config.loss.start_steps)
+    start_steps = config.loss.start_steps or config.steps
+    return Objective(config.loss.adversarial, computed_terms(config), start_steps)
 
 
 def generator_terms(images: Images, judged: Images, objective: Objective) -> Terms:

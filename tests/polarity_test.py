@@ -63,3 +63,6 @@ def test_its_weight_falls_to_0_and_the_others_stay():
     found = [objective.weights_at(jnp.int32(n), weights)["start"] for n in (0, 50, 200, 300)]
     assert found == pytest.approx([20, 15, 0, 0])
     assert objective.weights_at(jnp.int32(300), weights)["cycle"] == 5
+    config.loss.start_steps, config.steps = 0, 1000  # the whole run
+    found = [build_objective(config).weights_at(jnp.int32(n), weights) for n in (250, 1000)]
+    assert [weights["start"] for weights in found] == pytest.approx([15, 0])
