@@ -211,7 +211,7 @@ ERRORS = {
     ),
     "no data": (
         ["train", "--config=tiny.py", "--workdir=w", "--config.data.dir=nowhere"],
-        "nowhere is no prepared data set .* scripts/prepare_data.py",
+        "nowhere is no prepared data set .* python .*/scripts/prepare_data.py",
     ),
     "image size": (
         ["train", "--config=tiny.py", "--workdir=w", "--config.image_size=30"],

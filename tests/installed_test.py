@@ -1,0 +1,119 @@
+"""The wheel alone, in an environment without the clone, from an empty folder."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# The quick start's networks, made small, on the data of this test.
+TINY = ["--config=quickstart", "--config.data.dir=data", "--config.image_size=16"]
+TINY += ["--config.generator.features=4,8", "--config.discriminator.features=4,8"]
+TINY += ["--config.discriminator.strides=2,2", "--config.batch_size=2", "--config.steps=2"]
+TINY += [f"--config.{key}_every=2" for key in ("log", "sample", "eval", "save")]
+
+
+def pip(*arguments):
+    line = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The folder of an environment with the wheel and, by their paths, its dependencies."""
+    place = tmp_path_factory.mktemp("installed")
+    offline = ("--no-deps", "--no-index")
+    pip("wheel", *offline, "--no-build-isolation", f"--wheel-dir={place}", str(ROOT))
+    (wheel,) = place.glob("*.whl")
+    venv.create(place / "env", with_pip=False)
+    python = place / "env" / "bin" / "python"
+    pip(f"--python={python}", "install", *offline, str(wheel))
+    folder = sysconfig.get_path("purelib", vars={"base": str(place / "env")})
+    # Python does not read the .pth files there, one of which may name the clone.
+    (Path(folder) / "dependencies.pth").write_text("\n".join({*map(str, _site_packages())}))
+    return place / "env"
+
+
+def _site_packages() -> set[str]:
+    return {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+
+
+@pytest.fixture(scope="module")
+def user(installed, tmp_path_factory, environment):
+    """Runs `cyclegan-jax` in one folder, which was empty, and returns what it printed."""
+    place = tmp_path_factory.mktemp("empty")
+    path = os.pathsep.join([str(installed / "bin"), os.environ["PATH"]])
+
+    def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["cyclegan-jax", *arguments],
+            cwd=place,
+            env=environment(place) | {"PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done
+
+    run.place = place
+    return run
+
+
+def make_heads(folder: Path, contrast: str) -> None:
+    folder.mkdir()
+    for number in range(4):
+        rng = np.random.default_rng(number)
+        data = np.zeros((16, 16, 4), np.int16)
+        data[2:14, 2:14] = rng.integers(200, 900, (12, 12, 4))
+        nib.save(nib.Nifti1Image(data, np.eye(4)), folder / f"head{number}_{contrast}.nii.gz")
+
+
+def test_the_package_is_the_installed_one(installed, user, environment):
+    code = "import cyclegan_jax; print(cyclegan_jax.__file__)"
+    line = [installed / "bin" / "python", "-c", code]
+    done = subprocess.run(
+        line,
+        cwd=user.place,
+        env=environment(user.place),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()).is_relative_to(installed)
+    names = sorted(path.stem for path in (ROOT / "configs").glob("*.py"))
+    missing = user("train", "--config=nothing", "--workdir=run", status=1)
+    assert missing.stderr.rstrip().endswith(f"one of the shipped recipes {', '.join(names)}")
+
+
+def test_scans_are_prepared_trained_on_scored_and_translated(user):
+    for contrast in ("T1", "T2"):
+        make_heads(user.place / contrast, contrast)
+    named = ("--labels=labels", "--label_names=dlmuse")
+    (user.place / "labels").mkdir()
+    for number in range(4):
+        data = np.zeros((16, 16, 4), np.uint8)
+        data[4:12, 4:12] = 51  # a ventricle
+        nib.save(nib.Nifti1Image(data, np.eye(4)), user.place / "labels" / f"head{number}.nii.gz")
+    user("prepare", "--x=T1", "--y=T2", "--holdout=::4", *named, "--out=data")
+    user("train", *TINY, "--workdir=run", "--config.data.workers=1")
+    again = user("train", *TINY, "--workdir=run", "--config.data.workers=1")
+    assert "is trained: 2 steps are done" in again.stdout
+    user("evaluate", "--workdir=run", "--checkpoint=latest")
+    scores = json.loads((user.place / "run/eval/2/test/scores.json").read_text())
+    assert scores["split"] == "test"
+    user("translate", "--workdir=run", "--direction=t1_to_t2", "--out=made", "T1/head0_T1.nii.gz")
+    assert nib.load(user.place / "made" / "head0_T2.nii.gz").shape == (16, 16, 4)
+    checked = user("checkpoint", "verify", "--workdir=run")
+    assert "2" in checked.stdout
+    shutil_free = user("sweep", "--config=sweep_loss_weights", "--workdir=sweep", "--dry_run")
+    assert "trials" in shutil_free.stdout
