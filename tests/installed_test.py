@@ -18,6 +18,7 @@ TINY = ["--config=quickstart", "--config.data.dir=data", "--config.image_size=16
 TINY += ["--config.generator.features=4,8", "--config.discriminator.features=4,8"]
 TINY += ["--config.discriminator.strides=2,2", "--config.batch_size=2", "--config.steps=2"]
 TINY += [f"--config.{key}_every=2" for key in ("log", "sample", "eval", "save")]
+QUICK = "--xla_backend_optimization_level=0"  # programs that run once
 
 
 def pip(*arguments):
@@ -37,13 +38,10 @@ def installed(tmp_path_factory) -> Path:
     python = place / "env" / "bin" / "python"
     pip(f"--python={python}", "install", *offline, str(wheel))
     folder = sysconfig.get_path("purelib", vars={"base": str(place / "env")})
-    # Python does not read the .pth files there, one of which may name the clone.
-    (Path(folder) / "dependencies.pth").write_text("\n".join({*map(str, _site_packages())}))
+    # Python does not read the .pth files of these folders, one of which may name the clone.
+    here = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    (Path(folder) / "dependencies.pth").write_text("\n".join(here))
     return place / "env"
-
-
-def _site_packages() -> set[str]:
-    return {sysconfig.get_path(name) for name in ("purelib", "platlib")}
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +54,10 @@ def user(installed, tmp_path_factory, environment):
         done = subprocess.run(
             ["cyclegan-jax", *arguments],
             cwd=place,
-            env=environment(place) | {"PATH": path},
+            env=environment(place) | {"PATH": path, "XLA_FLAGS": QUICK},
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done
@@ -105,15 +102,10 @@ def test_scans_are_prepared_trained_on_scored_and_translated(user):
         data[4:12, 4:12] = 51  # a ventricle
         nib.save(nib.Nifti1Image(data, np.eye(4)), user.place / "labels" / f"head{number}.nii.gz")
     user("prepare", "--x=T1", "--y=T2", "--holdout=::4", *named, "--out=data")
-    user("train", *TINY, "--workdir=run", "--config.data.workers=1")
-    again = user("train", *TINY, "--workdir=run", "--config.data.workers=1")
-    assert "is trained: 2 steps are done" in again.stdout
+    trained = user("train", *TINY, "--workdir=run", "--config.data.workers=1")  # a process more
+    assert "report: run/report.html" in trained.stdout
     user("evaluate", "--workdir=run", "--checkpoint=latest")
     scores = json.loads((user.place / "run/eval/2/test/scores.json").read_text())
     assert scores["split"] == "test"
     user("translate", "--workdir=run", "--direction=t1_to_t2", "--out=made", "T1/head0_T1.nii.gz")
     assert nib.load(user.place / "made" / "head0_T2.nii.gz").shape == (16, 16, 4)
-    checked = user("checkpoint", "verify", "--workdir=run")
-    assert "2" in checked.stdout
-    shutil_free = user("sweep", "--config=sweep_loss_weights", "--workdir=sweep", "--dry_run")
-    assert "trials" in shutil_free.stdout

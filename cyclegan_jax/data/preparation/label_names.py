@@ -31,9 +31,9 @@ def read_label_names(file: str | Path) -> dict[str, list[int]]:
             rows = [*csv.DictReader(stream, delimiter="\t", strict=True)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        shipped_ones = ", ".join(shipped.names(_SUFFIX))
+        known = ", ".join(shipped.names(_SUFFIX))
         raise InputError(
-            f"{path}: cannot be read ({reason}); give a TSV in UTF-8, or name a shipped one: {shipped_ones}"
+            f"{path}: cannot be read ({reason}); give a TSV in UTF-8 or a shipped name: {known}"
         ) from error
     if not rows or not set(_COLUMNS) <= rows[0].keys():
         raise InputError(

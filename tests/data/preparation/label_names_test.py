@@ -44,5 +44,5 @@ def test_what_is_refused(tmp_path, fails, text, words):
 
 
 def test_a_missing_file_is_named(tmp_path, fails):
-    with fails(tmp_path / "gone.tsv", "cannot be read", "give a TSV", "name a shipped one: dlmuse"):
+    with fails(tmp_path / "gone.tsv", "cannot be read", "give a TSV", "shipped name: dlmuse"):
         read_label_names(tmp_path / "gone.tsv")
