@@ -45,9 +45,14 @@ def installed(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def user(installed, tmp_path_factory, environment):
-    """Runs `cyclegan-jax` in one folder, which was empty, and returns what it printed."""
-    place = tmp_path_factory.mktemp("empty")
+def place(tmp_path_factory) -> Path:
+    """A folder that is empty at first."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def user(installed, place, environment):
+    """Runs `cyclegan-jax` in the folder, and returns what it printed."""
     path = os.pathsep.join([str(installed / "bin"), os.environ["PATH"]])
 
     def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -62,7 +67,6 @@ def user(installed, tmp_path_factory, environment):
         assert done.returncode == status, done.stdout + done.stderr
         return done
 
-    run.place = place
     return run
 
 
@@ -75,13 +79,13 @@ def make_heads(folder: Path, contrast: str) -> None:
         nib.save(nib.Nifti1Image(data, np.eye(4)), folder / f"head{number}_{contrast}.nii.gz")
 
 
-def test_the_package_is_the_installed_one(installed, user, environment):
+def test_the_package_is_the_installed_one(installed, place, user, environment):
     code = "import cyclegan_jax; print(cyclegan_jax.__file__)"
     line = [installed / "bin" / "python", "-c", code]
     done = subprocess.run(
         line,
-        cwd=user.place,
-        env=environment(user.place),
+        cwd=place,
+        env=environment(place),
         capture_output=True,
         text=True,
         check=True,
@@ -92,20 +96,20 @@ def test_the_package_is_the_installed_one(installed, user, environment):
     assert missing.stderr.rstrip().endswith(f"one of the shipped recipes {', '.join(names)}")
 
 
-def test_scans_are_prepared_trained_on_scored_and_translated(user):
+def test_scans_are_prepared_trained_on_scored_and_translated(place, user):
     for contrast in ("T1", "T2"):
-        make_heads(user.place / contrast, contrast)
+        make_heads(place / contrast, contrast)
     named = ("--labels=labels", "--label_names=dlmuse")
-    (user.place / "labels").mkdir()
+    (place / "labels").mkdir()
     for number in range(4):
         data = np.zeros((16, 16, 4), np.uint8)
         data[4:12, 4:12] = 51  # a ventricle
-        nib.save(nib.Nifti1Image(data, np.eye(4)), user.place / "labels" / f"head{number}.nii.gz")
+        nib.save(nib.Nifti1Image(data, np.eye(4)), place / "labels" / f"head{number}.nii.gz")
     user("prepare", "--x=T1", "--y=T2", "--holdout=::4", *named, "--out=data")
     trained = user("train", *TINY, "--workdir=run", "--config.data.workers=1")  # a process more
     assert "report: run/report.html" in trained.stdout
     user("evaluate", "--workdir=run", "--checkpoint=latest")
-    scores = json.loads((user.place / "run/eval/2/test/scores.json").read_text())
+    scores = json.loads((place / "run/eval/2/test/scores.json").read_text())
     assert scores["split"] == "test"
     user("translate", "--workdir=run", "--direction=t1_to_t2", "--out=made", "T1/head0_T1.nii.gz")
-    assert nib.load(user.place / "made" / "head0_T2.nii.gz").shape == (16, 16, 4)
+    assert nib.load(place / "made" / "head0_T2.nii.gz").shape == (16, 16, 4)
