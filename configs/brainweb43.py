@@ -1,8 +1,8 @@
 """The reference recipe: 43 BrainWeb slices of each contrast at 256x256.
 
-    python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
+    cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
         --out=data/brainweb43
-    python scripts/train.py --config=configs/brainweb43.py --workdir=runs/brainweb43
+    cyclegan-jax train --config=brainweb43 --workdir=runs/brainweb43
 
 It has BCE losses, lambda 15, identity 0.25 lambda, and batches of 8 images in 4 views. It has no
 image pool and no averaged generators. Expected time: the recipe is meant for one GPU and is not

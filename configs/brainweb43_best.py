@@ -1,8 +1,8 @@
 """The BrainWeb recipe to use: a shallow generator with a per-pixel perceptron, at 128x128.
 
-    python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
+    cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
         --out=data/brainweb43
-    python scripts/train.py --config=configs/brainweb43_best.py --workdir=runs/brainweb43_best
+    cyclegan-jax train --config=brainweb43_best --workdir=runs/brainweb43_best
 
 Expected time: 18 minutes on one core of two. Expected score: SSIM on the 9 held-out slices, mean ±
 sd over 5 seeds, 0.953 ± 0.004 T1 to T2, 0.959 ± 0.010 T2 to T1 (untranslated 0.20); see

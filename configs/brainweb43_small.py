@@ -1,8 +1,8 @@
 """The reference recipe's data and losses at 128x128, sized for two CPU cores.
 
-    python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
+    cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --unpaired=shared \
         --out=data/brainweb43
-    python scripts/train.py --config=configs/brainweb43_small.py --workdir=runs/brainweb43_small
+    cyclegan-jax train --config=brainweb43_small --workdir=runs/brainweb43_small
 
 Expected time on two cores: 15 to 22 minutes. Expected score: SSIM on the 9 held-out slices 0.85 T1
 to T2, 0.90 T2 to T1 (untranslated 0.20); see docs/results.md.

@@ -1,8 +1,8 @@
 """Whole heads at 1 mm on one GPU, from the IXI data set. docs/ixi.md says how to get and align it.
 
-    python scripts/prepare_data.py --x=IXI/T1 --y=IXI/T2 --val_x=IXI/val/T1 --val_y=IXI/val/T2 \
+    cyclegan-jax prepare --x=IXI/T1 --y=IXI/T2 --val_x=IXI/val/T1 --val_y=IXI/val/T2 \
         --test_x=IXI/test/T1 --test_y=IXI/test/T2 --spacing=1 --out=data/ixi
-    python scripts/train.py --config=configs/ixi.py --workdir=runs/ixi
+    cyclegan-jax train --config=ixi --workdir=runs/ixi
 
 The recipe has the 70x70 patch discriminators of pix2pix, least squares, an image pool of 50 images,
 averaged generators, and bfloat16 activations. Expected time and score: not measured yet.

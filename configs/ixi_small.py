@@ -1,9 +1,9 @@
 """Whole heads at 2 mm on two CPU cores: a rehearsal of `ixi.py` on volumes of 120x120x90 voxels.
 
-    python scripts/prepare_data.py --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
+    cyclegan-jax prepare --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
         --val_y=ixi2mm/paired_val/t2 --labels=ixi2mm/paired_val/labels \
-        --label_names=configs/dlmuse.tsv --below_vertex=150 --out=data/ixi_small
-    python scripts/train.py --config=configs/ixi_small.py --workdir=runs/ixi_small
+        --label_names=dlmuse --below_vertex=150 --out=data/ixi_small
+    cyclegan-jax train --config=ixi_small --workdir=runs/ixi_small
 
 Expected time on one core: 45 to 60 minutes. Expected score inside the brain: SSIM 0.52 to 0.53 and
 19 dB for T1 to T2, 0.44 and 18.5 dB for T2 to T1. docs/ixi.md says how to get the data set, and

@@ -1,6 +1,6 @@
 """A first run on the embedded phantom: 64x64 slices of simulated heads, minutes on two CPU cores.
 
-    python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
+    cyclegan-jax train --config=quickstart --workdir=runs/quickstart
 
 Expected time: 3 minutes. Expected score: SSIM on the 4 test heads, mean ± sd over 5 seeds, 0.824 ±
 0.009 T1 to T2, 0.847 ± 0.012 T2 to T1 (untranslated 0.36); see docs/results.md. docs/experiments.md

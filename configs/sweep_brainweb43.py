@@ -1,8 +1,8 @@
 """Sweeps lambda and the identity ratio on BrainWeb at 64x64: 9 settings, two seeds, 18 trials.
 
-    python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
+    cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
         --unpaired=shared --out=data/brainweb43_val
-    python scripts/sweep.py --config=configs/sweep_brainweb43.py --workdir=runs/sweep_brainweb43
+    cyclegan-jax sweep --config=sweep_brainweb43 --workdir=runs/sweep_brainweb43
 
 Expected time on two cores: 40 minutes. Expected scores: docs/results.md.
 """

@@ -1,8 +1,8 @@
 """Measures each choice of `brainweb43_best.py`: undoes one at a time, on BrainWeb at 64x64.
 
-    python scripts/prepare_data.py --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
+    cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --validation=2::5 \
         --unpaired=shared --out=data/brainweb43_val
-    python scripts/sweep.py --config=configs/sweep_brainweb43_ablation.py --workdir=runs/ablation
+    cyclegan-jax sweep --config=sweep_brainweb43_ablation --workdir=runs/ablation
 
 Expected time on two cores: 15 minutes. Expected scores: docs/experiments.md.
 """

@@ -1,6 +1,6 @@
 """Sweeps the quick start over the cycle weight lambda, the identity ratio and two seeds: 18 trials.
 
-    python scripts/sweep.py --config=configs/sweep_loss_weights.py --workdir=runs/sweep_loss_weights
+    cyclegan-jax sweep --config=sweep_loss_weights --workdir=runs/sweep_loss_weights
 
 Expected time on two cores: 18 times as long as the quick start. Expected scores: not measured yet.
 """

@@ -17,6 +17,6 @@ __version__ = "0.1.0"
 class InputError(ValueError):
     """A mistake in the input. The message names the file or key, the value, and what to do.
 
-    The scripts print it as one line and exit with status 1. Any other error is a bug and keeps its
+    The commands print it as one line and exit with status 1. Any other error is a bug and keeps its
     stack trace.
     """

@@ -96,7 +96,7 @@ def base_config() -> Config:
     c.matmul_precision = "default"
 
     c.data = ConfigDict()
-    c.data.dir = ""  # folder made by scripts/prepare_data.py; "" is the embedded phantom
+    c.data.dir = ""  # folder made by `cyclegan-jax prepare`; "" is the embedded phantom
     c.data.fit = "pad"  # to image_size: "pad" (pad or crop, no resampling) or "resize"
     c.data.views = 1  # 4: every image plain, flipped, contrast-changed and both
     c.data.flip = True  # random left-right flip (with views=1); never of sagittal slices

@@ -1,25 +1,6 @@
-"""Writes the page of a run, <workdir>/report.html. This works while the run trains, too.
+"""Writes the page of a run: `cyclegan-jax report` from a clone."""
 
-python scripts/report.py --workdir=runs/quickstart
-"""
-
-from pathlib import Path
-
-from absl import app, flags
-
-from cyclegan_jax.system import cli
-
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-
-
-def main(arguments: list[str]) -> int:
-    if arguments:
-        raise app.UsageError(f"unexpected arguments: {' '.join(arguments)}")
-    from cyclegan_jax.report import page  # late: --help and a bad flag answer at once
-
-    print(f"written to {page.write(Path(_WORKDIR.value))}")
-    return 0
-
+from cyclegan_jax.commands import run
 
 if __name__ == "__main__":
-    cli.run_script(main)
+    run("report")

@@ -59,6 +59,6 @@ def test_config_builds_with_the_expected_sizes(name):
 @pytest.mark.parametrize("name", EXPECTED)
 def test_config_says_how_to_run_it_and_what_to_expect(name):
     text = load(name).__doc__ or ""
-    assert f"--config=configs/{name}.py" in text
+    assert f"--config={name} " in text
     assert re.search("[Ee]xpected time", text)
     assert re.search("score", text)

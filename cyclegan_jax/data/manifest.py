@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.domains import DOMAINS
+from cyclegan_jax.system.command_line import start_of
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_WHAT_TO_DO = "make one with scripts/prepare_data.py"
+_WHAT_TO_DO = f"make one with {shlex.join(start_of('prepare'))}"
 _IMAGES = {f"{split}_{domain}" for split in ("train", "val", "test") for domain in DOMAINS}
 _LABELS = "_labels"
 MOST_LABEL = 65535  # labels are stored in 16 bits

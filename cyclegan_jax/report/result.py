@@ -15,6 +15,7 @@ from cyclegan_jax.evaluation.tables import polarity_verdicts, protocol_table, sc
 from cyclegan_jax.render import html
 from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.render.text_table import Table
+from cyclegan_jax.system import command_line
 from cyclegan_jax.system.workdir import SCORES, Workdir
 from cyclegan_jax.training.failure_modes import WARM_UP
 
@@ -163,7 +164,8 @@ def sample(workdir: Path, *, low: bool = False) -> list[html.PagePart]:
 
 def command(workdir: Path) -> str:
     """Returns the command that scores the newest checkpoint of a run."""
-    return f"python scripts/evaluate.py --workdir={shlex.quote(str(workdir))} --checkpoint=latest"
+    start = command_line.start_of("evaluate")
+    return shlex.join([*start, f"--workdir={workdir}", "--checkpoint=latest"])
 
 
 def embedded(path: Path, title: str, caption: str, *, low: bool = False) -> html.Figure:

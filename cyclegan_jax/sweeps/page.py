@@ -18,6 +18,7 @@ from cyclegan_jax.sweeps import figures, results
 from cyclegan_jax.sweeps.grammar import Sweep
 from cyclegan_jax.sweeps.results import Result, Setting
 from cyclegan_jax.sweeps.runner import DONE
+from cyclegan_jax.system import command_line
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir
 
@@ -97,7 +98,7 @@ def _ranking(settings: Sequence[Setting], metric: str) -> Table:
 def _command(sweep: Sweep, setting: Setting, config_flags: Sequence[str]) -> str:
     overrides = sweep.overrides(setting.results[0].index)
     values = [f"--config.{key}={_flag(value)}" for key, value in overrides.items()]
-    words = ["python", "scripts/train.py", "--workdir=runs/best", *config_flags]
+    words = [*command_line.start_of("train"), "--workdir=runs/best", *config_flags]
     return shlex.join([*words, *values])
 
 

@@ -1,4 +1,6 @@
-"""What users write after --config: a recipe, or the config of a run; its keys are checked early.
+"""What users write after --config: a shipped recipe by its name, a file, or the config of a run.
+
+The keys that follow are checked early.
 
 `config_flags` of ml_collections runs a Python file and calls `get_config()` in it, or
 `get_config("x")` for `--config=file.py:x`. So this file serves as the recipe of every saved config.
@@ -9,7 +11,13 @@ from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.system import shipped
 
+RECIPE = ".py"
+HELP = (
+    "Name of a shipped recipe, for example quickstart, a file that defines get_config(), or the "
+    "config.json of a run."
+)
 _FLAG = re.compile(r"--?config(=(?P<value>.*))?", re.DOTALL)
 _OVERRIDE = re.compile(r"--?(no)?config\.(?P<key>[^=]*)(=.*)?", re.DOTALL)
 
@@ -20,7 +28,7 @@ def get_config(path: str) -> config_lib.Config:
 
 
 def resolve(arguments: list[str]) -> list[str]:
-    """Returns a command line in which a saved config is named as `config_flags` takes it.
+    """Returns a command line in which the config is named as `config_flags` takes it.
 
     Raises:
       InputError: the file that --config names is missing or holds no config, or a key after it is
@@ -39,7 +47,9 @@ def resolve(arguments: list[str]) -> list[str]:
 
 
 def named(filename: str) -> str:
-    """Returns the path that the user gave, of the one that `config_flags` was given."""
+    """Returns what the user may write after --config, of what `config_flags` was given."""
+    if Path(filename).parent == shipped.folder():
+        return Path(filename).stem
     return filename.removeprefix(f"{__file__}:")
 
 
@@ -51,16 +61,24 @@ def _file(value: str) -> str:
         except ValueError as error:  # an InputError, or text that is not UTF-8
             raise InputError(f"--config={value}: {error}") from error
         return f"{__file__}:{value}"
-    path = Path(value.split(":", 1)[0])
+    name, colon, argument = value.partition(":")
+    path = Path(name)
     if path.is_file():
         return value
-    likely = (path.with_name(f"{path.name}.py"), Path("configs", f"{path.stem}.py"))
-    likely = (*likely, path / "config.json")
-    found = next((str(other) for other in likely if other.is_file()), None)
-    advice = (
-        f"did you mean --config={found}?" if found else "name a recipe, such as those in configs/"
-    )
+    beside = Path(f"{path}{RECIPE}")
+    if recipe := shipped.find(name, RECIPE):
+        if beside.is_file() and not beside.samefile(recipe):
+            print(f"note: --config={value} is the shipped recipe, not the file {beside} here")
+        return f"{recipe}{colon}{argument}"
+    likely = [str(file) for file in (beside, path / "config.json") if file.is_file()]
+    if shipped.find(path.name, RECIPE):
+        likely.append(path.stem)
     what = "is a folder" if path.is_dir() else "there is no such file"
+    advice = (
+        f"did you mean --config={likely[0]}?"
+        if likely
+        else f"give a file, or one of the shipped recipes {', '.join(shipped.names(RECIPE))}"
+    )
     raise InputError(f"--config={value}: {what}; {advice}")
 
 

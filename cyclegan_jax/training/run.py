@@ -44,7 +44,7 @@ from cyclegan_jax.training.nonfinite import FiniteCheck
 from cyclegan_jax.training.same_data import open_same_data
 
 _SAMPLE_ROWS = 4
-_MOST_PAIRS = 512  # scored at every evaluation; `evaluate.py` scores all
+_MOST_PAIRS = 512  # scored at every evaluation; the command `evaluate` scores all
 _T1, _T2 = CONTRASTS["x"], CONTRASTS["y"]
 _SAMPLE_COLUMNS = {
     "real_x": f"{_T1} (x)",

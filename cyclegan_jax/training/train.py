@@ -16,6 +16,7 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.parallel.data_parallel import TrainStep
 from cyclegan_jax.state import TrainState
+from cyclegan_jax.system import command_line
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import Workdir, writing_workdir
 from cyclegan_jax.training.compiled import Programs
@@ -56,7 +57,7 @@ def train(config: config_lib.Config, workdir: Path) -> bool:
                 step = train_loop(run, state, programs, interruption)
     if step < config.steps:
         print(f"stopped after step {step} of {config.steps}, saved; to resume, launch it again:")
-        print("  " + shlex.join(sys.orig_argv))
+        print("  " + shlex.join(command_line.typed()))
     return step == config.steps
 
 

@@ -27,9 +27,9 @@ def refused(*words: object):
 def test_other_folders_are_no_data_set(tmp_path, content, words):
     if content is not None:
         (tmp_path / "manifest.json").write_bytes(content)
-    with refused(tmp_path, words, "make one with scripts/prepare_data.py"):
+    with refused(tmp_path, words, "make one with cyclegan-jax prepare"):
         open_dataset(tmp_path)
-    with refused(tmp_path / "gone", "no manifest.json", "prepare_data.py"):
+    with refused(tmp_path / "gone", "no manifest.json", "cyclegan-jax prepare"):
         open_dataset(tmp_path / "gone")
 
 

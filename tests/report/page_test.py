@@ -226,7 +226,7 @@ def test_the_time_in_steps_counts_no_pauses(run):
 MISSING = {
     "metrics.jsonl": ("State", "Nothing is logged yet"),
     "samples": ("Samples", "No samples are written yet"),
-    "eval": ("Evaluation", "python scripts/evaluate.py --workdir="),
+    "eval": ("Evaluation", "cyclegan-jax evaluate --workdir="),
     "checkpoints": ("Versions and device", "cannot be shown: .*has no checkpoints"),
     "eval/4/test/worst.png": (
         "Evaluation",
@@ -321,5 +321,5 @@ def test_a_report_that_fails_fails_no_run(run, monkeypatch, capsys):
     (run / "report.html").unlink()
     report.finish(run, 4)
     printed = capsys.readouterr().out
-    assert "the run is not scored (of some reason); to try again: python scripts/eval" in printed
+    assert "the run is not scored (of some reason); to try again: cyclegan-jax eval" in printed
     assert "no report was written (RuntimeError: of some reason)" in printed

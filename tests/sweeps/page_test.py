@@ -107,7 +107,7 @@ def test_the_answer_for_any_kind_of_sweep(config, tmp_path, declared, monkeypatc
     page.collect(sweep, tmp_path, "ssim", ["--config=mine.py", "--config.steps=2"])
     out = capsys.readouterr().out
     assert f"{count} trials: {count} done" in out
-    assert "python scripts/train.py --workdir=runs/best --config=mine.py --config.steps=2" in out
+    assert "cyclegan-jax train --workdir=runs/best --config=mine.py --config.steps=2" in out
     text = (tmp_path / "sweep.html").read_text()
     maps = 2 if {*sweep.swept_keys} - {"seed"} else 0
     samples = len(

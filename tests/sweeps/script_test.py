@@ -49,9 +49,10 @@ def test_a_killed_sweep_resumes_and_answers(place, script, command, environment)
     assert "trial 0 of 3" not in rest.stdout
     assert "trial 1 of 3" in rest.stdout
     assert "3 trials: 3 done" in rest.stdout
-    command_line = re.search("python (scripts/train.py .*)", rest.stdout)
+    command_line = re.search("(python .*/scripts/train.py .*)", rest.stdout)
     assert command_line is not None
-    assert command_line[1].startswith(f"scripts/train.py --workdir=runs/best {shlex.join(swept)}")
+    started = ["python", command("train")[1], "--workdir=runs/best", *swept]
+    assert command_line[1].startswith(shlex.join(started))
     assert re.search(r" --config\.loss\.cycle_weight=(5|10|20)\.0$", command_line[1])
     for name in ("sweep.html", "sweep.csv"):
         assert (place / "sweep" / name).stat().st_size

@@ -15,8 +15,9 @@ def test_a_name_may_stand_for_several_labels(tmp_path):
     assert read_label_names(path) == {"ventricle": [51, 52], "white": [82]}
 
 
-def test_the_names_that_come_with_the_project():
-    names = read_label_names(ROOT / "configs" / "dlmuse.tsv")
+@pytest.mark.parametrize("file", [ROOT / "configs" / "dlmuse.tsv", "dlmuse", "dlmuse.tsv"])
+def test_the_names_that_come_with_the_project(file):
+    names = read_label_names(file)
     assert list(names) == ["ventricle", "white", "cortex"]
     assert {51, 52} <= set(names["ventricle"])
     assert min(names["cortex"]) == 100
@@ -43,5 +44,5 @@ def test_what_is_refused(tmp_path, fails, text, words):
 
 
 def test_a_missing_file_is_named(tmp_path, fails):
-    with fails(tmp_path / "gone.tsv", "cannot be read", "give a TSV"):
+    with fails(tmp_path / "gone.tsv", "cannot be read", "give a TSV", "shipped name: dlmuse"):
         read_label_names(tmp_path / "gone.tsv")

@@ -1,0 +1,58 @@
+"""The commands of `cyclegan-jax`; those in `scripts/` are the same.
+
+A command is an entry of `COMMANDS` and a module of its name in this room: a docstring, which is its
+help, its flags, and `main`. Only the chosen module is imported, so flags of two commands may have
+the same name.
+"""
+
+import importlib
+import sys
+
+from cyclegan_jax.system import cli
+from cyclegan_jax.system.command_line import PROGRAM
+
+COMMANDS = {  # {name: what it does}, in the order of use
+    "prepare": "make a data set for training from folders of scans",
+    "train": "train a CycleGAN, or resume a run",
+    "evaluate": "score a run on held-out pairs, or without pairs",
+    "translate": "translate scans to the other contrast",
+    "report": "write the page of a run",
+    "sweep": "train many runs over config values, and compare them",
+    "checkpoint": "list, verify or export checkpoints",
+    "benchmark": "time the training step, translation and the input",
+}
+
+
+def main() -> None:
+    """Runs the command that the first argument names; this is the program `cyclegan-jax`."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name in ("", "--help", "-h", "help"):
+        print(_overview())
+        sys.exit(0 if name else 1)
+    if name not in COMMANDS:
+        sys.exit(f"error: there is no command {name!r}; choose one of {', '.join(COMMANDS)}")
+    del sys.argv[1]
+    run(name)
+
+
+def run(name: str) -> None:
+    """Runs a command on the arguments of this process, and exits with its status."""
+    module = importlib.import_module(f"{__name__}.{name}")
+    cli.run_script(module.main)
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "CycleGAN for unpaired T1-weighted and T2-weighted brain MRI.",
+            "",
+            f"usage: {PROGRAM} COMMAND --FLAG=VALUE ...",
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"{PROGRAM} COMMAND --help shows the flags of a command.",
+        ]
+    )

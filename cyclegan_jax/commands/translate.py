@@ -1,0 +1,52 @@
+"""Translates images, NIfTI volumes and DICOM series, or folders of them, to the other contrast.
+
+cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from cyclegan_jax.domains import DIRECTIONS, Direction
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_DIRECTION = flags.DEFINE_enum(
+    "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the results; made if need be.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "best", "best (by the score during training), latest, or a step."
+)
+_FRAME = flags.DEFINE_integer(
+    "frame", None, "Which frame of 4-D NIfTI files to translate, from 0.", lower_bound=0
+)
+_CYCLE_ERROR = flags.DEFINE_bool(
+    "cycle_error",
+    False,
+    "Also write <subject>_cycle_error.nii.gz: |F(G(x)) - x| in normalised units (0 to 2), where "
+    "translating back does not return the source. NOT a calibrated uncertainty: a CycleGAN can "
+    "have a small one where its translation is wrong.",
+)
+_RESAMPLE = flags.DEFINE_bool(
+    "resample",
+    False,
+    "Translate volumes at the voxel size of training, and resample the result back to their grid.",
+)
+
+
+def main(arguments: list[str]) -> int:
+    from cyclegan_jax.translation.translate_files import translate
+
+    failed = translate(
+        Path(_WORKDIR.value),
+        Direction(_DIRECTION.value),
+        [Path(argument) for argument in arguments],
+        Path(_OUT.value),
+        _CHECKPOINT.value,
+        _FRAME.value,
+        _CYCLE_ERROR.value,
+        _RESAMPLE.value,
+    )
+    if failed:
+        print(f"{failed} of the scans failed; see above")
+    return 1 if failed else 0
