@@ -112,7 +112,10 @@ def inference_item(meta: Mapping[str, Any]) -> str:
 
 
 def provenance(
-    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
+    config: config_lib.Config,
+    dataset: Dataset,
+    devices: Sequence[Any],
+    changes: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Returns the facts on how a checkpoint was made: versions, hardware, config and data.
 
@@ -120,6 +123,7 @@ def provenance(
       config: of the run.
       dataset: the data that the run trains on.
       devices: the devices that it trains on.
+      changes: of the config while the run trained, as `training.changes` records them.
     """
     versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
     splits = dataset.manifest["splits"]
@@ -128,6 +132,7 @@ def provenance(
         "device": f"{len(devices)} x {devices[0].device_kind}, "
         f"on a {platform.machine()} machine with {os.cpu_count()} cores",
         "config": config.to_dict(),
+        "changes": list(changes),
         "data": {
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],

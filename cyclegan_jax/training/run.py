@@ -36,7 +36,14 @@ from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import TrainState
-from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
+from cyclegan_jax.system.workdir import (
+    Workdir,
+    claim_workdir,
+    locked,
+    save_config,
+    writing_workdir,
+)
+from cyclegan_jax.training import changes as changes_lib
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import FailureModes
 from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
@@ -91,6 +98,7 @@ class Run:
         self._averages = LossAverages()
         self._has_printed_scores = False
         self._skipped = 0  # steps since the last log
+        self._changes: list[changes_lib.Change] = []  # of the config, since the first launch
         self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
@@ -115,8 +123,11 @@ class Run:
     def resume(self) -> TrainState:
         """Returns the state of the newest intact checkpoint, or a new one.
 
+        What has changed in the config since then is printed, and recorded by every later save.
+
         Raises:
-          InputError: all checkpoints are damaged, or they are of another model or other data.
+          InputError: all checkpoints are damaged, or they are of another model, of other data, or
+            of a config that differs in more than `config.may_change` allows.
         """
         create, seed = self._programs.create_state, self.config.seed
         saved = multihost.primary_first(self._checkpoints.newest)
@@ -126,15 +137,25 @@ class Run:
                 "on a file system that all of them share"
             )
         if saved is None:
+            self._save_config()
             return create(seed)
         if saved.meta["data"]["digest"] != self.dataset.digest:
             raise InputError(
                 f"{self.workdir} holds a run on other images than those in {self.dataset.folder}; "
-                "name its own with --config.data.dir, or use a new --workdir"
+                "name its own with --config.data.dir, or use a new --workdir, with "
+                f"--init_from={self.workdir} to start from its weights"
             )
         state = saved.state(jax.eval_shape(create, seed))
+        self._changes, lines = changes_lib.applied(saved, self.config, self.workdir)
+        for line in lines:
+            self._print(line)
+        self._save_config()
         # In a run of an earlier version the rates lag by the steps that it has skipped.
         return state.replace(opt_state=at_step(state.opt_state, np.array(state.step)))
+
+    def _save_config(self) -> None:
+        if multihost.is_primary():
+            save_config(self.config, self.workdir)
 
     def catch_up(self, state: TrainState) -> None:
         """Scores a restored state if the run was stopped or killed before it could be scored."""
@@ -244,7 +265,8 @@ class Run:
                 scored = self._evaluator.mean_scores(state.generators)
             if state is not None and "save" in due:
                 score = None if scored is None else mean_of_directions(scored, RANKED_BY)
-                facts = provenance(self.config, self.dataset, self._programs.parallel.devices)
+                devices = self._programs.parallel.devices
+                facts = provenance(self.config, self.dataset, devices, self._changes)
                 self._checkpoints.save(state, facts, score, self._protocol)
             if "log" in due:
                 self._log(step, now)
