@@ -67,7 +67,7 @@ def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
 def new_rates_in_words(old: Config, new: Config, step: int) -> str:
     """Returns what a change of `steps` or `optimizer.decay_from` after `step` does to the rates."""
     before, after = (
-        float(learning_rate(config.steps, config.optimizer.decay_from)(step))
+        float(np.asarray(learning_rate(config.steps, config.optimizer.decay_from)(step)))
         for config in (old, new)
     )
     if before == after == 1:

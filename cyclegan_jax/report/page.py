@@ -265,19 +265,25 @@ def _config(config: Mapping[str, Any], workdir: Path) -> list[html.PagePart]:
 
 
 def _changes(workdir: Path) -> list[html.PagePart]:
-    """Returns a table of the changes of the config while the run trained, if there were any."""
+    """Returns where the weights come from, and the changes of the config while the run trained."""
     try:
         meta = _newest(workdir).meta
     except InputError:  # the last section says why
         return []
+    parts: list[html.PagePart] = []
+    if source := meta.get("init_from"):
+        words = f"The run started from the weights of {source['run']}, step {source['step']}"
+        parts.append(html.Paragraph(f"{words} (digest {source['digest'][:12]})."))
     rows = [
         [str(change["step"]), key, str(old), str(new)]
         for change in meta.get("changes", ())
         for key, (old, new) in change["changed"].items()
     ]
-    words = "These keys have changed while the run trained, each after the step that is named:"
-    table = Table("", "", ["step", "key", "before", "after"], rows)
-    return [html.Paragraph(words), table] if rows else []
+    if rows:
+        words = "These keys have changed while the run trained, each after the step that is named:"
+        header = ["step", "key", "before", "after"]
+        parts += [html.Paragraph(words), Table("", "", header, rows)]
+    return parts
 
 
 def _newest(workdir: Path) -> Checkpoint:

@@ -34,6 +34,11 @@ class Workdir:
         return self.path / "config.json"
 
     @property
+    def init_from(self) -> Path:
+        """The file that says which run's weights this run has started from, if there is one."""
+        return self.path / "init_from.json"
+
+    @property
     def lock(self) -> Path:
         """The file that the training process locks."""
         return self.path / ".lock"

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import provenance
-from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
@@ -44,6 +44,7 @@ from cyclegan_jax.system.workdir import (
     writing_workdir,
 )
 from cyclegan_jax.training import changes as changes_lib
+from cyclegan_jax.training import init_from as init_from_lib
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import FailureModes
 from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
@@ -73,7 +74,12 @@ class Run:
     """
 
     def __init__(
-        self, config: config_lib.Config, workdir: Path, programs: Programs, label: str = ""
+        self,
+        config: config_lib.Config,
+        workdir: Path,
+        programs: Programs,
+        label: str = "",
+        init_from: str = "",
     ):
         """Opens the data and claims the workdir.
 
@@ -82,9 +88,11 @@ class Run:
           workdir: is made if need be.
           programs: their devices restore, evaluate and sample.
           label: is printed before each line.
+          init_from: the run whose weights a new run starts from; see `init_from`.
 
         Raises:
-          InputError: the data or the workdir is bad, or heads do not fit into the networks' frame.
+          InputError: the data or the workdir is bad, heads do not fit into the networks' frame, or
+            the weights of `init_from` do not fit.
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
@@ -93,6 +101,7 @@ class Run:
         is_new = not Workdir(workdir).config.exists()  # a run that began so may be resumed
         if is_new and (cropped := from_config.cropped_heads(config, self.dataset)):
             raise InputError(cropped)
+        self._read_initial_weights(init_from)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()
@@ -109,9 +118,28 @@ class Run:
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
         self._finite_check = FiniteCheck(config.on_nonfinite, workdir, self._kept, self._print)
 
+    def _read_initial_weights(self, given: str) -> None:
+        """Reads the weights of `--init_from`, if there is no checkpoint to resume from."""
+        self._source = init_from_lib.source_of_run(self.workdir, given)
+        self._initial: init_from_lib.InitialWeights | None = None
+        record = init_from_lib.recorded_source(self.workdir)
+        self._init_from = None if record is None else record["facts"]  # for the checkpoints
+        if not self._source or saved_steps(self.workdir):
+            return
+        like = jax.eval_shape(self._programs.create_state, self.config.seed).params
+        self._initial = init_from_lib.read_initial_weights(self._source, self.config, like)
+        self._init_from = self._initial.facts
+        if not multihost.same(self._initial.facts["digest"]):
+            raise InputError(
+                f"--init_from={self._source} holds other weights in other processes; it must be on "
+                "a file system that all of them share"
+            )
+
     def _claim(self) -> None:
         if multihost.is_primary():  # locked before anything in it is written
             self._stack.enter_context(locked(self.workdir))
+            if self._initial is not None:
+                init_from_lib.record_source(self.workdir, self._source, self._initial.facts)
         claim_workdir(self.config, self.workdir, writes=multihost.is_primary())
 
     def __enter__(self) -> "Run":
@@ -138,7 +166,7 @@ class Run:
             )
         if saved is None:
             self._save_config()
-            return create(seed)
+            return self._new_state()
         if saved.meta["data"]["digest"] != self.dataset.digest:
             raise InputError(
                 f"{self.workdir} holds a run on other images than those in {self.dataset.folder}; "
@@ -152,6 +180,17 @@ class Run:
         self._save_config()
         # In a run of an earlier version the rates lag by the steps that it has skipped.
         return state.replace(opt_state=at_step(state.opt_state, np.array(state.step)))
+
+    def _new_state(self) -> TrainState:
+        state, weights = self._programs.create_state(self.config.seed), self._initial
+        if weights is None:
+            return state
+        self._initial = None  # gives their memory back
+        facts = weights.facts
+        self._print(f"starting from the weights of {facts['run']}, step {facts['step']}")
+        for note in weights.notes:
+            self._print(f"note: {note}")
+        return init_from_lib.with_weights(state, weights)
 
     def _save_config(self) -> None:
         if multihost.is_primary():
@@ -266,7 +305,9 @@ class Run:
             if state is not None and "save" in due:
                 score = None if scored is None else mean_of_directions(scored, RANKED_BY)
                 devices = self._programs.parallel.devices
-                facts = provenance(self.config, self.dataset, devices, self._changes)
+                facts = provenance(
+                    self.config, self.dataset, devices, self._changes, self._init_from
+                )
                 self._checkpoints.save(state, facts, score, self._protocol)
             if "log" in due:
                 self._log(step, now)

@@ -14,6 +14,7 @@ def test_names_on_disk_are_those_of_earlier_runs(tmp_path):
     run = Workdir(tmp_path)
     found = {
         run.config: "config.json",
+        run.init_from: "init_from.json",
         run.lock: ".lock",
         run.checkpoint(20): "checkpoints/20",
         run.damaged_checkpoints: "damaged_checkpoints",
