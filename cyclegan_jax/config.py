@@ -68,8 +68,24 @@ _AT_LEAST = {
 
 _WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
 
+# How the names of options end that a compiled step takes as arguments.
+_ARGUMENTS = ("_weight", "_ratio", "_learning_rate")
+
 # A run may be resumed with these changed: they change no result of a step whose numbers are finite.
 FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
+
+# A run may also be resumed with these changed, and with those of `_ARGUMENTS`. They change the
+# steps that follow, but neither the networks, nor the state, nor the frame of the images.
+_APPLIED_ON_RESUME = (
+    "steps",
+    "batch_size",
+    "data.views",
+    "data.flip",
+    "data.contrast",
+    "data.shift",
+    "loss.start_steps",
+    "optimizer.decay_from",
+)
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
 _ADDED = (
@@ -223,7 +239,7 @@ def compilation_key(config: Config) -> str:
         key: value
         for key, value in flat.items()
         if not key.startswith("data.")
-        and not key.endswith(("_weight", "_ratio", "_learning_rate"))
+        and not key.endswith(_ARGUMENTS)
         and key not in ("seed", *_WHEN)
     }
     return json.dumps(inside | {"terms": computed_terms(config)}, sort_keys=True)
@@ -409,11 +425,32 @@ def from_json(text: str) -> Config:
     return config.lock()
 
 
+def changes(old: Config, new: Config) -> dict[str, list[Any]]:
+    """Returns `{key: [old value, new value]}` of every value that differs, sorted by key."""
+    a, b = _with_added(flatten(old)), _with_added(flatten(new))
+    return {
+        key: [a.get(key), b.get(key)]
+        for key in sorted(a.keys() | b.keys())
+        if a.get(key) != b.get(key)
+    }
+
+
+def as_lines(changed: dict[str, list[Any]]) -> list[str]:
+    """Returns a line `key: old -> new` for each of the `changes`."""
+    return [f"{key}: {old!r} -> {new!r}" for key, (old, new) in changed.items()]
+
+
 def differences(old: Config, new: Config) -> list[str]:
     """Returns a line `key: old -> new` for every value that changes a resumed run's numbers."""
-    a, b = _with_added(flatten(old)), _with_added(flatten(new))
-    return [
-        f"{key}: {a.get(key)!r} -> {b.get(key)!r}"
-        for key in sorted(a.keys() | b.keys())
-        if a.get(key) != b.get(key) and key not in FREE_ON_RESUME
-    ]
+    found = changes(old, new)
+    return as_lines({key: pair for key, pair in found.items() if key not in FREE_ON_RESUME})
+
+
+def may_change(key: str) -> bool:
+    """Returns whether a run may be resumed with another value of `key`, a dotted name."""
+    return key in FREE_ON_RESUME + _APPLIED_ON_RESUME or key.endswith(_ARGUMENTS)
+
+
+def refused_changes(old: Config, new: Config) -> list[str]:
+    """Returns a line `key: old -> new` for every change that a run cannot be resumed with."""
+    return as_lines({key: pair for key, pair in changes(old, new).items() if not may_change(key)})

@@ -53,11 +53,36 @@ def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
     """Returns a schedule: 1 for the fraction `decay_from` of `steps`, then linear to 0 at `steps`.
 
     Zhu et al. 2017, section 4, has it constant for one half and falling for the other.
+
+    It depends on nothing else. So a run that is resumed with more steps takes the rates of a run of
+    the new length from there on: until they fall the schedule is stretched, and later it is a warm
+    restart.
     """
     start = round(decay_from * steps)
     if start >= steps:
         return optax.constant_schedule(1.0)
     return optax.linear_schedule(1.0, 0.0, steps - start, transition_begin=start)
+
+
+def new_rates_in_words(old: Config, new: Config, step: int) -> str:
+    """Returns what a change of `steps` or `optimizer.decay_from` after `step` does to the rates."""
+    before, after = (
+        float(np.asarray(learning_rate(config.steps, config.optimizer.decay_from)(step)))
+        for config in (old, new)
+    )
+    if before == after == 1:
+        kind = "the schedule is stretched" if new.steps > old.steps else "the schedule is shortened"
+        kind += ", since they had not begun to fall"
+    elif after > before:
+        kind = "a warm restart, since they had begun to fall"
+    else:
+        kind = "they fall sooner"
+    start = round(new.optimizer.decay_from * new.steps)
+    until = f"fall from step {max(start, step)} to 0 at step {new.steps}"
+    return (
+        f"learning rates: {kind}; {before:.3g} -> {after:.3g} of their full values at step {step}, "
+        f"and they {until if start < new.steps else 'stay there'}"
+    )
 
 
 def update_networks(

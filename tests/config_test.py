@@ -164,8 +164,29 @@ def test_differences_show_old_and_new_but_not_what_may_change():
     assert config_lib.differences(old, new) == ["loss.cycle_weight: 15.0 -> 10.0"]
 
 
-def test_free_keys_exist():
-    assert set(config_lib.FREE_ON_RESUME) <= config_lib.flatten(config_lib.base_config()).keys()
+def test_what_a_run_may_be_resumed_with():
+    keys = config_lib.flatten(config_lib.base_config()).keys()
+    assert set(config_lib.FREE_ON_RESUME) <= keys
+    assert {key for key in keys if config_lib.may_change(key)} == {
+        *config_lib.FREE_ON_RESUME,
+        "steps",
+        "batch_size",
+        "data.views",
+        "data.flip",
+        "data.contrast",
+        "data.shift",
+        "loss.structure_weight",
+        "loss.start_weight",
+        "loss.start_steps",
+        "loss.cycle_weight",
+        "loss.identity_ratio",
+        "optimizer.generator_learning_rate",
+        "optimizer.discriminator_learning_rate",
+        "optimizer.decay_from",
+    }
+    old, new = config_lib.base_config(), config_lib.base_config()
+    new.steps, new.loss.cycle_weight, new.keep, new.seed = 1, 1.0, 9, 5
+    assert config_lib.refused_changes(old, new) == ["seed: 0 -> 5"]
 
 
 @pytest.mark.parametrize(

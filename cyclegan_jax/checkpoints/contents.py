@@ -72,6 +72,11 @@ class Checkpoint(NamedTuple):
         """
         return _only_generators(self._item(inference_item(self.meta), _pick(like, _GENERATORS)))
 
+    def discriminators(self, like: Networks) -> Networks:
+        """Returns the discriminators; the generators are None. The rest is as for `generators`."""
+        found = self._item("discriminators", _pick(like, _DISCRIMINATORS))
+        return Networks(generator_g=None, generator_f=None, **found)
+
     def _item(self, name: str, like: Any) -> Any:
         found, wanted = self.items.get(name, {}), integrity.leaves_by_path(like)
         for path in found.keys() | wanted.keys():
@@ -112,7 +117,11 @@ def inference_item(meta: Mapping[str, Any]) -> str:
 
 
 def provenance(
-    config: config_lib.Config, dataset: Dataset, devices: Sequence[Any]
+    config: config_lib.Config,
+    dataset: Dataset,
+    devices: Sequence[Any],
+    changes: Sequence[Mapping[str, Any]] = (),
+    init_from: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the facts on how a checkpoint was made: versions, hardware, config and data.
 
@@ -120,6 +129,8 @@ def provenance(
       config: of the run.
       dataset: the data that the run trains on.
       devices: the devices that it trains on.
+      changes: of the config while the run trained, as `training.changes` records them.
+      init_from: the run whose weights it started from, as `training.init_from` records it.
     """
     versions = {"cyclegan_jax": __version__, "python": platform.python_version()}
     splits = dataset.manifest["splits"]
@@ -128,6 +139,8 @@ def provenance(
         "device": f"{len(devices)} x {devices[0].device_kind}, "
         f"on a {platform.machine()} machine with {os.cpu_count()} cores",
         "config": config.to_dict(),
+        "changes": list(changes),
+        "init_from": init_from,
         "data": {
             "digest": dataset.digest,
             "domains": dataset.manifest["domains"],

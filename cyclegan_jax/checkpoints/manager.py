@@ -34,7 +34,7 @@ _META_FILE = "metadata"  # of orbax's handler for JSON
 FIRST_PROTOCOL = "fixed"  # of the scores of earlier versions, which did not save it
 # These errors have other causes than the file, which must not be taken for damaged.
 _NOT_THE_FILE = ("EMFILE", "ENFILE", "ENOMEM", "EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT")
-Part = Literal["meta", "generators", "all"]
+Part = Literal["meta", "generators", "weights", "all"]
 
 
 class DamagedError(InputError):
@@ -160,13 +160,19 @@ class Checkpoints:
         Args:
           step: of the checkpoint.
           part: "meta" reads the facts alone, "generators" also what `Checkpoint.generators` needs,
-            "all" every item.
+            "weights" also the discriminators, "all" every item.
 
         Raises:
           DamagedError: it cannot be read, or is not as it was saved.
         """
         meta = self.meta(step)
-        names = {"meta": (), "generators": (inference_item(meta),), "all": meta["digests"]}[part]
+        generators = inference_item(meta)
+        names = {
+            "meta": (),
+            "generators": (generators,),
+            "weights": (generators, "discriminators"),
+            "all": meta["digests"],
+        }[part]
         return Checkpoint(step, meta, {name: self._read_item(step, meta, name) for name in names})
 
     def meta(self, step: int) -> dict[str, Any]:

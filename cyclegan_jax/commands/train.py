@@ -19,6 +19,9 @@ _CONFIG = config_flags.DEFINE_config_file("config", None, config_flag.HELP)
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; is made if need be.", required=True
 )
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", "", "RUN or RUN@STEP: a new run starts from the weights of this one."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
@@ -38,7 +41,8 @@ def main(arguments: list[str]) -> int:
 
     def work() -> int:
         config, workdir = _CONFIG.value, Path(_WORKDIR.value)
-        if train(config, workdir):  # who asked it to stop may not wait for a report
+        # who asked it to stop may not wait for a report
+        if train(config, workdir, _INIT_FROM.value):
             from cyclegan_jax.report.page import finish  # late: it imports matplotlib and scipy
 
             finish(workdir, config.steps)

@@ -10,6 +10,7 @@ from typing import Any
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import open_dataset
@@ -69,7 +70,7 @@ def write(workdir: Path) -> Path:
         "Losses": lambda: _curves(curves.loss_curves(lines), "loss", _LOGGED),
         "Evaluation": lambda: _evaluation(workdir),
         "Data": lambda: _data(config),
-        "Config": lambda: _config(config),
+        "Config": lambda: _config(config, workdir),
         "Versions and device": lambda: _versions(workdir),
     }
     parts: list[html.PagePart] = [html.Caution(_WARNING)]
@@ -244,7 +245,7 @@ def _data(config: Mapping[str, Any]) -> list[html.PagePart]:
     ]
 
 
-def _config(config: Mapping[str, Any]) -> list[html.PagePart]:
+def _config(config: Mapping[str, Any], workdir: Path) -> list[html.PagePart]:
     own, base = config_lib.flatten(config), config_lib.flatten(config_lib.base_config())
     changed = [
         [key, str(value), str(base.get(key, "no such key"))]
@@ -258,13 +259,40 @@ def _config(config: Mapping[str, Any]) -> list[html.PagePart]:
         html.Paragraph(
             f"Weights: cycle consistency λ = {weight:g}, identity {ratio:g} λ = {ratio * weight:g}."
         ),
+        *_changes(workdir),
         html.Details("The whole config", [html.Code(json.dumps(config, indent=2))]),
     ]
 
 
-def _versions(workdir: Path) -> list[html.PagePart]:
+def _changes(workdir: Path) -> list[html.PagePart]:
+    """Returns where the weights come from, and the changes of the config while the run trained."""
+    try:
+        meta = _newest(workdir).meta
+    except InputError:  # the last section says why
+        return []
+    parts: list[html.PagePart] = []
+    if source := meta.get("init_from"):
+        words = f"The run started from the weights of {source['run']}, step {source['step']}"
+        parts.append(html.Paragraph(f"{words} (digest {source['digest'][:12]})."))
+    rows = [
+        [str(change["step"]), key, str(old), str(new)]
+        for change in meta.get("changes", ())
+        for key, (old, new) in change["changed"].items()
+    ]
+    if rows:
+        words = "These keys have changed while the run trained, each after the step that is named:"
+        header = ["step", "key", "before", "after"]
+        parts += [html.Paragraph(words), Table("", "", header, rows)]
+    return parts
+
+
+def _newest(workdir: Path) -> Checkpoint:
     with Checkpoints(workdir) as checkpoints:
-        saved = checkpoints.choose("latest", "meta")
+        return checkpoints.choose("latest", "meta")
+
+
+def _versions(workdir: Path) -> list[html.PagePart]:
+    saved = _newest(workdir)
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
     return [html.Paragraph(f"The checkpoint of step {saved.step} was saved by:"), html.Facts(rows)]
 

@@ -34,6 +34,11 @@ class Workdir:
         return self.path / "config.json"
 
     @property
+    def init_from(self) -> Path:
+        """The file that says which run's weights this run has started from, if there is one."""
+        return self.path / "init_from.json"
+
+    @property
     def lock(self) -> Path:
         """The file that the training process locks."""
         return self.path / ".lock"
@@ -142,7 +147,10 @@ class Workdir:
 
 
 def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> None:
-    """Makes `workdir` the workdir of this config, or checks that it is.
+    """Makes `workdir` the workdir of this config, or checks that its run can train on with it.
+
+    The config of a run that is there already is not written: `save_config` does so once the run is
+    read.
 
     Args:
       config: of the run.
@@ -150,8 +158,9 @@ def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> 
       writes: whether this process writes the config; of several processes one does.
 
     Raises:
-      InputError: the workdir holds a run of another config (the message shows what differs), holds
-        checkpoints without a config, or cannot be written.
+      InputError: the workdir holds a run whose config differs in more than `config.may_change`
+        allows (the message shows what differs), holds checkpoints without a config, or cannot be
+        written.
     """
     path = Workdir(workdir).config
     with writing_workdir(workdir):
@@ -163,16 +172,26 @@ def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> 
                 raise InputError(
                     f"{path} is not a config of this program ({error}); use a new --workdir"
                 ) from error
-            changed = config_lib.differences(old, config)
-            if changed:
-                raise InputError(
-                    f"{workdir} holds a run of another config; use a new --workdir, or undo: "
-                    + "; ".join(changed)
-                )
-        if Workdir(workdir).checkpoints.exists() and not path.exists():
+            check_changes(old, config, workdir)
+        elif Workdir(workdir).checkpoints.exists():
             raise InputError(f"{workdir} has checkpoints but no {path.name}; use a new --workdir")
-        if writes:
-            write_whole(path, config_lib.to_json(config))
+        elif writes:
+            save_config(config, workdir)
+
+
+def check_changes(old: config_lib.Config, new: config_lib.Config, workdir: Path) -> None:
+    """Raises `InputError` if the run in `workdir` cannot train on with its config changed so."""
+    if refused := config_lib.refused_changes(old, new):
+        raise InputError(
+            f"{workdir} holds a run of another config; use a new --workdir, with "
+            f"--init_from={workdir} to start from its weights, or undo: " + "; ".join(refused)
+        )
+
+
+def save_config(config: config_lib.Config, workdir: Path) -> None:
+    """Writes the config of the run in `workdir`. Raises `InputError` if it cannot be written."""
+    with writing_workdir(workdir):
+        write_whole(Workdir(workdir).config, config_lib.to_json(config))
 
 
 @contextlib.contextmanager

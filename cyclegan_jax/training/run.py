@@ -15,7 +15,7 @@ from tqdm import tqdm
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import provenance
-from cyclegan_jax.checkpoints.manager import Checkpoints
+from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
@@ -36,7 +36,15 @@ from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.state import TrainState
-from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, writing_workdir
+from cyclegan_jax.system.workdir import (
+    Workdir,
+    claim_workdir,
+    locked,
+    save_config,
+    writing_workdir,
+)
+from cyclegan_jax.training import changes as changes_lib
+from cyclegan_jax.training import init_from as init_from_lib
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.failure_modes import FailureModes
 from cyclegan_jax.training.metric_log import LossAverages, MetricLog, is_logged
@@ -66,7 +74,12 @@ class Run:
     """
 
     def __init__(
-        self, config: config_lib.Config, workdir: Path, programs: Programs, label: str = ""
+        self,
+        config: config_lib.Config,
+        workdir: Path,
+        programs: Programs,
+        label: str = "",
+        init_from: str = "",
     ):
         """Opens the data and claims the workdir.
 
@@ -75,9 +88,11 @@ class Run:
           workdir: is made if need be.
           programs: their devices restore, evaluate and sample.
           label: is printed before each line.
+          init_from: the run whose weights a new run starts from; see `init_from`.
 
         Raises:
-          InputError: the data or the workdir is bad, or heads do not fit into the networks' frame.
+          InputError: the data or the workdir is bad, heads do not fit into the networks' frame, or
+            the weights of `init_from` do not fit.
         """
         self.config, self.workdir, self.label = config, workdir, label
         self._programs = programs
@@ -86,11 +101,13 @@ class Run:
         is_new = not Workdir(workdir).config.exists()  # a run that began so may be resumed
         if is_new and (cropped := from_config.cropped_heads(config, self.dataset)):
             raise InputError(cropped)
+        self._read_initial_weights(init_from)
         self.loss = float("nan")  # the generators' total, as logged last
         self._split = from_config.monitoring_split(self.dataset)
         self._averages = LossAverages()
         self._has_printed_scores = False
         self._skipped = 0  # steps since the last log
+        self._changes: list[changes_lib.Change] = []  # of the config, since the first launch
         self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
         self._evaluator: Evaluator | None = None
@@ -101,9 +118,28 @@ class Run:
         self._checkpoints = self._stack.enter_context(Checkpoints(workdir, keep=config.keep))
         self._finite_check = FiniteCheck(config.on_nonfinite, workdir, self._kept, self._print)
 
+    def _read_initial_weights(self, given: str) -> None:
+        """Reads the weights of `--init_from`, if there is no checkpoint to resume from."""
+        self._source = init_from_lib.source_of_run(self.workdir, given)
+        self._initial: init_from_lib.InitialWeights | None = None
+        record = init_from_lib.recorded_source(self.workdir)
+        self._init_from = None if record is None else record["facts"]  # for the checkpoints
+        if not self._source or saved_steps(self.workdir):
+            return
+        like = jax.eval_shape(self._programs.create_state, self.config.seed).params
+        self._initial = init_from_lib.read_initial_weights(self._source, self.config, like)
+        self._init_from = self._initial.facts
+        if not multihost.same(self._initial.facts["digest"]):
+            raise InputError(
+                f"--init_from={self._source} holds other weights in other processes; it must be on "
+                "a file system that all of them share"
+            )
+
     def _claim(self) -> None:
         if multihost.is_primary():  # locked before anything in it is written
             self._stack.enter_context(locked(self.workdir))
+            if self._initial is not None:
+                init_from_lib.record_source(self.workdir, self._source, self._initial.facts)
         claim_workdir(self.config, self.workdir, writes=multihost.is_primary())
 
     def __enter__(self) -> "Run":
@@ -115,8 +151,11 @@ class Run:
     def resume(self) -> TrainState:
         """Returns the state of the newest intact checkpoint, or a new one.
 
+        What has changed in the config since then is printed, and recorded by every later save.
+
         Raises:
-          InputError: all checkpoints are damaged, or they are of another model or other data.
+          InputError: all checkpoints are damaged, or they are of another model, of other data, or
+            of a config that differs in more than `config.may_change` allows.
         """
         create, seed = self._programs.create_state, self.config.seed
         saved = multihost.primary_first(self._checkpoints.newest)
@@ -126,15 +165,36 @@ class Run:
                 "on a file system that all of them share"
             )
         if saved is None:
-            return create(seed)
+            self._save_config()
+            return self._new_state()
         if saved.meta["data"]["digest"] != self.dataset.digest:
             raise InputError(
                 f"{self.workdir} holds a run on other images than those in {self.dataset.folder}; "
-                "name its own with --config.data.dir, or use a new --workdir"
+                "name its own with --config.data.dir, or use a new --workdir, with "
+                f"--init_from={self.workdir} to start from its weights"
             )
         state = saved.state(jax.eval_shape(create, seed))
+        self._changes, lines = changes_lib.applied(saved, self.config, self.workdir)
+        for line in lines:
+            self._print(line)
+        self._save_config()
         # In a run of an earlier version the rates lag by the steps that it has skipped.
         return state.replace(opt_state=at_step(state.opt_state, np.array(state.step)))
+
+    def _new_state(self) -> TrainState:
+        state, weights = self._programs.create_state(self.config.seed), self._initial
+        if weights is None:
+            return state
+        self._initial = None  # gives their memory back
+        facts = weights.facts
+        self._print(f"starting from the weights of {facts['run']}, step {facts['step']}")
+        for note in weights.notes:
+            self._print(f"note: {note}")
+        return init_from_lib.with_weights(state, weights)
+
+    def _save_config(self) -> None:
+        if multihost.is_primary():
+            save_config(self.config, self.workdir)
 
     def catch_up(self, state: TrainState) -> None:
         """Scores a restored state if the run was stopped or killed before it could be scored."""
@@ -244,7 +304,10 @@ class Run:
                 scored = self._evaluator.mean_scores(state.generators)
             if state is not None and "save" in due:
                 score = None if scored is None else mean_of_directions(scored, RANKED_BY)
-                facts = provenance(self.config, self.dataset, self._programs.parallel.devices)
+                devices = self._programs.parallel.devices
+                facts = provenance(
+                    self.config, self.dataset, devices, self._changes, self._init_from
+                )
                 self._checkpoints.save(state, facts, score, self._protocol)
             if "log" in due:
                 self._log(step, now)

@@ -24,22 +24,23 @@ from cyclegan_jax.training.preemption import Interruption
 from cyclegan_jax.training.run import Run
 
 
-def train(config: config_lib.Config, workdir: Path) -> bool:
+def train(config: config_lib.Config, workdir: Path, init_from: str = "") -> bool:
     """Trains, or resumes the run in `workdir`. `run.Run` lists the files that it writes.
 
     Args:
       config: as a file in `configs/` returns it.
       workdir: is made if need be.
+      init_from: the run whose weights a new run starts from, RUN or RUN@STEP; "": new weights.
 
     Returns:
       Whether all steps are done. It is False after SIGINT or SIGTERM; the step is saved then.
 
     Raises:
-      InputError: the config, the data or the workdir is bad, a save failed, or a loss or gradient
-        is not finite.
+      InputError: the config, the data, the workdir or `init_from` is bad, a save failed, or a loss
+        or gradient is not finite.
     """
     programs = Programs(config)
-    with Run(config, workdir, programs) as run:
+    with Run(config, workdir, programs, init_from=init_from) as run:
         print(run.dataset.summary(), flush=True)
         state = run.resume()
         step = int(state.step)

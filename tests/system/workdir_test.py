@@ -7,13 +7,14 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.config import from_json, to_json
-from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked
+from cyclegan_jax.system.workdir import Workdir, claim_workdir, locked, save_config
 
 
 def test_names_on_disk_are_those_of_earlier_runs(tmp_path):
     run = Workdir(tmp_path)
     found = {
         run.config: "config.json",
+        run.init_from: "init_from.json",
         run.lock: ".lock",
         run.checkpoint(20): "checkpoints/20",
         run.damaged_checkpoints: "damaged_checkpoints",
@@ -47,12 +48,17 @@ def test_the_newest_sample_has_the_highest_step(tmp_path):
 
 def test_another_config_is_refused_with_the_difference(tiny, tmp_path):
     claim_workdir(tiny, tmp_path, writes=True)
-    tiny.log_every = 1  # changes no number of a step
+    tiny.log_every, tiny.loss.cycle_weight, tiny.steps = 1, 10.0, 9  # which may change
     claim_workdir(tiny, tmp_path, writes=True)
-    tiny.loss.cycle_weight = 10.0
-    with pytest.raises(InputError, match=r"another config.*loss\.cycle_weight: 15\.0 -> 10\.0"):
+    tiny.image_size = 32
+    with pytest.raises(
+        InputError, match=r"another config.* --init_from=.*undo: image_size: 16 -> 32$"
+    ):
         claim_workdir(tiny, tmp_path, writes=True)
+    # until the run is read, its config stays
     assert from_json((tmp_path / "config.json").read_text()).loss.cycle_weight == 15
+    save_config(tiny, tmp_path)
+    assert from_json((tmp_path / "config.json").read_text()).loss.cycle_weight == 10
 
 
 def test_unusable_workdirs_are_refused(tiny, tmp_path):
