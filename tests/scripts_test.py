@@ -233,6 +233,20 @@ ERRORS = {
         ["report", "--workdir=t1"],
         r"t1/config\.json cannot be read .*; give the --workdir of a run",
     ),
+    "neither run nor model": (
+        ["translate", "--direction=t1_to_t2", "--out=o3", "scans"],
+        "give --workdir, the folder of a run, or --model",
+    ),
+    "run and model": (["report", "--workdir=run", "--model=m"], "exclude each other"),
+    "run as model": (
+        ["translate", "--model=run", "--direction=t1_to_t2", "--out=o3", "t1"],
+        "run is the workdir of a run, not a model folder; give it as --workdir",
+    ),
+    "page of a model": (["report", "--model=t1"], "--model needs --out"),
+    "folder of the export": (
+        ["export", "--workdir=run", "--out=t1"],
+        "--out=t1 is there already; name a new folder",
+    ),
     "no run": (["evaluate", "--workdir=t1"], "t1 has no checkpoints/; train first"),
     "no such split": (
         ["evaluate", "--workdir=run", "--split=val"],
@@ -321,7 +335,7 @@ def test_unknown_config_key_is_named_with_the_nearest(place, script):
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "translate", "prepare_data", "sweep", "report"]
+    "name", ["train", "evaluate", "translate", "prepare_data", "sweep", "report", "export"]
 )
 def test_help_needs_no_jax(place, name, environment):
     # what makes --help slow; the time itself is not asserted on a shared machine

@@ -1,22 +1,30 @@
-"""What users write after --config: a recipe, or the config of a run; its keys are checked early.
+"""What users write after --config: a recipe, or the config of a run or of a model.
+
+Its keys are checked early.
 
 `config_flags` of ml_collections runs a Python file and calls `get_config()` in it, or
 `get_config("x")` for `--config=file.py:x`. So this file serves as the recipe of every saved config.
 """
 
+import json
 import re
 from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.system.workdir import MODEL
 
 _FLAG = re.compile(r"--?config(=(?P<value>.*))?", re.DOTALL)
 _OVERRIDE = re.compile(r"--?(no)?config\.(?P<key>[^=]*)(=.*)?", re.DOTALL)
 
 
 def get_config(path: str) -> config_lib.Config:
-    """Returns the config in the file `path` that a run has written, `config.json`."""
-    return config_lib.from_json(Path(path).read_text())
+    """Returns the config of a run or a model, in its file `config.json` or `model.json`."""
+    text = Path(path).read_text()
+    if Path(path).name == MODEL:
+        facts = json.loads(text)
+        text = json.dumps(facts.get("config") if isinstance(facts, dict) else facts)
+    return config_lib.from_json(text)
 
 
 def resolve(arguments: list[str]) -> list[str]:
@@ -55,7 +63,7 @@ def _file(value: str) -> str:
     if path.is_file():
         return value
     likely = (path.with_name(f"{path.name}.py"), Path("configs", f"{path.stem}.py"))
-    likely = (*likely, path / "config.json")
+    likely = (*likely, path / "config.json", path / MODEL)
     found = next((str(other) for other in likely if other.is_file()), None)
     advice = (
         f"did you mean --config={found}?" if found else "name a recipe, such as those in configs/"
