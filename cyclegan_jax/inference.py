@@ -1,14 +1,10 @@
-"""Trained generators: loaded from a checkpoint, compiled, and used in either direction."""
-
-import os
-from pathlib import Path
+"""Trained generators: placed on the devices, compiled, and used in either direction."""
 
 import jax
 import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
-from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import Config
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
 from cyclegan_jax.domains import DIRECTIONS, DOMAINS, Direction
@@ -56,20 +52,20 @@ class CompiledGenerators:
 
 
 class TrainedGenerators:
-    """Both generators of a checkpoint; the averaged ones if the run averages."""
+    """Both generators of a checkpoint or a model; the averaged ones if the run averages."""
 
     def __init__(self, saved: Checkpoint, name: str, config: Config | None = None):
         """Places the parameters on all devices. Nothing is compiled yet.
 
         Args:
-          saved: the checkpoint, read with its generators.
+          saved: what `trained.origin.Origin.read` returned.
           name: of the model, for messages.
           config: of the run, where it is at hand already.
 
         Raises:
           InputError: the checkpoint is of another model than its config.
         """
-        self.name, self.step = name, saved.step
+        self.name, self.step, self.saved = name, saved.step, saved
         self.config = saved.config if config is None else config
         parallel = Parallel(self.config.parallel, precision=self.config.matmul_precision)
         modules = build_recipe(self.config).modules
@@ -88,7 +84,7 @@ class TrainedGenerators:
         if not np.isfinite(translated).all():
             raise InputError(
                 f"checkpoint {self.step} of {self.name} translates {direction} to values that are "
-                "not finite; choose another --checkpoint"
+                "not finite; choose another checkpoint or model"
             )
         return translated
 
@@ -96,16 +92,6 @@ class TrainedGenerators:
 def _mirrored(images: np.ndarray) -> np.ndarray:
     """Returns images `[N, H, W, 1]` with left and right interchanged."""
     return np.ascontiguousarray(images[:, :, ::-1])
-
-
-def read_generators(workdir: Path, checkpoint: str) -> Checkpoint:
-    """Reads the generators of a run's checkpoint: "best", "latest" or a step.
-
-    Raises:
-      InputError: there is no such checkpoint, or it is damaged.
-    """
-    with Checkpoints(workdir) as checkpoints:
-        return checkpoints.choose(checkpoint)
 
 
 def pixels_in_training(saved: Checkpoint) -> dict[str, tuple[float, float]]:
@@ -124,8 +110,3 @@ def pixels_in_training(saved: Checkpoint) -> dict[str, tuple[float, float]]:
     domains = facts.get("domains", {})
     known = {domain: domains.get(domain, {}).get("pixel_mm") for domain in DOMAINS}
     return {domain: (pixel[0], pixel[1]) for domain, pixel in known.items() if pixel}
-
-
-def model_name(workdir: Path) -> str:
-    """Returns what a run's model is called: the name of its workdir."""
-    return Path(os.path.abspath(workdir)).name

@@ -11,13 +11,12 @@ from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.inference import (
     CompiledGenerators,
     TrainedGenerators,
-    model_name,
     pixels_in_training,
-    read_generators,
 )
 from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
+from cyclegan_jax.trained.origin import Run
 
 
 @pytest.fixture(params=[0.0, 0.9], ids=["plain", "averaged"])
@@ -35,7 +34,7 @@ def saved(tiny, request, tmp_path):
 
 def test_each_direction_has_its_generator_averaged_if_the_run_averages(saved, batch):
     recipe, state, run = saved
-    generators = TrainedGenerators(read_generators(run, "latest"), "run")
+    generators = TrainedGenerators(Run(run, "latest").read(), "run")
     params = state.params if state.ema is None else state.ema
     for direction, name in zip(DIRECTIONS, ("generator_g", "generator_f"), strict=True):
         images = batch[direction.source]
@@ -50,7 +49,7 @@ def test_mirrored_images_are_averaged_if_the_config_says_so(tiny, batch, tmp_pat
     state = Parallel("jit").compile_create_state(tiny, recipe)(0)
     with Checkpoints(tmp_path / "run", keep=1) as checkpoints:
         checkpoints.save(state, {"config": tiny.to_dict()}, None)
-    generators = TrainedGenerators(read_generators(tmp_path / "run", "latest"), "run")
+    generators = TrainedGenerators(Run(tmp_path / "run", "latest").read(), "run")
     images = np.asarray(batch["x"])
 
     def g(images: np.ndarray) -> np.ndarray:
@@ -71,24 +70,17 @@ def test_the_precision_is_that_of_the_config(saved, tiny, monkeypatch):
         jax_settings, "with_precision", lambda step, precision: [asked.append(precision), step][1]
     )
     tiny.matmul_precision = "high"
-    TrainedGenerators(read_generators(saved[2], "latest"), "run", tiny)
+    TrainedGenerators(Run(saved[2], "latest").read(), "run", tiny)
     assert asked == ["high", "high"]
 
 
 def test_values_that_are_not_finite_are_refused(saved, batch, monkeypatch):
     _, _, run = saved
-    generators = TrainedGenerators(read_generators(run, "latest"), "model")
+    generators = TrainedGenerators(Run(run, "latest").read(), "model")
     broken = lambda self, params, direction, images: images * np.nan  # noqa: E731
     monkeypatch.setattr(CompiledGenerators, "translate", broken)
     with pytest.raises(InputError, match="checkpoint 0 of model translates t2_to_t1 to values"):
         generators.translate(Direction.T2_TO_T1, batch["y"])
-
-
-def test_a_model_is_called_as_its_workdir(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    monkeypatch.chdir(tmp_path / "mine")
-    assert model_name(tmp_path / "mine") == "mine"
-    assert model_name(type(tmp_path)(".")) == "mine"
 
 
 @pytest.mark.parametrize(

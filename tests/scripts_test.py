@@ -230,6 +230,20 @@ ERRORS = {
         ["report", "--workdir=t1"],
         r"t1/config\.json cannot be read .*; give the --workdir of a run",
     ),
+    "neither run nor model": (
+        ["translate", "--direction=t1_to_t2", "--out=o3", "scans"],
+        "give --workdir, the folder of a run, or --model",
+    ),
+    "run and model": (["report", "--workdir=run", "--model=m"], "exclude each other"),
+    "run as model": (
+        ["translate", "--model=run", "--direction=t1_to_t2", "--out=o3", "t1"],
+        "run is the workdir of a run, not a model folder; give it as --workdir",
+    ),
+    "page of a model": (["report", "--model=t1"], "--model needs --out"),
+    "folder of the export": (
+        ["export", "--workdir=run", "--out=t1"],
+        "--out=t1 is there already; name a new folder",
+    ),
     "no run": (["evaluate", "--workdir=t1"], "t1 has no checkpoints/; train first"),
     "no such split": (
         ["evaluate", "--workdir=run", "--split=val"],

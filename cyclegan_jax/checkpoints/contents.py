@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -20,16 +20,16 @@ from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.state import TrainState
 
-_GENERATORS = ("generator_g", "generator_f")
+GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read and compared with its digests.
+    """A checkpoint, or the model exported from one, that was read and compared with its digests.
 
     `meta` holds the facts saved with it. `items` holds the host arrays of the items that were read,
-    `{item: {path: array}}`.
+    `{item: {path: array}}`; a model folder has the item `generators` alone.
     """
 
     step: int
@@ -70,7 +70,7 @@ class Checkpoint(NamedTuple):
         Raises:
           InputError: the checkpoint is of another model.
         """
-        return _only_generators(self._item(inference_item(self.meta), _pick(like, _GENERATORS)))
+        return _only_generators(self._item(inference_item(self.items), _pick(like, GENERATORS)))
 
     def discriminators(self, like: Networks) -> Networks:
         """Returns the discriminators; the generators are None. The rest is as for `generators`."""
@@ -79,17 +79,10 @@ class Checkpoint(NamedTuple):
 
     def _item(self, name: str, like: Any) -> Any:
         found, wanted = self.items.get(name, {}), integrity.leaves_by_path(like)
-        for path in found.keys() | wanted.keys():
-            if path not in found:
-                difference = f"lacks {name}/{path}"
-            elif path not in wanted:
-                difference = f"also has {name}/{path}"
-            elif (shape := found[path].shape) != wanted[path].shape:
-                difference = f"has {name}/{path} of shape {shape} instead of {wanted[path].shape}"
-            else:
-                continue
+        shapes = ({f"{name}/{p}": a.shape for p, a in arrays.items()} for arrays in (found, wanted))
+        if differs := difference(*shapes):
             raise InputError(
-                f"the checkpoint of step {self.step} is of another model: it {difference}"
+                f"the checkpoint of step {self.step} is of another model: it {differs}"
             )
         return jax.tree.unflatten(jax.tree.structure(like), [found[path] for path in wanted])
 
@@ -99,21 +92,47 @@ def items_of(state: TrainState) -> dict[str, Any]:
     train = {
         "step": state.step,
         "seed": state.seed,
-        "opt_state": _pick(state.opt_state, _GENERATORS + _DISCRIMINATORS),
+        "opt_state": _pick(state.opt_state, GENERATORS + _DISCRIMINATORS),
     }
     if state.pools is not None:
         train["history"] = state.pools
     items = {
-        "generators": _pick(state.params, _GENERATORS),
+        "generators": _pick(state.params, GENERATORS),
         "discriminators": _pick(state.params, _DISCRIMINATORS),
         "train": train,
     }
-    return items if state.ema is None else items | {"ema": _pick(state.ema, _GENERATORS)}
+    return items if state.ema is None else items | {"ema": _pick(state.ema, GENERATORS)}
 
 
-def inference_item(meta: Mapping[str, Any]) -> str:
-    """Returns the name of the item that holds the generators to score and to translate with."""
-    return generators_to_use("generators", "ema" if "ema" in meta["digests"] else None)
+def inference_item(items: Container[str]) -> str:
+    """Returns which of the items of a checkpoint holds the generators to score and translate with.
+
+    Args:
+      items: the names of the items that there are.
+    """
+    return generators_to_use("generators", "ema" if "ema" in items else None)
+
+
+def generators_by_path(networks: Networks) -> dict[str, Any]:
+    """Returns the leaves of both generators by path, as an item of a checkpoint has them."""
+    return integrity.leaves_by_path(_pick(networks, GENERATORS))
+
+
+def difference(found: Mapping[str, Sequence[int]], wanted: Mapping[str, Sequence[int]]) -> str:
+    """Says how the arrays that were found differ from those of a model, or returns "".
+
+    Args:
+      found: the shapes of the arrays, by path.
+      wanted: the same of the model.
+    """
+    for path in sorted(found.keys() | wanted.keys()):
+        if path not in found:
+            return f"lacks {path}"
+        if path not in wanted:
+            return f"also has {path}"
+        if tuple(found[path]) != tuple(wanted[path]):
+            return f"has {path} of shape {tuple(found[path])} instead of {tuple(wanted[path])}"
+    return ""
 
 
 def provenance(

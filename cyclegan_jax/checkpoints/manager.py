@@ -28,7 +28,7 @@ from cyclegan_jax.checkpoints.retention import LatestAndBest, best_first
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.system.files import write_whole
-from cyclegan_jax.system.workdir import Workdir
+from cyclegan_jax.system.workdir import Workdir, refuse_model_folder
 
 _META_FILE = "metadata"  # of orbax's handler for JSON
 FIRST_PROTOCOL = "fixed"  # of the scores of earlier versions, which did not save it
@@ -62,6 +62,7 @@ class Checkpoints:
         self._workdir = Workdir(workdir.absolute())
         self._folder = self._workdir.checkpoints
         if keep is None and not self._folder.is_dir():
+            refuse_model_folder(workdir)
             raise InputError(
                 f"{workdir} has no {self._folder.name}/; train first, or use another --workdir"
             )
@@ -166,7 +167,7 @@ class Checkpoints:
           DamagedError: it cannot be read, or is not as it was saved.
         """
         meta = self.meta(step)
-        generators = inference_item(meta)
+        generators = inference_item(meta["digests"])
         names = {
             "meta": (),
             "generators": (generators,),

@@ -14,10 +14,11 @@ from cyclegan_jax.system.command_line import PROGRAM
 COMMANDS = {  # {name: what it does}, in the order of use
     "prepare": "make a data set for training from folders of scans",
     "train": "train a CycleGAN, or resume a run",
-    "evaluate": "score a run on held-out pairs, or without pairs",
+    "evaluate": "score a run or a model on held-out pairs, or without pairs",
     "translate": "translate scans to the other contrast",
-    "report": "write the page of a run",
+    "report": "write the page of a run or of a model",
     "sweep": "train many runs over config values, and compare them",
+    "export": "write what a run has learned as a model folder with a card",
     "checkpoint": "list, verify or export checkpoints",
     "benchmark": "time the training step, translation and the input",
 }

@@ -1,9 +1,10 @@
-"""Scores a run's checkpoint: on held-out pairs, or without pairs on training images.
+"""Scores a run's checkpoint or a model: on held-out pairs, or without pairs on training images.
 
     cyclegan-jax evaluate --workdir=runs/quickstart
+    cyclegan-jax evaluate --model=models/mine --data_dir=data/mine --out=scores/mine
 
-Prints tables and writes <workdir>/eval/<step>/<split>/: scores.json, images.csv, subjects.csv,
-grid.png, best.png and worst.png.
+Prints tables and writes <workdir>/eval/<step>/<split>/, or the folder --out: scores.json,
+images.csv, subjects.csv, grid.png, best.png and worst.png.
 """
 
 from pathlib import Path
@@ -12,12 +13,18 @@ from absl import flags
 
 from cyclegan_jax.system import cli
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "Instead of --workdir: folder of an exported model, or name of a shipped one."
+)
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "best (by the score during training), latest, or a step."
 )
 _DATA_DIR = flags.DEFINE_string(
     "data_dir", "", "Prepared data set that is scored; default: the run's own."
+)
+_OUT = flags.DEFINE_string(
+    "out", "", "Folder for the scores, which --model needs; default: in the workdir."
 )
 _SPLIT = flags.DEFINE_string(
     "split", "", "test, val or train (without pairs); default: the first of these there is."
@@ -31,11 +38,15 @@ _PROTOCOL = flags.DEFINE_string(
 
 def main(arguments: list[str]) -> int:
     cli.refuse_arguments(arguments)
+    # late: --help and a bad flag answer at once
     from cyclegan_jax.evaluation.evaluate import evaluate
-    from cyclegan_jax.report import page  # late: --help and a bad flag answer at once
+    from cyclegan_jax.report import page
+    from cyclegan_jax.trained.origin import origin_of
 
-    workdir = Path(_WORKDIR.value)
-    folder = evaluate(workdir, _CHECKPOINT.value, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value)
+    origin = origin_of(_WORKDIR.value, _CHECKPOINT.value, _MODEL.value)
+    out = Path(_OUT.value) if _OUT.value else None
+    folder = evaluate(origin, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value, out)
     print(f"written to {folder}")
-    page.write_or_say_why(workdir)
+    if out is None:
+        page.write_or_say_why(origin.path)
     return 0

@@ -9,7 +9,10 @@ from absl import flags
 
 from cyclegan_jax.domains import DIRECTIONS, Direction
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_MODEL = flags.DEFINE_string(
+    "model", None, "Instead of --workdir: folder of an exported model, or name of a shipped one."
+)
 _DIRECTION = flags.DEFINE_enum(
     "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
 )
@@ -35,14 +38,15 @@ _RESAMPLE = flags.DEFINE_bool(
 
 
 def main(arguments: list[str]) -> int:
+    # late: --help and a bad flag answer at once
+    from cyclegan_jax.trained.origin import origin_of
     from cyclegan_jax.translation.translate_files import translate
 
     failed = translate(
-        Path(_WORKDIR.value),
+        origin_of(_WORKDIR.value, _CHECKPOINT.value, _MODEL.value),
         Direction(_DIRECTION.value),
         [Path(argument) for argument in arguments],
         Path(_OUT.value),
-        _CHECKPOINT.value,
         _FRAME.value,
         _CYCLE_ERROR.value,
         _RESAMPLE.value,

@@ -72,18 +72,8 @@ def _check(manifest: dict[str, Any]) -> None:
         _require(_is_text(text), "text", text)
     _require(source.get("axis", "axial") in AXES, "axis", source)
     _require(type(source.get("brain_only", False)) is bool, "brain_only", source)
-    for between in source.get("slice_mm", {}).values():
-        _require(_is_number(between) and between > 0, "slice_mm", between)
-    for domain in DOMAINS:
-        info = domains[domain]
-        _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])
-        low, high = info["range"]
-        _require(_is_number(low) and _is_number(high) and low < high, "range", info["range"])
-        height, width = info.get("pixel_mm", (1, 1))
-        positive = _is_number(height) and _is_number(width) and min(height, width) > 0
-        _require(positive, "pixel_mm", (height, width))
-        most = info.get("most_head_ml", 1)
-        _require(_is_number(most) and most > 0, "most_head_ml", most)
+    _check_each_is_positive("slice_mm", source.get("slice_mm", {}))
+    _check_domains(domains)
     images = {split for split in splits if holds_images(split)}
     _require({"train_x", "train_y"} <= images <= _IMAGES, "splits", list(splits))
     _require(splits.keys() - images <= {labels_of(s) for s in ("val", "test")}, "splits", [*splits])
@@ -102,6 +92,47 @@ def _check(manifest: dict[str, Any]) -> None:
         _require(partner in splits, "splits without their partner", split)
 
 
+def check_training_facts(facts: dict[str, Any]) -> None:
+    """Checks what a checkpoint says of its training data, see `checkpoints.contents.provenance`.
+
+    Raises KeyError, TypeError, AttributeError or ValueError for what is missing or wrong.
+    """
+    _check_domains(facts["domains"])
+    _require(facts["axis"] in AXES, "axis", facts["axis"])
+    _require(type(facts["brain_only"]) is bool, "brain_only", facts["brain_only"])
+    below = facts["below_vertex_mm"]
+    _require(below is None or (_is_number(below) and below > 0), "below_vertex_mm", below)
+    for height, width in facts["pixel_seen_mm"].values():
+        _check_each_is_positive("pixel_seen_mm", {"height": height, "width": width})
+    _check_each_is_positive("slice_mm", facts["slice_mm"])
+    for least in facts["least_head"].values():
+        if least is not None:
+            _check_least_head(least)
+
+
+def _check_domains(domains: dict[str, Any]) -> None:
+    for domain in DOMAINS:
+        info = domains[domain]
+        _require(info["dtype"] in ("uint8", "uint16", "float32"), "dtype", info["dtype"])
+        low, high = info["range"]
+        _require(_is_number(low) and _is_number(high) and low < high, "range", info["range"])
+        height, width = info.get("pixel_mm", (1, 1))
+        positive = _is_number(height) and _is_number(width) and min(height, width) > 0
+        _require(positive, "pixel_mm", (height, width))
+        most = info.get("most_head_ml", 1)
+        _require(_is_number(most) and most > 0, "most_head_ml", most)
+
+
+def _check_each_is_positive(what: str, values: dict[str, Any]) -> None:
+    for value in values.values():
+        _require(_is_number(value) and value > 0, what, value)
+
+
+def _check_least_head(least: dict[str, Any]) -> None:
+    for value in (least["pixels"], least["share"]):
+        _require(_is_number(value) and value >= 0, "least_head", least)
+
+
 def _check_split(entry: dict[str, Any]) -> None:
     names, sizes = entry["names"], entry["sizes"]
     for name in (*names, *entry["subjects"]):
@@ -111,9 +142,8 @@ def _check_split(entry: dict[str, Any]) -> None:
     for height, width in sizes:
         whole = type(height) is type(width) is int and min(height, width) > 0
         _require(whole and height * width <= limits.MOST_PIXELS, "size", (height, width))
-    least = entry.get("least_head", {"pixels": 0, "share": 0})  # older manifests lack it
-    for value in (least["pixels"], least["share"]):
-        _require(_is_number(value) and value >= 0, "least_head", least)
+    if "least_head" in entry:  # older manifests lack it
+        _check_least_head(entry["least_head"])
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)

@@ -1,5 +1,6 @@
 """Scores a checkpoint: on held-out pairs, on what is known of phantoms, or without pairs."""
 
+import contextlib
 import csv
 import io
 import json
@@ -36,12 +37,13 @@ from cyclegan_jax.evaluation.scoring import (
 )
 from cyclegan_jax.evaluation.slice_jumps import slice_jumps
 from cyclegan_jax.evaluation.tables import score_tables
-from cyclegan_jax.inference import TrainedGenerators, model_name, read_generators
+from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
+from cyclegan_jax.trained.origin import Origin
 
 ALL = "all"
 _GRID_ROWS = 8
@@ -62,13 +64,13 @@ class _Outcome(NamedTuple):
 
 
 def evaluate(
-    workdir: Path,
-    checkpoint: str = "best",
+    origin: Origin,
     data_dir: str = "",
     split: str = "",
     protocol: str = ALL,
+    out: Path | None = None,
 ) -> Path:
-    """Scores a checkpoint and writes `<workdir>/eval/<step>/<split>/`.
+    """Scores a checkpoint and writes `<workdir>/eval/<step>/<split>/`, or scores a model.
 
     The folder gets `scores.json`, `images.csv` (one line for each image, direction and protocol),
     `subjects.csv` (the same for subjects, see `scoring.by_subject`), `grid.png` (images spread
@@ -84,12 +86,13 @@ def evaluate(
     training images. A mean over nothing is null.
 
     Args:
-      workdir: the folder of the run.
-      checkpoint: "best", "latest" or a step.
+      origin: of the generators.
       data_dir: a prepared data set to score, whose name is added to the folder's name; "" is the
-        one that the run trained on.
+        one that the run trained on. A model that was not trained on phantoms needs one.
       split: "test", "val" or "train" (without pairs); "" is the first of these that there is.
       protocol: what is printed: one of `metrics.PROTOCOLS`, or "all". The files have all.
+      out: the folder to write instead; it is new, empty, or of an earlier evaluation. A model needs
+        it, since it has no workdir.
 
     Returns:
       The folder.
@@ -97,12 +100,18 @@ def evaluate(
     Raises:
       InputError: there is no such checkpoint, split or protocol, or no pairs for a protocol; the
         data set at `data_dir` is sliced along another axis than in training; the phantom was made
-        by another version; or a translated value is not finite.
+        by another version; a translated value is not finite; or `out` or `data_dir` is missing, or
+        `out` holds something else.
     """
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
-    saved = read_generators(workdir, checkpoint)
+    _check_out(origin, out)
+    saved = origin.read()
     step, config = saved.step, saved.config
+    if not data_dir and origin.workdir is None and config.data.dir:
+        raise InputError(
+            f"--model={origin.path} needs --data_dir, a prepared data set to score; it holds none"
+        )
     if data_dir:
         with config.unlocked():
             config.data.dir = data_dir
@@ -112,23 +121,19 @@ def evaluate(
         print(f"note: {note}", flush=True)
     if note := from_config.cropped_heads(config, dataset, [f"{split}_{d}" for d in DOMAINS]):
         print(f"note: {note}")
-    translate = TrainedGenerators(saved, model_name(workdir), config).translate
-    if split == "train" and protocol != ALL:
-        raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
-    if protocol == BRAIN and not dataset.has(labels_of(split)):
-        raise InputError(
-            f"--protocol={protocol}: the {split} pairs of {dataset.folder} have no label maps; "
-            "prepare it with --labels, or omit it"
-        )
+    _check_protocol(dataset, split, protocol)
+    if out and multihost.is_primary():
+        _make_folder(out)
+    translate = TrainedGenerators(saved, origin.name, config).translate
     if split == "train":
         outcome = _score_unpaired(config, dataset, translate)
     else:
         outcome = _score_pairs(config, dataset, split, translate)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
-    folder = Workdir(workdir).evaluation(step, own)
+    folder = out or Workdir(origin.path).evaluation(step, own)
     if multihost.is_primary():
-        with writing_workdir(workdir):
+        with contextlib.nullcontext() if out else writing_workdir(origin.path):
             _write(folder, scores, outcome)
     print(f"checkpoint {step}, {scores['images']} {split} images of {dataset.folder}")
     if protocol != ALL:
@@ -136,6 +141,33 @@ def evaluate(
     for table in score_tables(scores):
         print(f"\n{as_text(table)}")
     return folder
+
+
+def _check_out(origin: Origin, out: Path | None) -> None:
+    if out is None:
+        if origin.workdir is None:
+            raise InputError(f"--model={origin.path} needs --out, a folder for the scores")
+        return
+    is_new = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not is_new and not (out / SCORES).is_file():
+        raise InputError(f"--out={out} is there and holds no scores; name a new folder")
+
+
+def _check_protocol(dataset: Dataset, split: str, protocol: str) -> None:
+    if split == "train" and protocol != ALL:
+        raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
+    if protocol == BRAIN and not dataset.has(labels_of(split)):
+        raise InputError(
+            f"--protocol={protocol}: the {split} pairs of {dataset.folder} have no label maps; "
+            "prepare it with --labels, or omit it"
+        )
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out={out}: cannot be made a folder ({error.strerror})") from error
 
 
 def _score_pairs(

@@ -1,4 +1,4 @@
-"""Tables of text, which a terminal prints and an HTML page shows."""
+"""Tables of text, which a terminal prints, and a page or a model card shows."""
 
 import textwrap
 from collections.abc import Sequence
@@ -37,4 +37,16 @@ def as_text(table: Table) -> str:
             )
             for line in lines
         ]
+    )
+
+
+def as_markdown(table: Table) -> str:
+    """Returns a table in Markdown, its title above it and its note below it."""
+    lines = [
+        [cell.replace("|", "\\|") for cell in line]
+        for line in (table.header, ["---"] * len(table.header), *table.rows)
+    ]
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join(
+        part for part in (table.title and f"**{table.title}**", rows, table.note) if part
     )

@@ -24,10 +24,11 @@ from cyclegan_jax.render.text_table import Table, as_text
 from cyclegan_jax.report import curves
 from cyclegan_jax.report.result import command, newest_evaluation, result, sample
 from cyclegan_jax.system.files import write_whole
-from cyclegan_jax.system.workdir import SCORES, Workdir, writing_workdir
+from cyclegan_jax.system.workdir import SCORES, Workdir, refuse_model_folder, writing_workdir
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.training.metric_log import read_metrics
 
-_WARNING = (
+NOT_FOR_DIAGNOSIS = (
     "This is not a medical device and not for diagnosis: a translation can invent or remove "
     "anatomy. Scores mean what their protocol says, and only for these images. This is one run "
     "with one seed; another seed gives other scores."
@@ -54,6 +55,7 @@ def write(workdir: Path) -> Path:
       InputError: `workdir` holds no run, or cannot be written.
     """
     paths = Workdir(workdir)
+    refuse_model_folder(workdir)
     try:
         config = json.loads(paths.config.read_text())
     except (OSError, ValueError) as error:
@@ -73,7 +75,7 @@ def write(workdir: Path) -> Path:
         "Config": lambda: _config(config, workdir),
         "Versions and device": lambda: _versions(workdir),
     }
-    parts: list[html.PagePart] = [html.Caution(_WARNING)]
+    parts: list[html.PagePart] = [html.Caution(NOT_FOR_DIAGNOSIS)]
     for title, make_section in sections.items():
         parts.append(html.Heading(title))
         try:
@@ -105,7 +107,7 @@ def finish(workdir: Path, step: int) -> None:
         return
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the page shows all tables
-            folder = evaluate(workdir, "latest")
+            folder = evaluate(Run(workdir, "latest"))
         if multihost.is_primary():
             print(_short_scores(json.loads((folder / SCORES).read_text())))
     except Exception as error:

@@ -20,12 +20,11 @@ from cyclegan_jax.system.workdir import SCORES, Workdir
 from cyclegan_jax.training.failure_modes import WARM_UP
 
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
-_SUBJECTS = "subjects.png"
+SUBJECTS, WORST = "subjects.png", "worst.png"
 CAPTIONS = {  # of the pictures that an evaluation writes
-    _SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM "
+    SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM "
     "{headline}, and a typical slice of each",
-    "worst.png": "The worst {split} images at step {step}, by SSIM {headline}, mean of both "
-    "directions",
+    WORST: "The worst {split} images at step {step}, by SSIM {headline}, mean of both directions",
     "best.png": "The best {split} images at step {step}, by the same score",
     "grid.png": "Spread evenly over all {split} images, at step {step}",
 }
@@ -56,14 +55,16 @@ class Evaluation(NamedTuple):
         return [embedded(path, caption, f"{caption}. Errors are white.", low=low)]
 
 
-def newest_evaluation(workdir: Path) -> Evaluation | None:
-    """Returns the newest evaluation, or None if there is none.
+def newest_evaluation(workdir: Path, step: int | None = None) -> Evaluation | None:
+    """Returns the newest evaluation, of one step or of all, or None if there is none.
 
     Raises:
       ValueError: its scores cannot be read.
       KeyError: it was written by an older version.
     """
-    found = Workdir(workdir).evaluations.glob(f"**/{SCORES}")
+    paths = Workdir(workdir)
+    place = paths.evaluations if step is None else paths.evaluation(step)
+    found = place.glob(f"**/{SCORES}")
     *earlier, newest = [None, *sorted(found, key=lambda path: path.stat().st_mtime)]
     if newest is None:
         return None
@@ -101,7 +102,7 @@ def _pictures_and_scores(workdir: Path) -> tuple[list[html.PagePart], Table | No
     if "protocols" not in scores:
         return evaluation.picture("grid.png", low=True), score_tables(dict(scores))[0]
     # before there were pictures of subjects, only those of images
-    pictures = evaluation.picture(_SUBJECTS, low=True) or evaluation.picture("worst.png", low=True)
+    pictures = evaluation.picture(SUBJECTS, low=True) or evaluation.picture(WORST, low=True)
     inverted = [html.Caution(f"{verdict}.") for verdict in polarity_verdicts(dict(scores))]
     return [*pictures, *inverted], _main_table(scores)
 
@@ -171,7 +172,7 @@ def command(workdir: Path) -> str:
 def embedded(path: Path, title: str, caption: str, *, low: bool = False) -> html.Figure:
     """Returns a PNG, scaled down if it is wider than a page needs; see `html.picture`."""
     png = path.read_bytes()
-    with Image.open(path) as image:
+    with Image.open(path, formats=["PNG"]) as image:  # a model folder may come from anywhere
         if image.width > _WIDEST:
             size = (_WIDEST, round(image.height * _WIDEST / image.width))
             buffer = io.BytesIO()

@@ -21,6 +21,7 @@ from cyclegan_jax.sweeps.runner import DONE
 from cyclegan_jax.system import command_line
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir
+from cyclegan_jax.trained.origin import Run
 
 _COLUMNS = [(metric, direction) for metric in ("ssim", "psnr") for direction in DIRECTIONS]
 
@@ -129,7 +130,7 @@ def score_best_on_test(sweep: Sweep, workdir: Path, best: Setting, metric: str) 
         if result.status == DONE and from_config.open_data(config).has("test_x"):
             print(f"trial {result.index} on the test pairs:", flush=True)
             folder = Workdir(workdir).trial(result.index)
-            scored = evaluate(folder, "latest", config.data.dir, "test") / SCORES
+            scored = evaluate(Run(folder, "latest"), config.data.dir, "test") / SCORES
             scores = json.loads(scored.read_text())
             protocol = headline_of(scores)
             trials[result.index] = scores["protocols"][protocol]

@@ -1,4 +1,4 @@
-"""What users write after --config: a shipped recipe by its name, a file, or the config of a run.
+"""What users write after --config: a shipped recipe, a file, or the config of a run or a model.
 
 The keys that follow are checked early.
 
@@ -6,12 +6,14 @@ The keys that follow are checked early.
 `get_config("x")` for `--config=file.py:x`. So this file serves as the recipe of every saved config.
 """
 
+import json
 import re
 from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.system import shipped
+from cyclegan_jax.system.workdir import MODEL
 
 RECIPE = ".py"
 HELP = (
@@ -23,8 +25,12 @@ _OVERRIDE = re.compile(r"--?(no)?config\.(?P<key>[^=]*)(=.*)?", re.DOTALL)
 
 
 def get_config(path: str) -> config_lib.Config:
-    """Returns the config in the file `path` that a run has written, `config.json`."""
-    return config_lib.from_json(Path(path).read_text())
+    """Returns the config of a run or a model, in its file `config.json` or `model.json`."""
+    text = Path(path).read_text()
+    if Path(path).name == MODEL:
+        facts = json.loads(text)
+        text = json.dumps(facts.get("config") if isinstance(facts, dict) else facts)
+    return config_lib.from_json(text)
 
 
 def resolve(arguments: list[str]) -> list[str]:
@@ -70,7 +76,7 @@ def _file(value: str) -> str:
         if beside.is_file() and not beside.samefile(recipe):
             print(f"note: --config={value} is the shipped recipe, not the file {beside} here")
         return f"{recipe}{colon}{argument}"
-    likely = [str(file) for file in (beside, path / "config.json") if file.is_file()]
+    likely = [str(file) for file in (beside, path / "config.json", path / MODEL) if file.is_file()]
     if shipped.find(path.name, RECIPE):
         likely.append(path.stem)
     what = "is a folder" if path.is_dir() else "there is no such file"

@@ -15,6 +15,7 @@ except ImportError:  # not a POSIX system: there are no locks
     fcntl = None
 
 SCORES = "scores.json"  # in the folder of an evaluation
+MODEL = "model.json"  # in a model folder, which is no workdir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +147,15 @@ class Workdir:
         return self.path / "test.json"
 
 
+def refuse_model_folder(workdir: Path) -> None:
+    """Raises `InputError` if a path that was given as a workdir is a model folder."""
+    if (workdir / MODEL).is_file():
+        raise InputError(
+            f"{workdir} is a model folder, not the workdir of a run; give it as --model to "
+            "translate, evaluate or report, or give another --workdir"
+        )
+
+
 def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> None:
     """Makes `workdir` the workdir of this config, or checks that its run can train on with it.
 
@@ -159,10 +169,11 @@ def claim_workdir(config: config_lib.Config, workdir: Path, *, writes: bool) -> 
 
     Raises:
       InputError: the workdir holds a run whose config differs in more than `config.may_change`
-        allows (the message shows what differs), holds checkpoints without a config, or cannot be
-        written.
+        allows (the message shows what differs), holds checkpoints without a config, is a model
+        folder, or cannot be written.
     """
     path = Workdir(workdir).config
+    refuse_model_folder(workdir)
     with writing_workdir(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists():

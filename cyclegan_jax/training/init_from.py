@@ -186,7 +186,7 @@ def _naming(source: str) -> Iterator[None]:
 
 def _facts(source: str, saved: Checkpoint) -> Facts:
     digests = saved.meta["digests"]
-    used = [digests[inference_item(saved.meta)], digests["discriminators"]]
+    used = [digests[inference_item(digests)], digests["discriminators"]]
     facts = {
         "run": os.path.basename(os.path.abspath(_split(source)[0])),
         "step": saved.step,

@@ -63,6 +63,11 @@ def plan(
     return pairs
 
 
+def check_name(path: Path, direction: Direction) -> None:
+    """Refuses one scan whose name says that it already has the contrast to make."""
+    _of_source(path, [path], direction, [])
+
+
 def check_header(path: Path, volume: Volume, direction: Direction) -> None:
     """Refuses a volume whose header says that it already has the contrast to make.
 

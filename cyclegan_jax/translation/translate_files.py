@@ -1,4 +1,4 @@
-"""Translates scans with a checkpoint and writes what came out; needs no training data."""
+"""Translates scans with trained generators and writes what came out; needs no training data."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,13 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import intensity
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import images, nifti, readers
+from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.domains import CONTRASTS, Direction
+from cyclegan_jax.trained.origin import Origin
 from cyclegan_jax.translation.inputs import check_header, plan, preview_of, result_suffix
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.translator import Translator, load_translator
-from cyclegan_jax.translation.volumes import translate_volume
+from cyclegan_jax.translation.volumes import TranslatedVolume, translate_volume
 
 
 def translate_file(
@@ -48,14 +50,7 @@ def translate_file(
         images.write_image(target, made)
         return notes
     volume = readers.read_volume(source, frame)
-    check_header(source, volume, translator.direction)
-    volume = with_dark_air(source, volume)
-    try:
-        made = translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
-    except ValueError as error:
-        raise (
-            error if isinstance(error, InputError) else InputError(f"{source}: {error}")
-        ) from error
+    volume, made = translate_scan(translator, source, volume, resample, cycle_error)
     nifti.write_volume(target, made.data, volume, translator.descrip)
     stem = readers.stem(target)
     way = translator.direction
@@ -76,12 +71,44 @@ def translate_file(
     return [*volume.notes, *made.notes]
 
 
+def translate_scan(
+    translator: Translator,
+    source: Path,
+    volume: Volume,
+    resample: bool = False,
+    cycle_error: bool = False,
+) -> tuple[Volume, TranslatedVolume]:
+    """Checks and translates a volume that was read.
+
+    Args:
+      translator: of one direction.
+      source: where the volume came from, for messages; its name may say a contrast.
+      volume: as its reader returned it.
+      resample: see `translate_file`.
+      cycle_error: whether the cycle error is computed too.
+
+    Returns:
+      The volume with dark air, and its translation.
+
+    Raises:
+      InputError: as `translate_file`.
+    """
+    check_header(source, volume, translator.direction)
+    volume = with_dark_air(source, volume)
+    try:
+        made = translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
+    except ValueError as error:
+        raise (
+            error if isinstance(error, InputError) else InputError(f"{source}: {error}")
+        ) from error
+    return volume, made
+
+
 def translate(
-    workdir: Path,
+    origin: Origin,
     direction: Direction,
     inputs: Sequence[Path],
     out: Path,
-    checkpoint: str = "best",
     frame: int | None = None,
     cycle_error: bool = False,
     resample: bool = False,
@@ -89,11 +116,10 @@ def translate(
     """Translates scans and folders of them; one that fails is reported, the rest continue.
 
     Args:
-      workdir: of the run.
+      origin: of the generators.
       direction: which contrast is made of which.
       inputs: see `inputs.plan`.
       out: folder of the results, made if need be.
-      checkpoint: "best", "latest" or a step.
       frame: see `translate_file`.
       cycle_error: see `translate_file` and `Translator.cycle_error`.
       resample: see `translate_file`.
@@ -108,9 +134,9 @@ def translate(
     pairs = plan(inputs, out, direction, notes)
     for note in notes:
         print(f"note: {note}", flush=True)
-    translator = load_translator(workdir, direction, checkpoint)
+    translator = load_translator(origin, direction)
     if resample:
-        _check_resample(workdir, translator, [source for source, _ in pairs])
+        _check_resample(origin, translator, [source for source, _ in pairs])
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -131,12 +157,17 @@ def translate(
     return failed
 
 
-def _check_resample(workdir: Path, translator: Translator, sources: Sequence[Path]) -> None:
-    if translator.spacing_wanted((1, 1, 1)) is None:
-        raise InputError(
-            f"--resample: {workdir} was trained on images whose pixel size is not known; omit it, "
-            "and bring the scans to the training images' pixel size yourself"
-        )
+def _check_resample(origin: Origin, translator: Translator, sources: Sequence[Path]) -> None:
+    check_can_resample(translator, str(origin.path))
     for source in sources:
         if readers.format_of(source).kind != "volume":
             raise InputError(f"--resample is for volumes, which {source} is not; omit it")
+
+
+def check_can_resample(translator: Translator, model: str) -> None:
+    """Refuses to resample for a model, called `model`, whose pixel size is not known."""
+    if translator.spacing_wanted((1, 1, 1)) is None:
+        raise InputError(
+            f"--resample: {model} was trained on images whose pixel size is not known; omit it, "
+            "and bring the scans to the training images' pixel size yourself"
+        )

@@ -1,8 +1,7 @@
-"""Translates images and volumes of any size in one direction, and back, with a checkpoint."""
+"""Translates images and volumes of any size in one direction, and back, with trained generators."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,8 @@ from cyclegan_jax.data import intensity, slicing
 from cyclegan_jax.data.framing import AIR, fit, fitted_size, pixel_as_seen, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.domains import Direction
-from cyclegan_jax.inference import (
-    TrainedGenerators,
-    model_name,
-    pixels_in_training,
-    read_generators,
-)
+from cyclegan_jax.inference import TrainedGenerators, pixels_in_training
+from cyclegan_jax.trained.origin import Origin
 from cyclegan_jax.translation.placement import Placement, place, recorded
 
 _DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
@@ -44,10 +39,10 @@ class View:
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """One direction of one checkpoint.
+    """One direction of one checkpoint or model.
 
     Attributes:
-      model: the name of the run's workdir.
+      model: its name, see `trained.origin.Origin`.
       direction: in which it translates.
       step: of the checkpoint.
       generate: translates `[N, H, W, 1]` to `[N, H, W, 1]`, both in [-1, 1], in a given direction,
@@ -334,15 +329,19 @@ class Translator:
         return np.abs(slicing.from_slices(cycled, self.axis) - source)
 
 
-def load_translator(workdir: Path, direction: Direction, checkpoint: str = "best") -> Translator:
-    """Restores the generators of a run, for one direction and back.
+def load_translator(origin: Origin, direction: Direction) -> Translator:
+    """Restores trained generators, for one direction and back.
 
     Raises:
-      InputError: there is no such checkpoint.
+      InputError: there are none, or they are damaged.
     """
-    saved = read_generators(workdir, checkpoint)
-    generators = TrainedGenerators(saved, model_name(workdir))
-    facts, source = saved.meta["data"], direction.source
+    return translator_of(TrainedGenerators(origin.read(), origin.name), direction)
+
+
+def translator_of(generators: TrainedGenerators, direction: Direction) -> Translator:
+    """Returns the translator of generators that are restored, for one direction and back."""
+    saved, source = generators.saved, direction.source
+    facts = saved.meta["data"]
     known = {
         "least_head": facts.get("least_head", {}).get(source),
         "pixel_mm": pixels_in_training(saved).get(source),

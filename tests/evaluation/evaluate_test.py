@@ -22,6 +22,7 @@ from cyclegan_jax.evaluation.scoring import Evaluator
 from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.render.text_table import as_text
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.training.compiled import Programs
 
 METRICS = ["ssim", "psnr", "mae", "nmse", "intensity_error"]
@@ -56,7 +57,7 @@ def rows(path):
 
 
 def test_files_hold_the_same_numbers(workdir, capsys):
-    folder = evaluate.evaluate(workdir, "latest")
+    folder = evaluate.evaluate(Run(workdir, "latest"))
     assert folder == workdir / "eval" / "0" / "test"
     scores = json.loads((folder / "scores.json").read_text())
     assert (scores["step"], scores["split"], scores["images"]) == (0, "test", 8)
@@ -98,7 +99,7 @@ def test_files_hold_the_same_numbers(workdir, capsys):
 
 
 def test_pictures_show_the_extremes(workdir):
-    folder = evaluate.evaluate(workdir, "latest")
+    folder = evaluate.evaluate(Run(workdir, "latest"))
     heights = {}
     for name in ("grid", "best", "worst"):
         with Image.open(folder / f"{name}.png") as picture:
@@ -160,7 +161,7 @@ def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
     monkeypatch.setattr(
         evaluate.regions, "polarity", lambda *a: [compared.extend(a[-1]), inner(*a)][1]
     )
-    scores = json.loads((evaluate.evaluate(workdir, "latest") / "scores.json").read_text())
+    scores = json.loads((evaluate.evaluate(Run(workdir, "latest")) / "scores.json").read_text())
     assert scores["lesions_in_data"] is False
     for direction in ("t1_to_t2", "t2_to_t1"):
         assert {"csf", "grey_matter", "white_matter", "deep_grey_matter", "scalp"} <= scores[
@@ -184,7 +185,7 @@ def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
 
 def test_the_validation_score_is_that_of_training(run, capsys):
     workdir, config, programs, state = run
-    folder = evaluate.evaluate(workdir, "latest", split="val", protocol="fixed")
+    folder = evaluate.evaluate(Run(workdir, "latest"), split="val", protocol="fixed")
     scores = json.loads((folder / "scores.json").read_text())
     assert scores["split"] == "val"
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
@@ -207,13 +208,13 @@ def test_pairs_without_labels_are_ranked_by_whole_images(run, monkeypatch):
         lambda *a, **k: dataclasses.replace(inner(*a, **k), labels=None),
     )
     monkeypatch.setattr(evaluate.phantom_truth, "is_phantom", lambda dataset: False)
-    scores = json.loads((evaluate.evaluate(workdir, "latest") / "scores.json").read_text())
+    scores = json.loads((evaluate.evaluate(Run(workdir, "latest")) / "scores.json").read_text())
     assert scores["headline"] == "fixed"
     assert tuple(scores["protocols"]) == PROTOCOLS[1:]
     assert not {"tissues", "polarity"} & scores.keys()
     monkeypatch.setattr(evaluate.Dataset, "has", lambda self, split: "labels" not in split)
     with pytest.raises(InputError, match=r"--protocol=brain: the test pairs of .* no label maps"):
-        evaluate.evaluate(workdir, "latest", protocol="brain")
+        evaluate.evaluate(Run(workdir, "latest"), protocol="brain")
 
 
 def test_an_inverted_brain_is_said(run):
@@ -230,12 +231,12 @@ def test_an_inverted_brain_is_said(run):
 
 
 def test_without_pairs_cycles_and_histograms_are_scored(workdir):
-    of_pairs = evaluate.evaluate(workdir, "latest")
-    folder = evaluate.evaluate(workdir, "latest", split="train")
+    of_pairs = evaluate.evaluate(Run(workdir, "latest"))
+    folder = evaluate.evaluate(Run(workdir, "latest"), split="train")
     assert folder != of_pairs
     assert not (folder / "best.png").exists()
     with pytest.raises(InputError, match="--protocol=fixed: train images have no pairs"):
-        evaluate.evaluate(workdir, "latest", split="train", protocol="fixed")
+        evaluate.evaluate(Run(workdir, "latest"), split="train", protocol="fixed")
     scores = json.loads((folder / "scores.json").read_text())
     assert "protocols" not in scores
     assert (scores["split"], scores["images"]) == ("train", 16)
@@ -283,7 +284,7 @@ def test_generators_that_are_not_finite_are_refused(workdir, monkeypatch):
     monkeypatch.setattr(CompiledGenerators, "translate", broken)
     name = f"checkpoint 0 of {workdir.name} translates t1_to_t2 to values that are not finite"
     with pytest.raises(InputError, match=name):
-        evaluate.evaluate(workdir, "latest")
+        evaluate.evaluate(Run(workdir, "latest"))
 
 
 def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_path, capsys):
@@ -302,18 +303,18 @@ def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_p
         pixels = {} if kind == "images" else {"x": (2.0, 2.0), "y": (3.6, 3.6)}
         prepare(dataclasses.replace(source, facts=facts, pixels=pixels), tmp_path / kind)
     capsys.readouterr()
-    evaluate.evaluate(workdir, "latest", str(tmp_path / "other"))
+    evaluate.evaluate(Run(workdir, "latest"), str(tmp_path / "other"))
     notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
     assert len(notes) == 1
     assert notes[0].startswith(f"note: T1 pixels of {tmp_path / 'other'} are 2 x 2 mm")
     assert "were 3.594 x 3.594 mm in training" in notes[0]
     with pytest.raises(InputError, match=r"sagittal: has sagittal slices, .* with --axis=axial"):
-        evaluate.evaluate(workdir, "latest", str(tmp_path / "sagittal"))
-    evaluate.evaluate(workdir, "latest", str(tmp_path / "images"))
+        evaluate.evaluate(Run(workdir, "latest"), str(tmp_path / "sagittal"))
+    evaluate.evaluate(Run(workdir, "latest"), str(tmp_path / "images"))
     assert "note: " not in capsys.readouterr().out
     cut = dataclasses.replace(source, facts={"kind": "volumes", "brain_only": True})
     prepare(cut, tmp_path / "brains")
-    evaluate.evaluate(workdir, "latest", str(tmp_path / "brains"))
+    evaluate.evaluate(Run(workdir, "latest"), str(tmp_path / "brains"))
     (note,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("note: "))
     assert note.startswith(f"note: {tmp_path / 'brains'} has brains that were cut out")
     assert "was trained on whole heads; prepare the scans without --brain_only" in note

@@ -20,6 +20,7 @@ from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.domains import Direction
 from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.report import page
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.translation.translate_files import plan, translate_file
 
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -56,7 +57,7 @@ def test_hostile_names_are_scored_and_shown_in_the_workdir_alone(tiny_run, tmp_p
     config["data"]["dir"] = str(dataset.folder)
     (run / "config.json").write_text(json.dumps(config))
     before = tree(tmp_path)
-    folder = evaluate.evaluate(run, "latest", data_dir=str(dataset.folder))
+    folder = evaluate.evaluate(Run(run, "latest"), data_dir=str(dataset.folder))
     page.write(run)
     changed = {name for name, data in tree(tmp_path).items() if before.get(name) != data}
     made = {"scores.json", "images.csv", "subjects.csv", "grid.png", "best.png", "worst.png"}

@@ -1,4 +1,4 @@
-from cyclegan_jax.render.text_table import Table, as_text
+from cyclegan_jax.render.text_table import Table, as_markdown, as_text
 
 
 def test_columns_are_aligned_under_title_and_note():
@@ -19,3 +19,10 @@ def test_a_long_note_is_wrapped_to_a_terminal():
     lines = as_text(Table("scores", "a note of words " * 20, ["", "n"], [["a", "1"]])).splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[:-2]) == "scores: " + ("a note of words " * 20).strip()
+
+
+def test_markdown_has_title_rows_and_note():
+    table = Table("scores", "Of 3 heads.", ["", "|error|"], [["a", "1"], ["b", "2"]])
+    assert as_markdown(table) == (
+        "**scores**\n\n|  | \\|error\\| |\n| --- | --- |\n| a | 1 |\n| b | 2 |\n\nOf 3 heads."
+    )

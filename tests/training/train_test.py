@@ -23,6 +23,7 @@ from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
 from cyclegan_jax.report import page
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.system.workdir import locked
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.training import failure_modes, train
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training.compiled import Programs
@@ -191,7 +192,7 @@ def test_heads_that_would_be_cropped_stop_a_new_run_before_anything_is_written(
     config.log_every = 1
     capsys.readouterr()
     assert train.train(config, tmp_path / "run")
-    evaluate(tmp_path / "run")
+    evaluate(Run(tmp_path / "run"))
     out = capsys.readouterr().out
     assert re.search("note: .*32x32 pixels are cropped", out)
 

@@ -15,6 +15,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import slicing
 from cyclegan_jax.data.formats import images
 from cyclegan_jax.domains import Direction
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.translation import translate_files as t
 
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
@@ -282,8 +283,8 @@ def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
     Image.fromarray(np.stack([grey(np.uint8, 9, 9)] + [grey(np.uint8, 9, 9) // 2] * 2, -1)).save(
         folder / "d.png"
     )
-    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, [folder], out, "latest") == 2
-    assert fake == [(tmp_path / "run", Direction.T1_TO_T2, "latest")]
+    assert t.translate(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2, [folder], out) == 2
+    assert fake == [(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2)]
     assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png"]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"[1/4] {folder}/a.png -> {out}/a_T2.png"
@@ -297,8 +298,8 @@ def test_success_counts_no_failure(tmp_path, fake, head):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     save_volume(tmp_path / "v.nii", head(9, 20, 14))
     paths = [tmp_path / "a.png", tmp_path / "v.nii"]
-    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, paths, tmp_path / "out") == 0
-    assert fake[0][2] == "best"
+    assert t.translate(Run(tmp_path / "run"), Direction.T1_TO_T2, paths, tmp_path / "out") == 0
+    assert fake[0][0] == Run(tmp_path / "run", "best")
     np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
     assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
 
@@ -309,7 +310,7 @@ def test_scans_that_are_left_out_are_noted_first(tmp_path, capsys):
     folder.mkdir()
     Image.fromarray(grey(np.uint8, 9, 9)).save(folder / "a_T1.png")
     touch(folder, "a_T2.png", "a_seg.png")
-    assert t.translate(tmp_path / "run", Direction.T1_TO_T2, [folder], tmp_path / "out") == 0
+    assert t.translate(Run(tmp_path / "run"), Direction.T1_TO_T2, [folder], tmp_path / "out") == 0
     labels, others, done = capsys.readouterr().out.splitlines()
     assert labels.startswith(f"note: {folder}: 1 not used, label maps by their names: 'a_seg.png'")
     assert others.startswith(f"note: {folder}: 1 not used, their names say another contrast")
@@ -318,7 +319,7 @@ def test_scans_that_are_left_out_are_noted_first(tmp_path, capsys):
 
 def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):
     with pytest.raises(InputError, match="gone"):
-        t.translate(tmp_path, Direction.T1_TO_T2, [tmp_path / "gone"], tmp_path / "out")
+        t.translate(Run(tmp_path), Direction.T1_TO_T2, [tmp_path / "gone"], tmp_path / "out")
     assert fake == []
     assert list(tmp_path.iterdir()) == []
 
@@ -328,7 +329,7 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     (source,) = touch(tmp_path, "a.png")
     touch(tmp_path, "out")
     with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
-        t.translate(tmp_path, Direction.T1_TO_T2, [source], tmp_path / "out")
+        t.translate(Run(tmp_path), Direction.T1_TO_T2, [source], tmp_path / "out")
 
 
 def test_a_series_that_lies_deeper_is_named_after_its_patient(tmp_path, save_series):

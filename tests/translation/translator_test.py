@@ -6,6 +6,7 @@ import pytest
 from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity
 from cyclegan_jax.domains import DIRECTIONS
+from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.translation.translator import load_translator
 
 UINT8 = {"dtype": "uint8", "range": [0.0, 255.0]}
@@ -348,6 +349,6 @@ def test_descrip_names_what_made_the_file(translator):
 
 def test_a_checkpoint_knows_the_least_head_of_its_training(tiny_run):
     for direction in DIRECTIONS:
-        least = load_translator(tiny_run, direction, "latest").source["least_head"]
+        least = load_translator(Run(tiny_run, "latest"), direction).source["least_head"]
         assert 0 < least["pixels"] <= 256
         assert least["share"] == pytest.approx(least["pixels"] / 256)

@@ -19,6 +19,7 @@ from nibabel.orientations import (
     io_orientation,
     ornt_transform,
 )
+from nibabel.spatialimages import SpatialImage
 from numpy.typing import NDArray
 
 from cyclegan_jax import InputError
@@ -47,18 +48,34 @@ def read_nifti(path: Path, frame: int | None = None) -> Volume:
     disagree about one space; that declares frames of more than ``limits.MOST_VOXELS``, or less than
     it inflates to.
     """
-    with _reading(path), np.errstate(over="ignore"):  # too large becomes inf, reported below
+    with _reading(path):
         source = _open(path)
-        spatial, frames = _axes(source.shape)
-        index = _frame_index(path, source.shape, frames, frame)
         _check_length(path, source)
-        if math.prod(frames) > 1:
-            source = source.slicer[(..., *index)]
+        return _volume(path, source, frame)
+
+
+def as_volume(name: Path, image: SpatialImage, frame: int | None = None) -> Volume:
+    """Returns a nibabel image as the volume that ``read_nifti`` reads from its file.
+
+    ``name`` stands for it in messages. Raises InputError as ``read_nifti`` does.
+    """
+    with _reading(name):
+        source = _nifti(name, image)
+        limits.check_declared(name, _axes(source.shape)[0], limits.MOST_VOXELS)
+        return _volume(name, source, frame)
+
+
+def _volume(path: Path, source: Nifti1Image, frame: int | None) -> Volume:
+    spatial, frames = _axes(source.shape)
+    index = _frame_index(path, source.shape, frames, frame)
+    if math.prod(frames) > 1:
+        source = source.slicer[(..., *index)]
+    with np.errstate(over="ignore"):  # too large becomes inf, reported below
         data = np.asanyarray(source.dataobj).astype(np.float32)
-        check_values(path, data)
-        affine = np.asarray(source.affine)
-        notes = _affine_notes(source.header)
-        return Volume(to_canonical(data.reshape(spatial), affine), source, notes)
+    check_values(path, data)
+    affine = np.asarray(source.affine)
+    notes = _affine_notes(source.header)
+    return Volume(to_canonical(data.reshape(spatial), affine), source, notes)
 
 
 def read_nifti_spacing(path: Path) -> tuple[float, float, float]:
@@ -108,6 +125,10 @@ def _open(path: Path) -> Nifti1Image:
         source = load(path)
     else:  # nibabel goes by the name
         source = _load_misnamed(path, kind, most)
+    return _nifti(path, source)
+
+
+def _nifti(path: Path, source: Any) -> Nifti1Image:
     if not isinstance(source, Nifti1Image):  # NIfTI-2 is a subclass
         raise InputError(f"{path}: is {type(source).__name__}; convert it to NIfTI")
     _check_header(path, source)
@@ -256,11 +277,22 @@ def _check_agreement(path: Path, sform: np.ndarray, qform: np.ndarray, code: int
 def write_volume(path: Path, data: NDArray[np.float32], like: Volume, descrip: str = "") -> None:
     """Writes RAS+ ``[X, Y, Z]`` as float32 NIfTI with the geometry of ``like``'s file.
 
-    The file is replaced whole or not at all. Orientation, shape, affine, qform, sform, their codes,
+    The file is replaced whole or not at all; see ``to_image`` for its content. Raises InputError
+    for another suffix or a file that cannot be written, and ValueError as ``to_image`` does.
+    """
+    image = to_image(data, like, descrip)
+    with written_beside(path, SUFFIXES) as beside:
+        image.to_filename(beside)
+
+
+def to_image(data: NDArray[np.float32], like: Volume, descrip: str = "") -> Nifti1Image:
+    """Returns RAS+ ``[X, Y, Z]`` as a float32 NIfTI image with the geometry of ``like``'s source.
+
+    Orientation, shape, affine, qform, sform, their codes,
     zooms and units are the source's, bit for bit. Scaling is 1 and 0, cal_min and cal_max are 0,
     and ``descrip`` (at most 79 bytes of UTF-8) replaces the source's description.
-    Raises InputError for another suffix or a file that cannot be written; raises ValueError for
-    data that are not finite or have another shape than ``like.data``, or too long a ``descrip``.
+    Raises ValueError for data that are not finite or have another shape than ``like.data``, or too
+    long a ``descrip``.
     """
     if data.shape != like.data.shape or not np.isfinite(data).all():
         raise ValueError(f"need finite data of shape {like.data.shape}, got {data.shape}")
@@ -274,6 +306,4 @@ def write_volume(path: Path, data: NDArray[np.float32], like: Volume, descrip: s
     voxels = apply_orientation(data.astype(np.float32), to_source).reshape(like.source.shape)
     # Given the affine that the header already has, nibabel leaves qform and sform untouched. It
     # forgets the source's scaling.
-    image = type(like.source)(voxels, like.source.affine, header)
-    with written_beside(path, SUFFIXES) as beside:
-        image.to_filename(beside)
+    return type(like.source)(voxels, like.source.affine, header)

@@ -1,0 +1,206 @@
+"""The Python interface: loads a model by name, folder or run, and translates with it.
+
+`cyclegan_jax.load_model` and `cyclegan_jax.models` are these; docs/python.md shows them.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
+from nibabel.spatialimages import SpatialImage
+
+from cyclegan_jax import InputError
+from cyclegan_jax.data.formats import nifti, readers
+from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.domains import DIRECTIONS, Direction
+from cyclegan_jax.inference import TrainedGenerators
+from cyclegan_jax.system.workdir import Workdir
+from cyclegan_jax.trained.origin import BEST, ModelFolder, Origin, Run
+from cyclegan_jax.trained.shipped import find_model
+from cyclegan_jax.translation.inputs import check_name
+from cyclegan_jax.translation.translate_files import check_can_resample, translate_scan
+from cyclegan_jax.translation.translator import Translator, translator_of
+
+_ARRAY = Path("the array")  # in messages
+_IMAGE = Path("the image")
+_INTEGERS = (np.uint8, np.uint16)
+
+
+class Model:
+    """A trained model, loaded; `load_model` makes one.
+
+    Attributes:
+      name: what it is called.
+      step: the training step of its weights.
+    """
+
+    def __init__(self, origin: Origin):
+        """Reads and places the generators. Each direction is compiled when it is first used."""
+        generators = TrainedGenerators(origin.read(), origin.name)
+        self.name, self.step = generators.name, generators.step
+        self._translators = {d: translator_of(generators, d) for d in DIRECTIONS}
+
+    def __repr__(self) -> str:
+        return f"<cyclegan_jax model {self.name!r}, step {self.step}>"
+
+    @overload
+    def translate(
+        self,
+        scan: np.ndarray,
+        direction: str,
+        *,
+        spacing: tuple[float, float, float] | None = None,
+        resample: bool = False,
+    ) -> np.ndarray: ...
+
+    @overload
+    def translate(
+        self,
+        scan: SpatialImage,
+        direction: str,
+        *,
+        frame: int | None = None,
+        resample: bool = False,
+    ) -> Nifti1Image: ...
+
+    @overload
+    def translate(
+        self,
+        scan: str | os.PathLike[str],
+        direction: str,
+        *,
+        frame: int | None = None,
+        resample: bool = False,
+    ) -> Any: ...
+
+    def translate(
+        self,
+        scan: np.ndarray | SpatialImage | str | os.PathLike[str],
+        direction: str,
+        *,
+        spacing: tuple[float, float, float] | None = None,
+        frame: int | None = None,
+        resample: bool = False,
+    ) -> Any:
+        """Translates one scan and returns what the command `translate` writes, bit for bit.
+
+        What a user must know of the result is given as a warning.
+
+        Args:
+          scan: a volume `[X, Y, Z]` in RAS+ orientation (the first axis leads to the right, the
+            second to the front, the third to the top), of any real type; an image `[H, W]` of uint8
+            or uint16; a nibabel image (NIfTI); or the path of an image, a NIfTI file or the folder
+            of a DICOM series.
+          direction: "t1_to_t2" or "t2_to_t1".
+          spacing: the voxel size in mm along X, Y and Z, for an array of a volume alone.
+          frame: of a NIfTI file or image of several frames, from 0.
+          resample: whether a volume is translated at the voxel size of training, and resampled back
+            to its own grid.
+
+        Returns:
+          For an array of a volume, float32 of the same shape in the intensity range of training.
+          For an array of an image, the same type and shape. For a nibabel image, and for the path
+          of a volume, a nibabel image on the grid of the source, with its header. For the path of
+          an image, an array of its type and shape.
+
+        Raises:
+          InputError: the scan cannot be read or used, or its name or header says that it already
+            has the contrast to make.
+        """
+        translator = self._translators[_direction(direction)]
+        if resample:
+            check_can_resample(translator, self.name)
+        if isinstance(scan, np.ndarray):
+            _refuse_options(_ARRAY, frame=frame)
+            if scan.ndim == 2:
+                _refuse_options(_ARRAY, spacing=spacing, resample=resample or None)
+                return _image(translator, scan)
+            return _volume(translator, _ARRAY, _volume_of(scan, spacing), resample)[0]
+        _refuse_options(_IMAGE, spacing=spacing)
+        if isinstance(scan, SpatialImage):
+            name = Path(scan.get_filename() or _IMAGE)
+            check_name(name, translator.direction)
+            return _volume(translator, name, nifti.as_volume(name, scan, frame), resample)[1]
+        path = Path(scan)
+        row = readers.format_of(path)
+        check_name(path, translator.direction)
+        if row.kind == "image":
+            _refuse_options(path, frame=frame, resample=resample or None)
+            return _image(translator, row.read(path))
+        return _volume(translator, path, readers.read_volume(path, frame), resample)[1]
+
+
+def load_model(name: str | os.PathLike[str], checkpoint: str | int = BEST) -> Model:
+    """Loads a model.
+
+    Args:
+      name: the folder of an exported model, the workdir of a run, or the name of a shipped model,
+        see `cyclegan_jax.models`.
+      checkpoint: of a run: "best", "latest" or a step.
+
+    Raises:
+      InputError: there is no such model, or it is damaged.
+    """
+    path = Path(name)
+    if Workdir(path).checkpoints.is_dir():
+        return Model(Run(path, str(checkpoint)))
+    if checkpoint != BEST:
+        raise InputError(f"checkpoint={checkpoint!r}: {path} is no run; omit it")
+    return Model(ModelFolder(find_model(os.fspath(name))))
+
+
+def _direction(name: str) -> Direction:
+    if name not in list(DIRECTIONS):
+        raise InputError(f"direction={name!r}: give {' or '.join(map(repr, map(str, DIRECTIONS)))}")
+    return Direction(name)
+
+
+def _refuse_options(name: Path, **given: Any) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option}={value!r} does not fit {name}; omit it")
+
+
+def _image(translator: Translator, pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype not in _INTEGERS or 0 in pixels.shape:
+        raise InputError(
+            f"the array: has type {pixels.dtype} and shape {pixels.shape}; give an image as uint8 "
+            "or uint16 [H, W], or a volume as [X, Y, Z]"
+        )
+    made, notes = translator.image(pixels)
+    _warn(notes)
+    return made
+
+
+def _volume(
+    translator: Translator, name: Path, volume: Volume, resample: bool
+) -> tuple[np.ndarray, Nifti1Image]:
+    """Returns a translation in RAS+, and as an image on the grid of its source."""
+    volume, made = translate_scan(translator, name, volume, resample)
+    _warn([*volume.notes, *made.notes])
+    return made.data, nifti.to_image(made.data, volume, translator.descrip)
+
+
+def _volume_of(array: np.ndarray, spacing: tuple[float, float, float] | None) -> Volume:
+    if array.ndim != 3 or array.dtype.kind not in "biuf" or 0 in array.shape:
+        raise InputError(
+            f"the array: has type {array.dtype} and shape {array.shape}; give a volume of real "
+            "numbers [X, Y, Z], or an image [H, W]"
+        )
+    if spacing is None:
+        raise InputError("the array: give spacing=(x, y, z), its voxel size in mm")
+    sizes = np.array(spacing, np.float32)  # as a file's header would hold it
+    if sizes.shape != (3,) or not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise InputError(f"spacing={spacing!r}: give three sizes in mm, above 0")
+    with np.errstate(over="ignore"):  # too large becomes inf, which is refused
+        data = array.astype(np.float32)
+    affine = np.diag([*sizes.astype(float), 1.0])
+    return nifti.as_volume(_ARRAY, Nifti1Image(data, affine))
+
+
+def _warn(notes: list[str]) -> None:
+    for note in notes:
+        warnings.warn(note, stacklevel=4)

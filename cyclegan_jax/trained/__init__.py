@@ -1,0 +1,1 @@
+"""Where trained generators come from: a run's checkpoint, or a model folder."""
