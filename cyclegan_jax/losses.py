@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from cyclegan_jax.config import CHOICES, Config, computed_terms
+from cyclegan_jax.config import CHOICES, Config, computed_terms, start_steps
 from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
 from cyclegan_jax.polarity import reversed_onto
 from cyclegan_jax.structure import structural_difference
@@ -54,8 +54,7 @@ class Objective:
 
 def build_objective(config: Config) -> Objective:
     """Returns the objective of a validated config."""
-    start_steps = config.loss.start_steps or config.steps
-    return Objective(config.loss.adversarial, computed_terms(config), start_steps)
+    return Objective(config.loss.adversarial, computed_terms(config), start_steps(config))
 
 
 def generator_terms(images: Images, judged: Images, objective: Objective) -> Terms:

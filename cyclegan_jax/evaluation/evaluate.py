@@ -254,6 +254,7 @@ def _score_unpaired(
             "images": {"x": len(x.names), "y": len(y.names)},
             "cycle": summarised,
             "histogram_distance": unpaired.histogram_distances(x, y, translated),
+            "patch_distance": unpaired.patch_distances(x, y, translated),
         },
     }
     return _Outcome(scores, {"cycle": per_image}, names, {_PICTURES[0]: (rows, columns, [])})

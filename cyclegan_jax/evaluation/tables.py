@@ -37,6 +37,21 @@ _SLICE_JUMPS = (
     "How much images change from slice to slice, relative to the true images: 1 is as in the "
     "truth, more is stripes across the slices, and less is blurred."
 )
+_DISTANCES = (
+    (
+        "histogram_distance",
+        "histograms, no pairs",
+        "The 1-D Wasserstein distance (range 2) of the head intensities to those of real images of "
+        "the target contrast.",
+    ),
+    (
+        "patch_distance",
+        "patches, no pairs",
+        "The sliced Wasserstein distance of patches of the head to those of real images of the "
+        "target contrast, the mean over four scales. Among right checkpoints of one recipe, the "
+        "one with the least is usually the best.",
+    ),
+)
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 
 
@@ -189,10 +204,8 @@ def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:
     n, cycle = scores["images"], scores["cycle"]
     images = " and ".join(f"{n[domain]} {contrast}" for domain, contrast in CONTRASTS.items())
     subjects = " and ".join(str(entry["ssim"]["n"]) for entry in cycle.values())
-    distances = [
-        [label(name), f"{distance:.4f}" if distance is not None else "none"]
-        for name, distance in scores["histogram_distance"].items()
-    ]
+    # earlier scores have no distances of patches
+    measured = [(scores[key], *text) for key, *text in _DISTANCES if key in scores]
     return [
         Table(
             "cycles, no pairs",
@@ -201,11 +214,15 @@ def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:
             f"{subjects} subjects. {_NOT_CORRECTNESS}",
             *_header_and_rows(cycle, ["ssim", "psnr"]),
         ),
-        Table(
-            "histograms, no pairs",
-            "The 1-D Wasserstein distance (range 2) of the head intensities to those of real "
-            f"images of the target contrast. {_NOT_CORRECTNESS}",
-            ["", "distance"],
-            distances,
+        *(
+            Table(title, f"{note} {_NOT_CORRECTNESS}", ["", "distance"], _distance_rows(distances))
+            for distances, title, note in measured
         ),
+    ]
+
+
+def _distance_rows(distances: dict[str, float | None]) -> list[list[str]]:
+    return [
+        [label(name), f"{distance:.4f}" if distance is not None else "none"]
+        for name, distance in distances.items()
     ]

@@ -43,11 +43,13 @@ def applied(
     lines = config_lib.as_lines(changed)
     if changed.keys() & {"steps", "optimizer.decay_from"}:
         lines.append(new_rates_in_words(old, config, step))
-    if changed.keys() & {"loss.start_weight", "loss.start_steps"} and config.loss.start_weight:
-        left = max(0.0, 1 - step / config.loss.start_steps)
+    end = config_lib.start_steps(config)
+    started = changed.keys() & {"loss.start_weight", "loss.start_steps"}
+    if config.loss.start_weight and (started or end != config_lib.start_steps(old)):
+        left = max(0.0, 1 - step / end)
         lines.append(
             f"weight of the start: {left * config.loss.start_weight:g} at step {step}, and 0 from "
-            f"step {config.loss.start_steps} of the run on"
+            f"step {end} of the run on"
         )
     record.append({"step": step, "changed": changed})
     return record, [f"changed from step {step} on:", *(f"  {line}" for line in lines)]

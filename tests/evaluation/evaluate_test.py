@@ -247,7 +247,9 @@ def test_without_pairs_cycles_and_histograms_are_scored(workdir):
         mean = np.mean([float(r["ssim"]) for r in images if r["direction"] == direction])
         assert found["cycle"][direction]["ssim"]["mean"] == pytest.approx(mean, rel=1e-5)
         assert found["cycle"][direction]["psnr"]["n"] == 2
-    assert found["histogram_distance"].keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
+    for distances in (found["histogram_distance"], found["patch_distance"]):
+        assert distances.keys() == {"t1_to_t2", "t2_to_t1", "untranslated"}
+        assert all(distance > 0 for distance in distances.values())
     tables = score_tables(scores)
     assert all("does not measure whether a translation is correct" in t.note for t in tables)
     assert max(len(line) for t in tables for line in as_text(t).splitlines()) <= 100
@@ -267,6 +269,40 @@ def test_histogram_distance_is_that_of_head_intensities():
         "t2_to_t1": pytest.approx(wasserstein_distance(head_y - 0.5, head_x), rel=1e-5),
         "untranslated": pytest.approx(wasserstein_distance(head_x, head_y), rel=1e-5),
     }
+
+
+def test_patches_tell_images_of_equal_histograms_apart():
+    rng = np.random.default_rng(0)
+    rows = np.sin(np.linspace(0, 9, 64))[:, None] * np.sin(np.linspace(0, 7, 64))
+    y = np.stack([rows, rows[::-1]]).astype(np.float32)[..., None] / 2
+    shuffled = rng.permuted(y.reshape(2, -1), axis=1).reshape(y.shape)
+    domains = [unpaired.UnpairedImages(y, np.ones(y.shape, bool), ["a", "b"])] * 2
+    other = np.roll(y, 9, axis=1)
+    found = unpaired.patch_distances(*domains, {"t1_to_t2": other, "t2_to_t1": shuffled})
+    histograms = unpaired.histogram_distances(*domains, {"t1_to_t2": other, "t2_to_t1": shuffled})
+    assert histograms["t2_to_t1"] == pytest.approx(0, abs=1e-6)
+    assert found["untranslated"] < found["t1_to_t2"] < found["t2_to_t1"] / 2
+    brighter = unpaired.patch_distances(*domains, {"t1_to_t2": y + 0.1, "t2_to_t1": y + 0.4})
+    assert found["untranslated"] < brighter["t1_to_t2"] < brighter["t2_to_t1"]
+
+
+def test_coarse_scales_see_what_a_patch_does_not():
+    places = np.arange(64)
+    fine = (places[:, None] + places) % 2 - 0.5  # the same patches everywhere
+    halves = np.where(places < 32, 0.3, -0.3) * np.ones((64, 1))
+    y = np.stack([fine + halves, fine - halves]).astype(np.float32)[..., None] / 2
+    domains = [unpaired.UnpairedImages(y, np.ones(y.shape, bool), ["a", "b"])] * 2
+    quarters = np.where(places % 32 < 16, 0.3, -0.3) * np.ones((64, 1))
+    other = np.stack([fine + quarters, fine - quarters]).astype(np.float32)[..., None] / 2
+    found = unpaired.patch_distances(*domains, {"t1_to_t2": other, "t2_to_t1": y})
+    assert found["t1_to_t2"] > 2 * found["t2_to_t1"]
+
+
+def test_images_without_a_head_or_smaller_than_a_patch_have_no_distance_of_patches():
+    for image in (np.full((1, 32, 32, 1), -1, np.float32), np.ones((1, 6, 6, 1), np.float32)):
+        domains = [unpaired.UnpairedImages(image, np.ones(image.shape, bool), ["a"])] * 2
+        found = unpaired.patch_distances(*domains, {"t1_to_t2": image, "t2_to_t1": image})
+        assert all(np.isnan(distance) for distance in found.values())
 
 
 def test_the_sample_is_bounded_and_spread(monkeypatch):

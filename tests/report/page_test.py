@@ -16,6 +16,7 @@ from cyclegan_jax.evaluation import evaluate
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.report import curves
 from cyclegan_jax.report import page as report
+from cyclegan_jax.trained.origin import Run
 
 SECTIONS = [
     "Result",
@@ -305,7 +306,7 @@ def test_a_finished_run_is_scored_and_shown_once(run, monkeypatch):
     assert not evaluated
     (run / "report.html").unlink()
     report.finish(run, 4)
-    assert evaluated == [(run, "latest")]
+    assert evaluated == [(Run(run, "latest"),)]
     assert read(run).headings == SECTIONS
     os.utime(run / "report.html", (1, 1))  # written while it trained, before the scores
     report.finish(run, 4)

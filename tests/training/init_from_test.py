@@ -168,7 +168,7 @@ def test_other_generators_are_refused_with_both_values(config, source, tmp_path)
 
 def test_discriminators_that_do_not_fit_are_new_with_a_note(config, source, tmp_path, capsys):
     config.discriminator.features = (4, 16)
-    config.loss.start_weight = 7.0
+    config.loss.start_weight, config.loss.start_steps = 7.0, 600
     state = start(config, tmp_path / "new", f"{source}@4")
     out = capsys.readouterr().out
     assert "note: the discriminators of --init_from=" in out
