@@ -47,9 +47,8 @@ _DISTANCES = (
     (
         "patch_distance",
         "patches, no pairs",
-        "The sliced Wasserstein distance of patches of the head to those of real images of the "
-        "target contrast, the mean over four scales. Among right checkpoints of one recipe, the "
-        "one with the least is usually the best.",
+        "The sliced Wasserstein distance of patches of the head, each without its mean, to those "
+        "of real images of the target contrast. It sees edges and texture.",
     ),
 )
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."

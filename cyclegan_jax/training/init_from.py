@@ -78,8 +78,9 @@ def read_initial_weights(source: str, config: config_lib.Config, like: Networks)
     if config.loss.start_weight:
         notes.append(
             f"loss.start_weight = {config.loss.start_weight:g} acts in the first "
-            f"{config_lib.start_steps(config)} steps of this run, too; if the weights of --init_from have "
-            "the right polarity already, leave it out with --config.loss.start_weight=0"
+            f"{config_lib.start_steps(config)} steps of this run, too; if the weights of "
+            "--init_from have the right polarity already, leave it out with "
+            "--config.loss.start_weight=0"
         )
     return InitialWeights(generators, discriminators, _facts(source, saved), notes)
 

@@ -282,24 +282,13 @@ def test_patches_tell_images_of_equal_histograms_apart():
     histograms = unpaired.histogram_distances(*domains, {"t1_to_t2": other, "t2_to_t1": shuffled})
     assert histograms["t2_to_t1"] == pytest.approx(0, abs=1e-6)
     assert found["untranslated"] < found["t1_to_t2"] < found["t2_to_t1"] / 2
-    brighter = unpaired.patch_distances(*domains, {"t1_to_t2": y + 0.1, "t2_to_t1": y + 0.4})
-    assert found["untranslated"] < brighter["t1_to_t2"] < brighter["t2_to_t1"]
-
-
-def test_coarse_scales_see_what_a_patch_does_not():
-    places = np.arange(64)
-    fine = (places[:, None] + places) % 2 - 0.5  # the same patches everywhere
-    halves = np.where(places < 32, 0.3, -0.3) * np.ones((64, 1))
-    y = np.stack([fine + halves, fine - halves]).astype(np.float32)[..., None] / 2
-    domains = [unpaired.UnpairedImages(y, np.ones(y.shape, bool), ["a", "b"])] * 2
-    quarters = np.where(places % 32 < 16, 0.3, -0.3) * np.ones((64, 1))
-    other = np.stack([fine + quarters, fine - quarters]).astype(np.float32)[..., None] / 2
-    found = unpaired.patch_distances(*domains, {"t1_to_t2": other, "t2_to_t1": y})
-    assert found["t1_to_t2"] > 2 * found["t2_to_t1"]
+    same = unpaired.patch_distances(*domains, {"t1_to_t2": y + 0.1, "t2_to_t1": 2 * y})
+    assert same["t1_to_t2"] == pytest.approx(found["untranslated"], abs=1e-6)  # brightness alone
+    assert same["t2_to_t1"] > 2 * found["untranslated"]
 
 
 def test_images_without_a_head_or_smaller_than_a_patch_have_no_distance_of_patches():
-    for image in (np.full((1, 32, 32, 1), -1, np.float32), np.ones((1, 6, 6, 1), np.float32)):
+    for image in (np.full((1, 32, 32, 1), -1, np.float32), np.ones((1, 8, 8, 1), np.float32)):
         domains = [unpaired.UnpairedImages(image, np.ones(image.shape, bool), ["a"])] * 2
         found = unpaired.patch_distances(*domains, {"t1_to_t2": image, "t2_to_t1": image})
         assert all(np.isnan(distance) for distance in found.values())

@@ -190,11 +190,11 @@ def test_the_start_counts_the_steps_of_the_run(config, saved, tmp_path):
 
 
 def test_a_start_that_lasts_the_run_is_stretched_with_it(config, saved, tmp_path):
-    config.loss.start_weight = saved.config.loss.start_weight = 8.0
+    config.loss.start_weight = saved.meta["config"]["loss"]["start_weight"] = 8.0
     config.steps = 200
     _, lines = changes.applied(saved, config, tmp_path)
     assert lines[-1] == "  weight of the start: 6 at step 50, and 0 from step 200 of the run on"
-    config.loss.start_steps = saved.config.loss.start_steps = 100
+    config.loss.start_steps = saved.meta["config"]["loss"]["start_steps"] = 100
     _, lines = changes.applied(saved, config, tmp_path)
     assert not [line for line in lines if "weight of the start" in line]
 
