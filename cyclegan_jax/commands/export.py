@@ -1,6 +1,8 @@
 """Exports the generators of a run as a model folder, with weights, facts and a card.
 
-cyclegan-jax export --workdir=runs/mine --format=model --out=models/mine --data="IXI, 8 people"
+    cyclegan-jax export --workdir=runs/mine --format=model --out=models/mine --data="IXI, 8 people"
+
+translate, evaluate and report take such a folder in the place of a run.
 """
 
 from pathlib import Path

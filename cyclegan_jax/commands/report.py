@@ -1,7 +1,9 @@
 """Writes the page of a run, <workdir>/report.html, also while it trains, or the page of a model.
 
-cyclegan-jax report --workdir=runs/quickstart
-cyclegan-jax report --model=models/mine --out=mine.html
+    cyclegan-jax report --workdir=runs/quickstart
+    cyclegan-jax report --model=models/mine --out=mine.html
+
+The page is one file that needs no network.
 """
 
 from pathlib import Path

@@ -1,6 +1,8 @@
 """Translates images, NIfTI volumes and DICOM series, or folders of them, to the other contrast.
 
-cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
+    cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
+
+Each result is on the grid of its scan, and volumes get a preview PNG beside it.
 """
 
 from pathlib import Path
