@@ -49,6 +49,11 @@ class Direction(enum.StrEnum):
 
 DIRECTIONS = tuple(Direction)
 BASELINES = tuple(direction.baseline for direction in DIRECTIONS)
+TARGETS = {  # the domain of the truth of each direction's and each baseline's images
+    name: direction.target
+    for direction in DIRECTIONS
+    for name in (direction.value, direction.baseline)
+}
 
 
 def label(name: str) -> str:

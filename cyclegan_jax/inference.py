@@ -65,7 +65,8 @@ class TrainedGenerators:
         Raises:
           InputError: the checkpoint is of another model than its config.
         """
-        self.name, self.step, self.saved = name, saved.step, saved
+        self.name, self.step = name, saved.step
+        self.facts = saved._replace(items={})  # without the arrays, which are on the devices
         self.config = saved.config if config is None else config
         parallel = Parallel(self.config.parallel, precision=self.config.matmul_precision)
         modules = build_recipe(self.config).modules

@@ -58,10 +58,14 @@ def learning_rate(steps: int, decay_from: float) -> optax.Schedule:
     the new length from there on: until they fall the schedule is stretched, and later it is a warm
     restart.
     """
-    start = round(decay_from * steps)
+    start = _decay_start(steps, decay_from)
     if start >= steps:
         return optax.constant_schedule(1.0)
     return optax.linear_schedule(1.0, 0.0, steps - start, transition_begin=start)
+
+
+def _decay_start(steps: int, decay_from: float) -> int:
+    return round(decay_from * steps)
 
 
 def new_rates_in_words(old: Config, new: Config, step: int) -> str:
@@ -77,7 +81,7 @@ def new_rates_in_words(old: Config, new: Config, step: int) -> str:
         kind = "a warm restart, since they had begun to fall"
     else:
         kind = "they fall sooner"
-    start = round(new.optimizer.decay_from * new.steps)
+    start = _decay_start(new.steps, new.optimizer.decay_from)
     until = f"fall from step {max(start, step)} to 0 at step {new.steps}"
     return (
         f"learning rates: {kind}; {before:.3g} -> {after:.3g} of their full values at step {step}, "

@@ -31,6 +31,7 @@ _PEER = flags.DEFINE_string("peer", None, "JSON file of another program, to prin
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     peer = None if _PEER.value is None else _images_per_second(Path(_PEER.value))
     from cyclegan_jax import benchmark  # late: --help and a bad flag answer at once

@@ -25,6 +25,7 @@ _COMMANDS = ("list", "verify", "export_params")
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     if len(arguments) != 1 or arguments[0] not in _COMMANDS:
         raise InputError(f"give one of {', '.join(_COMMANDS)}, not {' '.join(arguments)!r}")
     from cyclegan_jax.checkpoints import inspect  # late: --help and wrong flags must answer at once

@@ -37,6 +37,7 @@ _PROTOCOL = flags.DEFINE_string(
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     # late: --help and a bad flag answer at once
     from cyclegan_jax.evaluation.evaluate import evaluate

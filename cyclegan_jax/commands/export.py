@@ -23,6 +23,7 @@ _LICENSE = flags.DEFINE_string("license", "", "Licence of the training data, for
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     from cyclegan_jax.export.model import export_model  # late: --help and a bad flag answer at once
 

@@ -101,6 +101,7 @@ _FOLDERS = {
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     given = {name: flag.value for name, flag in _FOLDERS.items() if flag.value is not None}
     if _CSV.value and given:

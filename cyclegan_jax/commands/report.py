@@ -21,6 +21,7 @@ _OUT = flags.DEFINE_string("out", "", "File for the page of a model; it ends in 
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     # late: --help and a bad flag answer at once
     from cyclegan_jax.report import model_page, page

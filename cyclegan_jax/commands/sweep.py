@@ -41,6 +41,7 @@ flags.mark_flag_as_required("config")
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     from cyclegan_jax.sweeps import grammar, page, results, runner  # late: --help is quick
 

@@ -34,6 +34,7 @@ flags.mark_flag_as_required("config")
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     # late: --help and a bad flag answer at once
     from cyclegan_jax.parallel import multihost

@@ -40,6 +40,7 @@ _RESAMPLE = flags.DEFINE_bool(
 
 
 def main(arguments: list[str]) -> int:
+    """Runs the command on what follows its flags, and returns its exit status."""
     # late: --help and a bad flag answer at once
     from cyclegan_jax.trained.origin import origin_of
     from cyclegan_jax.translation.translate_files import translate

@@ -8,7 +8,7 @@ import numpy as np
 
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
-from cyclegan_jax.domains import BASELINES, DIRECTIONS, Direction
+from cyclegan_jax.domains import BASELINES, DIRECTIONS, TARGETS, Direction
 from cyclegan_jax.evaluation import regions
 from cyclegan_jax.evaluation.metrics import BRAIN, ENERGY, METRICS, PROTOCOLS, mean_and_sd, scores
 from cyclegan_jax.inference import CompiledGenerators
@@ -110,13 +110,9 @@ def score_pairs(
     Returns:
       `{protocol: {direction: {metric: [N]}}}`.
     """
-    truths = {
-        name: pairs.y if direction.target == "y" else pairs.x
-        for direction in DIRECTIONS
-        for name in (direction, direction.baseline)
-    }
+    truths = {"x": pairs.x, "y": pairs.y}
     found = {
-        name: score_images(made, truths[name], pairs.mask, head, protocols, pairs.brain)
+        name: score_images(made, truths[TARGETS[name]], pairs.mask, head, protocols, pairs.brain)
         for name, made in images.items()
     }
     return {p: {direction: scored[p] for direction, scored in found.items()} for p in protocols}

@@ -11,7 +11,7 @@ import numpy as np
 
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import index_of_slice, is_slice, subject_of_slice
-from cyclegan_jax.domains import DIRECTIONS
+from cyclegan_jax.domains import TARGETS
 from cyclegan_jax.evaluation.metrics import mean_and_sd
 
 
@@ -30,18 +30,17 @@ def slice_jumps(pairs: Pairs, images: Mapping[str, np.ndarray]) -> dict[str, Any
     Returns:
       `{direction: {mean, sd, n}}` over subjects; empty where no subject has neighbouring slices.
     """
-    truths = {
-        name: getattr(pairs, direction.target)
-        for direction in DIRECTIONS
-        for name in (direction, direction.baseline)
-    }
+    truths = {"x": pairs.x, "y": pairs.y}
     inside = (pairs.head if pairs.brain is None else pairs.brain)[..., 0]
     found: dict[str, list[float]] = {name: [] for name in images}
     for below, above in _neighbours(pairs.names):
+        wanted = {
+            domain: _jump(truth[..., 0], inside, below, above) for domain, truth in truths.items()
+        }
         for name, made in images.items():
-            wanted = _jump(truths[name][..., 0], inside, below, above)
-            if wanted > 0:
-                found[name].append(_jump(made[..., 0], inside, below, above) / wanted)
+            if wanted[TARGETS[name]] > 0:
+                jump = _jump(made[..., 0], inside, below, above)
+                found[name].append(jump / wanted[TARGETS[name]])
     return {name: mean_and_sd(values) for name, values in found.items() if values}
 
 

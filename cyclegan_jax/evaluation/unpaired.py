@@ -148,9 +148,7 @@ def _sliced(a: np.ndarray, head_a: np.ndarray, b: np.ndarray, head_b: np.ndarray
 def _patches(images: np.ndarray, head: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Returns `_PATCHES` patches `[P, 81]`, drawn with repetition; none where there is no head."""
     edge = _PATCH // 2
-    if min(images.shape[1:]) < _PATCH:
-        return np.empty((0, _PATCH**2))
-    places = np.argwhere(head[:, edge:-edge, edge:-edge])
+    places = np.argwhere(head[:, edge:-edge, edge:-edge])  # none where a patch does not fit
     if not len(places):
         return np.empty((0, _PATCH**2))
     windows = np.lib.stride_tricks.sliding_window_view(images, (_PATCH, _PATCH), axis=(1, 2))

@@ -14,7 +14,7 @@ from cyclegan_jax.evaluation.scoring import headline_of
 from cyclegan_jax.evaluation.tables import protocol_table, score_tables
 from cyclegan_jax.render.text_table import as_markdown
 from cyclegan_jax.report.page import NOT_FOR_DIAGNOSIS
-from cyclegan_jax.report.result import CAPTIONS
+from cyclegan_jax.report.result import caption_of
 from cyclegan_jax.system.workdir import MODEL
 from cyclegan_jax.trained.model_folder import WEIGHTS, Facts
 
@@ -29,7 +29,7 @@ def card(folder: str, facts: Facts, pictures: Sequence[str]) -> str:
     Args:
       folder: the name of the model folder, for commands.
       facts: of the model.
-      pictures: the files of `CAPTIONS` that lie in the folder.
+      pictures: the files of `result.CAPTIONS` that lie in the folder.
     """
     sections = {
         "Use": _use(folder),
@@ -118,7 +118,7 @@ def _failures(facts: Facts, pictures: Sequence[str]) -> str:
         )
         shown.append(as_markdown(lesions[0]))
     for name in pictures:
-        caption = CAPTIONS[name].format_map({**scores, "headline": headline_of(scores)})
+        caption = caption_of(name, scores)
         shown.append(f"![{caption}]({name})\n\n*{caption}. Errors are white.*")
     return "\n\n".join(shown)
 

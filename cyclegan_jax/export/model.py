@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.export.card import card
 from cyclegan_jax.inference import pixels_in_training
 from cyclegan_jax.report.result import SUBJECTS, WORST, Evaluation, newest_evaluation
-from cyclegan_jax.system.files import write_whole
+from cyclegan_jax.system.files import hidden_folder_beside, publish, write_whole
 from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.trained.model_folder import CARD, Facts, check_text, read_model, write_model
 from cyclegan_jax.trained.origin import Run
@@ -121,8 +120,7 @@ def _write(
     out: Path, facts: Facts, arrays: dict[str, np.ndarray], evaluation: Evaluation | None
 ) -> None:
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        work = hidden_folder_beside(out)
     except OSError as error:
         raise InputError(f"--out={out}: cannot be written ({error.strerror})") from error
     try:
@@ -134,10 +132,7 @@ def _write(
                 pictures.append(name)
         written = read_model(work)  # what cannot be read back must not come out later
         write_whole(work / CARD, card(out.name, written.meta, pictures))
-        umask = os.umask(0)  # it can only be read by setting it
-        os.umask(umask)
-        work.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
-        os.rename(work, out)
+        publish(work, out)
     except OSError as error:
         raise InputError(
             f"--out={out}: cannot be written ({error.strerror}); make room or name another"

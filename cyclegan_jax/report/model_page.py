@@ -1,15 +1,13 @@
 """Writes one self-contained page that shows an exported model: its scores, pictures and facts."""
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.evaluation.scoring import headline_of
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.render import html
-from cyclegan_jax.report.page import NOT_FOR_DIAGNOSIS
-from cyclegan_jax.report.result import CAPTIONS, SUBJECTS, WORST, embedded
+from cyclegan_jax.report.page import Sections, shown
+from cyclegan_jax.report.result import SUBJECTS, WORST, scored_picture
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.trained.model_folder import Facts, read_facts
 
@@ -32,22 +30,14 @@ def write_model_page(folder: Path, out: Path) -> Path:
     facts = read_facts(folder)
     if out.suffix != _SUFFIX:
         raise InputError(f"--out={out}: give a file that ends in {_SUFFIX}")
-    sections: dict[str, Callable[[], Sequence[html.PagePart]]] = {
+    sections: Sections = {
         "Result": lambda: _pictures(folder, facts),
         "Scores": lambda: _scores(facts),
         "Known failures": lambda: _failures(facts),
         "Model": lambda: _model(facts),
     }
-    parts: list[html.PagePart] = [html.Caution(NOT_FOR_DIAGNOSIS)]
-    for title, make_section in sections.items():
-        parts.append(html.Heading(title))
-        try:
-            parts += make_section()
-        except Exception as error:
-            # what inference does not need is not checked when it is read, and can raise anything
-            parts.append(
-                html.Paragraph(f"This section cannot be shown: {error or type(error).__name__}")
-            )
+    # what inference does not need is not checked when it is read, and can raise anything
+    parts = shown(sections, (Exception,))
     try:
         write_whole(out, html.page(f"Model {facts['name']}", parts))
     except OSError as error:
@@ -59,8 +49,7 @@ def _pictures(folder: Path, facts: Facts) -> list[html.PagePart]:
     scores, parts = facts["scores"] or {}, []
     for name in (SUBJECTS, WORST):
         if scores and (folder / name).is_file():
-            caption = CAPTIONS[name].format_map({**scores, "headline": headline_of(scores)})
-            parts.append(embedded(folder / name, caption, f"{caption}. Errors are white."))
+            parts.append(scored_picture(folder / name, scores))
     return parts or [html.Paragraph("There are no pictures of this model.")]
 
 

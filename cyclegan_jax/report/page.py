@@ -1,6 +1,7 @@
 """Writes one page that shows a run: `<workdir>/report.html`, self-contained, at any time."""
 
 import contextlib
+import functools
 import io
 import json
 import time
@@ -27,6 +28,8 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, refuse_model_folder, writing_workdir
 from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.training.metric_log import read_metrics
+
+Sections = Mapping[str, Callable[[], Sequence[html.PagePart]]]
 
 NOT_FOR_DIAGNOSIS = (
     "This is not a medical device and not for diagnosis: a translation can invent or remove "
@@ -64,7 +67,8 @@ def write(workdir: Path) -> Path:
         ) from error
     lines = read_metrics(workdir) if paths.metrics.exists() else []
     last_step = max((int(line["step"]) for line in lines), default=0)
-    sections: dict[str, Callable[[], Sequence[html.PagePart]]] = {
+    newest = functools.cache(lambda: _newest(workdir))
+    sections: Sections = {
         "Result": lambda: result(workdir, last_step),
         "State": lambda: _state(config, lines),
         "Samples": lambda: _samples(workdir),
@@ -72,21 +76,32 @@ def write(workdir: Path) -> Path:
         "Losses": lambda: _curves(curves.loss_curves(lines), "loss", _LOGGED),
         "Evaluation": lambda: _evaluation(workdir),
         "Data": lambda: _data(config),
-        "Config": lambda: _config(config, workdir),
-        "Versions and device": lambda: _versions(workdir),
+        "Config": lambda: _config(config, newest),
+        "Versions and device": lambda: _versions(newest),
     }
+    # a file of an older version, or one that someone edited, must not hide the rest
+    parts = shown(sections, (InputError, OSError, ValueError, KeyError, TypeError))
+    with writing_workdir(workdir):
+        write_whole(paths.report, html.page(f"Run {workdir.absolute().name}", parts))
+    return paths.report
+
+
+def shown(sections: Sections, unreadable: tuple[type[Exception], ...]) -> list[html.PagePart]:
+    """Returns the caution and each section under its title; one that fails says why.
+
+    Args:
+      sections: what makes the parts of each section, by its title.
+      unreadable: the errors that stand for a section that cannot be shown; others are raised.
+    """
     parts: list[html.PagePart] = [html.Caution(NOT_FOR_DIAGNOSIS)]
     for title, make_section in sections.items():
         parts.append(html.Heading(title))
         try:
             parts += make_section()
-        except (InputError, OSError, ValueError, KeyError, TypeError) as error:
-            # a file of an older version, or one that someone edited, must not hide the rest
+        except unreadable as error:
             reason = error or type(error).__name__
             parts.append(html.Paragraph(f"This section cannot be shown: {reason}"))
-    with writing_workdir(workdir):
-        write_whole(paths.report, html.page(f"Run {workdir.absolute().name}", parts))
-    return paths.report
+    return parts
 
 
 def finish(workdir: Path, step: int) -> None:
@@ -247,7 +262,7 @@ def _data(config: Mapping[str, Any]) -> list[html.PagePart]:
     ]
 
 
-def _config(config: Mapping[str, Any], workdir: Path) -> list[html.PagePart]:
+def _config(config: Mapping[str, Any], newest: Callable[[], Checkpoint]) -> list[html.PagePart]:
     own, base = config_lib.flatten(config), config_lib.flatten(config_lib.base_config())
     changed = [
         [key, str(value), str(base.get(key, "no such key"))]
@@ -261,15 +276,15 @@ def _config(config: Mapping[str, Any], workdir: Path) -> list[html.PagePart]:
         html.Paragraph(
             f"Weights: cycle consistency λ = {weight:g}, identity {ratio:g} λ = {ratio * weight:g}."
         ),
-        *_changes(workdir),
+        *_changes(newest),
         html.Details("The whole config", [html.Code(json.dumps(config, indent=2))]),
     ]
 
 
-def _changes(workdir: Path) -> list[html.PagePart]:
+def _changes(newest: Callable[[], Checkpoint]) -> list[html.PagePart]:
     """Returns where the weights come from, and the changes of the config while the run trained."""
     try:
-        meta = _newest(workdir).meta
+        meta = newest().meta
     except InputError:  # the last section says why
         return []
     parts: list[html.PagePart] = []
@@ -293,8 +308,8 @@ def _newest(workdir: Path) -> Checkpoint:
         return checkpoints.choose("latest", "meta")
 
 
-def _versions(workdir: Path) -> list[html.PagePart]:
-    saved = _newest(workdir)
+def _versions(newest: Callable[[], Checkpoint]) -> list[html.PagePart]:
+    saved = newest()
     rows = [["device", saved.meta["device"]], *saved.meta["versions"].items()]
     return [html.Paragraph(f"The checkpoint of step {saved.step} was saved by:"), html.Facts(rows)]
 

@@ -51,8 +51,18 @@ class Evaluation(NamedTuple):
         path = self.folder / name
         if not path.exists():
             return []
-        caption = CAPTIONS[name].format_map({**self.scores, "headline": headline_of(self.scores)})
-        return [embedded(path, caption, f"{caption}. Errors are white.", low=low)]
+        return [scored_picture(path, self.scores, low=low)]
+
+
+def caption_of(name: str, scores: Mapping[str, Any]) -> str:
+    """Returns the caption of a picture in `CAPTIONS`, of the evaluation with these scores."""
+    return CAPTIONS[name].format_map({**scores, "headline": headline_of(scores)})
+
+
+def scored_picture(path: Path, scores: Mapping[str, Any], *, low: bool = False) -> html.Figure:
+    """Returns a picture that an evaluation has written, with its caption; see `html.picture`."""
+    caption = caption_of(path.name, scores)
+    return embedded(path, caption, f"{caption}. Errors are white.", low=low)
 
 
 def newest_evaluation(workdir: Path, step: int | None = None) -> Evaluation | None:

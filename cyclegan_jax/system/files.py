@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,26 @@ def write_whole(path: Path, data: str | bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def hidden_folder_beside(path: Path) -> Path:
+    """Makes an empty hidden folder beside `path`, and the folders above it; `publish` renames it.
+
+    Raises OSError if it cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+
+
+def publish(folder: Path, path: Path) -> None:
+    """Renames a folder of `hidden_folder_beside` to `path`, with the mode of an ordinary folder.
+
+    Raises OSError if it cannot be renamed.
+    """
+    umask = os.umask(0)  # it can only be read by setting it
+    os.umask(umask)
+    folder.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
+    os.replace(folder, path)
 
 
 @contextlib.contextmanager

@@ -97,7 +97,7 @@ def with_weights(state: TrainState, weights: InitialWeights) -> TrainState:
     return state.replace(params=params, ema=ema)
 
 
-def recorded_source(workdir: Path) -> Facts | None:
+def _recorded_source(workdir: Path) -> Facts | None:
     """Returns the record of where the run in `workdir` started, or None if it has none.
 
     Raises `InputError` if it cannot be read.
@@ -112,8 +112,10 @@ def recorded_source(workdir: Path) -> Facts | None:
         raise InputError(f"{path} cannot be read ({error}); use a new --workdir") from error
 
 
-def source_of_run(workdir: Path, given: str) -> str:
+def source_of_run(workdir: Path, given: str) -> tuple[str, Facts | None]:
     """Returns the source that the run in `workdir` starts or has started from; "" for none.
+
+    The second result is the record of its weights, if it has started from other weights.
 
     Args:
       workdir: of a new run or of one that is resumed.
@@ -122,14 +124,14 @@ def source_of_run(workdir: Path, given: str) -> str:
     Raises:
       InputError: the run has started from other weights.
     """
-    record = recorded_source(workdir)
+    record = _recorded_source(workdir)
     if record is None:
         if given and Workdir(workdir).config.exists():
             raise InputError(
                 f"--init_from={given}: the run in {workdir} has not started from other weights; "
                 "leave it out to resume, or use a new --workdir"
             )
-        return given
+        return given, None
     started = f"{record['path']}@{record['checkpoint']}"
     if given and not _is_same(given, record):
         raise InputError(
@@ -137,7 +139,7 @@ def source_of_run(workdir: Path, given: str) -> str:
             f"{record['facts']['run']}, step {record['facts']['step']}; leave it out to resume, or "
             "use a new --workdir"
         )
-    return given or started
+    return given or started, record["facts"]
 
 
 def record_source(workdir: Path, source: str, facts: Facts) -> None:

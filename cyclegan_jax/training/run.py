@@ -120,10 +120,9 @@ class Run:
 
     def _read_initial_weights(self, given: str) -> None:
         """Reads the weights of `--init_from`, if there is no checkpoint to resume from."""
-        self._source = init_from_lib.source_of_run(self.workdir, given)
+        # the facts are for the checkpoints
+        self._source, self._init_from = init_from_lib.source_of_run(self.workdir, given)
         self._initial: init_from_lib.InitialWeights | None = None
-        record = init_from_lib.recorded_source(self.workdir)
-        self._init_from = None if record is None else record["facts"]  # for the checkpoints
         if not self._source or saved_steps(self.workdir):
             return
         like = jax.eval_shape(self._programs.create_state, self.config.seed).params

@@ -340,7 +340,7 @@ def load_translator(origin: Origin, direction: Direction) -> Translator:
 
 def translator_of(generators: TrainedGenerators, direction: Direction) -> Translator:
     """Returns the translator of generators that are restored, for one direction and back."""
-    saved, source = generators.saved, direction.source
+    saved, source = generators.facts, direction.source
     facts = saved.meta["data"]
     known = {
         "least_head": facts.get("least_head", {}).get(source),

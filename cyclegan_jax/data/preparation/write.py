@@ -2,9 +2,7 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,7 @@ from cyclegan_jax.data.preparation.scan import Scan, ScanImages, Source
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.render.image_grid import save_grid
-from cyclegan_jax.system.files import file_digest
+from cyclegan_jax.system.files import file_digest, hidden_folder_beside, publish
 
 CONTACT_SHEET = "contact_sheet.png"
 _SHARD = 4096  # records in a file
@@ -45,18 +43,14 @@ def prepare(source: Source, out: Path) -> Dataset:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not an empty folder; name another or remove it")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        work = hidden_folder_beside(out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written: {error.strerror}") from error
     try:
         manifest = _write(source, work)
         written = json.loads((work / MANIFEST).read_text())
         check_manifest(out / MANIFEST, written, "fix the scans")
-        umask = os.umask(0)  # it can only be read by setting it
-        os.umask(umask)
-        work.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
-        os.replace(work, out)
+        publish(work, out)
     except (OSError, RuntimeError) as error:  # array_record reports a full disk as the latter
         reason = str(error).split("\n")[0]
         raise InputError(
