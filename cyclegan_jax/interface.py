@@ -21,7 +21,7 @@ from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.trained.origin import BEST, ModelFolder, Origin, Run
 from cyclegan_jax.trained.shipped import find_model
 from cyclegan_jax.translation.inputs import check_name
-from cyclegan_jax.translation.translate_files import check_can_resample, translate_scan
+from cyclegan_jax.translation.translate_files import translate_scan
 from cyclegan_jax.translation.translator import Translator, translator_of
 
 _ARRAY = Path("the array")  # in messages
@@ -53,7 +53,7 @@ class Model:
         direction: str,
         *,
         spacing: tuple[float, float, float] | None = None,
-        resample: bool = False,
+        resample: bool = True,
     ) -> np.ndarray: ...
 
     @overload
@@ -63,7 +63,7 @@ class Model:
         direction: str,
         *,
         frame: int | None = None,
-        resample: bool = False,
+        resample: bool = True,
     ) -> Nifti1Image: ...
 
     @overload
@@ -73,7 +73,7 @@ class Model:
         direction: str,
         *,
         frame: int | None = None,
-        resample: bool = False,
+        resample: bool = True,
     ) -> Any: ...
 
     def translate(
@@ -83,7 +83,7 @@ class Model:
         *,
         spacing: tuple[float, float, float] | None = None,
         frame: int | None = None,
-        resample: bool = False,
+        resample: bool = True,
     ) -> Any:
         """Translates one scan and returns what the command `translate` writes, bit for bit.
 
@@ -97,8 +97,8 @@ class Model:
           direction: "t1_to_t2" or "t2_to_t1".
           spacing: the voxel size in mm along X, Y and Z, for an array of a volume alone.
           frame: of a NIfTI file or image of several frames, from 0.
-          resample: whether a volume is translated at the voxel size of training, and resampled back
-            to its own grid.
+          resample: whether a volume of other pixels than in training is translated at the voxel
+            size of training, and resampled back to its own grid.
 
         Returns:
           For an array of a volume, float32 of the same shape in the intensity range of training.
@@ -111,12 +111,10 @@ class Model:
             has the contrast to make.
         """
         translator = self._translators[_direction(direction)]
-        if resample:
-            check_can_resample(translator, self.name)
         if isinstance(scan, np.ndarray):
             _refuse_options(_ARRAY, frame=frame)
             if scan.ndim == 2:
-                _refuse_options(_ARRAY, spacing=spacing, resample=resample or None)
+                _refuse_options(_ARRAY, spacing=spacing)
                 return _image(translator, scan)
             return _volume(translator, _ARRAY, _volume_of(scan, spacing), resample)[0]
         _refuse_options(_IMAGE, spacing=spacing)
@@ -128,7 +126,7 @@ class Model:
         row = readers.format_of(path)
         check_name(path, translator.direction)
         if row.kind == "image":
-            _refuse_options(path, frame=frame, resample=resample or None)
+            _refuse_options(path, frame=frame)
             return _image(translator, row.read(path))
         return _volume(translator, path, readers.read_volume(path, frame), resample)[1]
 

@@ -1,5 +1,6 @@
 """The Python interface returns what the command writes, bit for bit."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -115,8 +116,14 @@ def test_a_model_is_loaded_by_folder_by_name_and_by_run(model, tiny_run, tmp_pat
 
 
 def test_what_a_user_must_know_is_a_warning(model, head):
-    with pytest.warns(UserWarning, match="pixels are 1 x 1 mm but were .* in training"):
-        model.translate(head(18, 15, 7), "t1_to_t2", spacing=(1, 1, 1))
+    for resample, words in (
+        (True, "the scan was resampled from 5 x 5 x 9 mm"),
+        (False, "pixels are 5 x 5 mm but were .* in training"),
+    ):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            model.translate(head(18, 15, 7), "t1_to_t2", spacing=(5, 5, 9), resample=resample)
+        assert [w for w in found if re.match(words, str(w.message))]
 
 
 CUBE = np.arange(8000, dtype=np.float32).reshape(20, 20, 20)

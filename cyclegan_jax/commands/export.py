@@ -19,6 +19,9 @@ _CHECKPOINT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_enum("format", "model", ["model"], "What is written: a model folder.")
 _NAME = flags.DEFINE_string("name", "", "Name of the model; default: that of the workdir.")
 _DATA = flags.DEFINE_string("data", "", "The training data in words, for the card.")
+_WEIGHTS = flags.DEFINE_enum(
+    "weights", "float32", ["float32", "float16"], "Type of the weights; float16 halves the file."
+)
 _LICENSE = flags.DEFINE_string("license", "", "Licence of the training data, for the card.")
 
 
@@ -29,7 +32,13 @@ def main(arguments: list[str]) -> int:
 
     out = Path(_OUT.value)
     step = export_model(
-        Path(_WORKDIR.value), _CHECKPOINT.value, out, _NAME.value, _DATA.value, _LICENSE.value
+        Path(_WORKDIR.value),
+        _CHECKPOINT.value,
+        out,
+        _NAME.value,
+        _DATA.value,
+        _LICENSE.value,
+        _WEIGHTS.value,
     )
     print(f"model of step {step} written to {out}; look at {out / 'README.md'}")
     return 0

@@ -20,7 +20,9 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the run; is made if need be.", required=True
 )
 _INIT_FROM = flags.DEFINE_string(
-    "init_from", "", "RUN or RUN@STEP: a new run starts from the weights of this one."
+    "init_from",
+    "",
+    "RUN, RUN@STEP or MODEL: a new run starts from the weights of this run or exported model.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",

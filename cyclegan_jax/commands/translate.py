@@ -18,7 +18,7 @@ _MODEL = flags.DEFINE_string(
 _DIRECTION = flags.DEFINE_enum(
     "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
 )
-_OUT = flags.DEFINE_string("out", None, "Folder for the results; made if need be.", required=True)
+_OUT = flags.DEFINE_string("out", "translated", "Folder for the results; made if need be.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "best (by the score during training), latest, or a step."
 )
@@ -34,8 +34,9 @@ _CYCLE_ERROR = flags.DEFINE_bool(
 )
 _RESAMPLE = flags.DEFINE_bool(
     "resample",
-    False,
-    "Translate volumes at the voxel size of training, and resample the result back to their grid.",
+    True,
+    "Translate volumes of other pixels than in training at the voxel size of training, and "
+    "resample the result back to their grid.",
 )
 
 

@@ -52,7 +52,7 @@ def card(folder: str, facts: Facts, pictures: Sequence[str]) -> str:
 
 def _use(folder: str) -> str:
     command, quoted = "cyclegan-jax translate", shlex.quote(folder)
-    lines = [f"{command} --model={quoted} --direction={d} --out=translated" for d in DIRECTIONS]
+    lines = [f"{command} --model={quoted} --direction={d}" for d in DIRECTIONS]
     scans = [f"scan_{CONTRASTS[d.source]}.nii.gz" for d in DIRECTIONS]
     shell = "\n".join(f"{line} {scan}" for line, scan in zip(lines, scans, strict=True))
     return (
@@ -133,7 +133,10 @@ def _limits(facts: Facts) -> str:
         f"The networks see one {data['axis']} slice at a time, so planes across slices show steps."
     )
     if data["pixel_seen_mm"]:
-        limits.append("Scans with other pixels need `--resample`.")
+        limits.append(
+            "Volumes of other pixels are resampled to those of training and the result back; it "
+            "has no finer detail than they have."
+        )
     if data["brain_only"]:
         limits.append("It was trained on brains that were cut out, and needs such scans.")
     if data["below_vertex_mm"]:
@@ -146,7 +149,8 @@ def _limits(facts: Facts) -> str:
 def _files(facts: Facts) -> str:
     return (
         f"- `{MODEL}`: config, facts on the data, scores, digests\n"
-        f"- `{WEIGHTS}`: both generators, float32, {facts['weights']['bytes']} bytes, SHA-256 "
+        f"- `{WEIGHTS}`: both generators, {facts['weights']['type']}, "
+        f"{facts['weights']['bytes']} bytes, SHA-256 "
         f"`{facts['weights']['sha256']}`"
     )
 

@@ -27,6 +27,7 @@ def export_model(
     name: str = "",
     data: str = "",
     data_license: str = "",
+    stored_as: str = "float32",
 ) -> int:
     """Writes a model folder, whole or not at all; see `trained.model_folder` for what it holds.
 
@@ -37,13 +38,14 @@ def export_model(
       name: of the model; "" is the name of the workdir.
       data: the training data in words, for the card.
       data_license: their licence, for the card.
+      stored_as: the type of the weights in the file, one of `model_folder.TYPES`.
 
     Returns:
       The step of the checkpoint.
 
     Raises:
       InputError: `out` is there or cannot be written, there is no such checkpoint, the scores of
-        its evaluation cannot be read, or a text is not one line.
+        its evaluation cannot be read, a text is not one line, or a weight does not fit the type.
     """
     if os.path.lexists(out):
         raise InputError(f"--out={out} is there already; name a new folder, or remove it")
@@ -58,7 +60,7 @@ def export_model(
     evaluation = _evaluation(workdir, saved.step)
     facts = _facts(saved, workdir, texts, evaluation)
     arrays = saved.items[inference_item(saved.items)]
-    _write(out, facts, arrays, evaluation)
+    _write(out, facts, arrays, stored_as, evaluation)
     return saved.step
 
 
@@ -117,14 +119,18 @@ def _warnings(workdir: Path) -> list[str]:
 
 
 def _write(
-    out: Path, facts: Facts, arrays: dict[str, np.ndarray], evaluation: Evaluation | None
+    out: Path,
+    facts: Facts,
+    arrays: dict[str, np.ndarray],
+    stored_as: str,
+    evaluation: Evaluation | None,
 ) -> None:
     try:
         work = hidden_folder_beside(out)
     except OSError as error:
         raise InputError(f"--out={out}: cannot be written ({error.strerror})") from error
     try:
-        write_model(work, facts, arrays)
+        write_model(work, facts, arrays, stored_as)
         pictures = []
         for name in (SUBJECTS, WORST):
             if evaluation is not None and (evaluation.folder / name).is_file():

@@ -1,7 +1,7 @@
 """The format of a model folder, which holds what inference needs of a run, and nothing else.
 
 * `model.json`: the facts, sealed with their digest (see `Facts`);
-* `weights.safetensors`: the float32 parameters of both generators, by path;
+* `weights.safetensors`: the parameters of both generators, by path, of one of `TYPES`;
 * `README.md`: the card, with `worst.png` and `subjects.png` where the model was scored on pairs.
 
 Nothing in a folder is trusted: facts are checked before they are used, and the weights are compared
@@ -36,30 +36,47 @@ CARD = "README.md"
 # The content of `model.json`: "format", "made_by", "name", "step", "averaged" (whether the weights
 # are averages), "config", "data" (see `checkpoints.contents.provenance`), "about" (what the card
 # says of the data: {"data", "license"}), "scores" (the content of a `scores.json`, or null),
-# "failures" (sentences) and "weights" ({"bytes", "sha256"} of their file).
+# "failures" (sentences) and "weights" ({"type", "bytes", "sha256"} of their file).
 Facts = dict[str, Any]
 
 _MOST_FACTS, _MOST_HEADER = 2**24, 2**20  # bytes
 _LONGEST_NAME, _LONGEST_TEXT = 100, 2000  # characters
 _WHAT_TO_DO = "export it again, or get it again from where it came"
-_FLOAT32 = "F32"
+
+# What the weights can be stored as; inference computes in float32 from either.
+TYPES = ("float32", "float16")
+_SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16"}
 
 
-def write_model(folder: Path, facts: Facts, arrays: Mapping[str, np.ndarray]) -> None:
+def write_model(
+    folder: Path, facts: Facts, arrays: Mapping[str, np.ndarray], stored_as: str = "float32"
+) -> None:
     """Writes `model.json` and the weights into a folder that is there.
 
     Args:
       folder: where to write.
       facts: all but "format", "made_by" and "weights".
       arrays: of both generators by path, float32.
+      stored_as: one of `TYPES`; float16 rounds each weight to 11 bits.
+
+    Raises:
+      InputError: a weight is too large for float16.
     """
-    content = safetensors.numpy.save({path: np.asarray(a) for path, a in arrays.items()})
+    with np.errstate(over="ignore"):
+        stored = {path: np.asarray(a).astype(stored_as) for path, a in arrays.items()}
+    if stored_as == "float16" and not all(np.isfinite(a).all() for a in stored.values()):
+        raise InputError("--weights=float16: a weight is too large for it; give --weights=float32")
+    content = safetensors.numpy.save(stored)
     (folder / WEIGHTS).write_bytes(content)
     known = {
         "format": FORMAT,
         "made_by": f"cyclegan_jax {__version__}",
         **facts,
-        "weights": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
+        "weights": {
+            "type": stored_as,
+            "bytes": len(content),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        },
     }
     text = json.dumps(integrity.with_digest(known), indent=1, allow_nan=False)
     (folder / MODEL).write_text(text)
@@ -109,7 +126,7 @@ def read_model(folder: Path) -> Checkpoint:
         raise InputError(f"{folder} has no {WEIGHTS}; {_WHAT_TO_DO}")
     with limits.reading(path, "weights", _WHAT_TO_DO):
         wanted = _shapes(config)
-        content = _content(path, facts["weights"], wanted)
+        content = _content(path, facts, wanted)
         # names, types, shapes and places in the content, all checked by the library
         found = dict(safetensors.deserialize(content))
         for name in found:
@@ -119,18 +136,26 @@ def read_model(folder: Path) -> Checkpoint:
                 f"{path}: the weights are of another model than {MODEL} says: it {differs}; "
                 f"{_WHAT_TO_DO}"
             )
-        if kinds := {entry["dtype"] for entry in found.values()} - {_FLOAT32}:
-            raise ValueError(f"they are of type {', '.join(sorted(kinds))}, not {_FLOAT32}")
+        dtype = _stored_as(facts)
+        kind = _SAFETENSORS_TYPES[dtype.name]
+        if kinds := {entry["dtype"] for entry in found.values()} - {kind}:
+            raise ValueError(f"they are of type {', '.join(sorted(kinds))}, not {kind}")
         arrays = {
-            path: np.frombuffer(found[path]["data"], "<f4").astype(np.float32).reshape(shape)
+            path: np.frombuffer(found[path]["data"], dtype).astype(np.float32).reshape(shape)
             for path, shape in wanted.items()
         }
     return Checkpoint(facts["step"], facts, {"generators": arrays})
 
 
-def _content(path: Path, recorded: Mapping[str, Any], shapes: Mapping[str, Any]) -> bytes:
+def _stored_as(facts: Facts) -> np.dtype:
+    """Returns the type of the stored weights, little-endian."""
+    return np.dtype(facts["weights"].get("type", "float32")).newbyteorder("<")
+
+
+def _content(path: Path, facts: Facts, shapes: Mapping[str, Any]) -> bytes:
     """Returns the bytes of the weights, which are no more than networks of these shapes need."""
-    least = sum(4 * math.prod(shape) for shape in shapes.values())
+    recorded = facts["weights"]
+    least = sum(_stored_as(facts).itemsize * math.prod(shape) for shape in shapes.values())
     size = path.stat().st_size
     if size != recorded["bytes"]:
         raise ValueError(f"the file has {size} bytes instead of {recorded['bytes']!r}")
@@ -166,6 +191,8 @@ def _check(facts: Facts) -> None:
     size = facts["config"]["image_size"]
     if type(size) is not int or not 0 < size * size <= limits.MOST_PIXELS:
         raise ValueError(f"no config.image_size can be {str(size)[:80]!r}")
+    if facts["weights"].get("type", "float32") not in TYPES:
+        raise ValueError(f"no type of weights can be {str(facts['weights']['type'])[:80]!r}")
     check_training_facts(facts["data"])
 
 

@@ -1,4 +1,4 @@
-"""Starting a new run from the weights of another one, `--init_from=RUN[@STEP]`.
+"""Starting a new run from the weights of a run or a model, `--init_from=RUN[@STEP]|MODEL`.
 
 The new run has its own config, data, optimizer states and steps. Where its weights come from stands
 in its workdir (`Workdir.init_from`) from the start, and in each of its checkpoints.
@@ -21,9 +21,13 @@ from cyclegan_jax.checkpoints.manager import Checkpoints, Part, saved_steps
 from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.state import TrainState
 from cyclegan_jax.system.files import json_digest, write_whole
-from cyclegan_jax.system.workdir import Workdir, writing_workdir
+from cyclegan_jax.system.workdir import MODEL, Workdir, writing_workdir
+from cyclegan_jax.trained.model_folder import read_model
+from cyclegan_jax.trained.origin import BEST
+from cyclegan_jax.trained.shipped import find_model, models
 
-Facts = dict[str, Any]  # {"run": name of its folder, "step", "digest": of the weights}
+# {"run": name of the folder of the run or model, "step", "digest": of the weights}
+Facts = dict[str, Any]
 
 
 class InitialWeights(NamedTuple):
@@ -46,12 +50,14 @@ def read_initial_weights(source: str, config: config_lib.Config, like: Networks)
     """Reads the weights that `source` names. This is the only place that knows what it may be.
 
     Args:
-      source: RUN or RUN@STEP: the workdir of a run, and "best" (the default), "latest" or a step.
+      source: RUN or RUN@STEP: the workdir of a run, and "best" (the default), "latest" or a step;
+        or MODEL: the folder of an exported model, or the name of a shipped one.
       config: of the new run.
       like: the new run's parameters, or their shapes.
 
     Raises:
-      InputError: there is no such run or checkpoint, or its generators are not those of `config`.
+      InputError: there is no such run, checkpoint or model, or its generators are not those of
+        `config`.
     """
     saved = _read(source, "weights")
     with _naming(source):
@@ -63,18 +69,24 @@ def read_initial_weights(source: str, config: config_lib.Config, like: Networks)
         )
     with _naming(source):
         generators = saved.generators(like)
-    discriminators, why = None, _of("discriminator.", changed)
-    if not why:
-        try:
-            discriminators = saved.discriminators(like)
-        except InputError as error:  # an image size can decide which layers have a norm
-            why = str(error)
-    notes = []
-    if why:
+    discriminators, notes = None, []
+    if "discriminators" not in saved.items:
         notes.append(
-            f"the discriminators of --init_from={source} do not fit, so that new ones are trained "
-            f"(there -> here): {why}"
+            f"--init_from={source} is an exported model and holds no discriminators, so that new "
+            "ones are trained"
         )
+    else:
+        why = _of("discriminator.", changed)
+        if not why:
+            try:
+                discriminators = saved.discriminators(like)
+            except InputError as error:  # an image size can decide which layers have a norm
+                why = str(error)
+        if why:
+            notes.append(
+                f"the discriminators of --init_from={source} do not fit, so that new ones are "
+                f"trained (there -> here): {why}"
+            )
     if config.loss.start_weight:
         notes.append(
             f"loss.start_weight = {config.loss.start_weight:g} acts in the first "
@@ -151,10 +163,10 @@ def record_source(workdir: Path, source: str, facts: Facts) -> None:
 
 
 def _split(source: str) -> tuple[Path, str]:
-    if "@" not in source or Path(source).is_dir():
-        return Path(source), "best"
-    path, _, checkpoint = source.rpartition("@")
-    return Path(path), checkpoint
+    path, checkpoint = source, BEST
+    if "@" in source and not Path(source).is_dir():
+        path, _, checkpoint = source.rpartition("@")
+    return find_model(path) if path in models() else Path(path), checkpoint
 
 
 def _is_same(given: str, record: Facts) -> bool:
@@ -169,13 +181,21 @@ def _is_same(given: str, record: Facts) -> bool:
 
 def _read(source: str, part: Part) -> Checkpoint:
     path, checkpoint = _split(source)
-    if not saved_steps(path):
+    is_model = (path / MODEL).is_file()
+    if is_model and checkpoint != BEST:
         raise InputError(
-            f"--init_from={source}: {path} is no run with checkpoints; name the workdir of a run, "
-            "or RUN@STEP"
+            f"--init_from={source}: an exported model has one set of weights; omit @{checkpoint}"
         )
-    with _naming(source), Checkpoints(path) as checkpoints:
-        return checkpoints.choose(checkpoint, part)
+    if not is_model and not saved_steps(path):
+        raise InputError(
+            f"--init_from={source}: {path} is neither a run with checkpoints nor an exported "
+            "model; name the workdir of a run, RUN@STEP, or the folder of a model"
+        )
+    with _naming(source):
+        if is_model:
+            return read_model(path)
+        with Checkpoints(path) as checkpoints:
+            return checkpoints.choose(checkpoint, part)
 
 
 @contextlib.contextmanager
@@ -188,13 +208,13 @@ def _naming(source: str) -> Iterator[None]:
 
 
 def _facts(source: str, saved: Checkpoint) -> Facts:
-    digests = saved.meta["digests"]
-    used = [digests[inference_item(digests)], digests["discriminators"]]
-    facts = {
-        "run": os.path.basename(os.path.abspath(_split(source)[0])),
-        "step": saved.step,
-        "digest": json_digest(used),
-    }
+    if "weights" in saved.meta:  # of a model folder
+        digest = saved.meta["weights"]["sha256"]
+    else:
+        digests = saved.meta["digests"]
+        digest = json_digest([digests[inference_item(digests)], digests["discriminators"]])
+    name = os.path.basename(os.path.abspath(_split(source)[0]))
+    facts = {"run": name, "step": saved.step, "digest": digest}
     before = saved.meta.get("init_from")
     return facts if before is None else {**facts, "init_from": before}
 

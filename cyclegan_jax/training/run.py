@@ -88,7 +88,7 @@ class Run:
           workdir: is made if need be.
           programs: their devices restore, evaluate and sample.
           label: is printed before each line.
-          init_from: the run whose weights a new run starts from; see `init_from`.
+          init_from: whose weights a new run starts from; see `init_from`.
 
         Raises:
           InputError: the data or the workdir is bad, heads do not fit into the networks' frame, or

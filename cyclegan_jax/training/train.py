@@ -30,7 +30,7 @@ def train(config: config_lib.Config, workdir: Path, init_from: str = "") -> bool
     Args:
       config: as a file in `configs/` returns it.
       workdir: is made if need be.
-      init_from: the run whose weights a new run starts from, RUN or RUN@STEP; "": new weights.
+      init_from: whose weights a new run starts from, RUN, RUN@STEP or MODEL; "": new weights.
 
     Returns:
       Whether all steps are done. It is False after SIGINT or SIGTERM; the step is saved then.

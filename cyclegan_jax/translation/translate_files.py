@@ -22,7 +22,7 @@ def translate_file(
     target: Path,
     frame: int | None = None,
     cycle_error: bool = False,
-    resample: bool = False,
+    resample: bool = True,
 ) -> list[str]:
     """Translates one image, NIfTI file or DICOM series' folder.
 
@@ -34,8 +34,7 @@ def translate_file(
       target: the file to write.
       frame: of a NIfTI file of several, from 0.
       cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
-      resample: whether a volume is translated at the voxel size of training, and resampled back to
-        its own grid.
+      resample: see `translate_volume`.
 
     Returns:
       What the user must know of the result, a line each.
@@ -75,7 +74,7 @@ def translate_scan(
     translator: Translator,
     source: Path,
     volume: Volume,
-    resample: bool = False,
+    resample: bool = True,
     cycle_error: bool = False,
 ) -> tuple[Volume, TranslatedVolume]:
     """Checks and translates a volume that was read.
@@ -84,7 +83,7 @@ def translate_scan(
       translator: of one direction.
       source: where the volume came from, for messages; its name may say a contrast.
       volume: as its reader returned it.
-      resample: see `translate_file`.
+      resample: see `translate_volume`.
       cycle_error: whether the cycle error is computed too.
 
     Returns:
@@ -111,7 +110,7 @@ def translate(
     out: Path,
     frame: int | None = None,
     cycle_error: bool = False,
-    resample: bool = False,
+    resample: bool = True,
 ) -> int:
     """Translates scans and folders of them; one that fails is reported, the rest continue.
 
@@ -122,7 +121,7 @@ def translate(
       out: folder of the results, made if need be.
       frame: see `translate_file`.
       cycle_error: see `translate_file` and `Translator.cycle_error`.
-      resample: see `translate_file`.
+      resample: see `translate_volume`.
 
     Returns:
       The number of scans that failed.
@@ -135,8 +134,6 @@ def translate(
     for note in notes:
         print(f"note: {note}", flush=True)
     translator = load_translator(origin, direction)
-    if resample:
-        _check_resample(origin, translator, [source for source, _ in pairs])
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -155,19 +152,3 @@ def translate(
             what = error if isinstance(error, InputError) else f"{source}: {error!r}"
             print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
     return failed
-
-
-def _check_resample(origin: Origin, translator: Translator, sources: Sequence[Path]) -> None:
-    check_can_resample(translator, str(origin.path))
-    for source in sources:
-        if readers.format_of(source).kind != "volume":
-            raise InputError(f"--resample is for volumes, which {source} is not; omit it")
-
-
-def check_can_resample(translator: Translator, model: str) -> None:
-    """Refuses to resample for a model, called `model`, whose pixel size is not known."""
-    if translator.spacing_wanted((1, 1, 1)) is None:
-        raise InputError(
-            f"--resample: {model} was trained on images whose pixel size is not known; omit it, "
-            "and bring the scans to the training images' pixel size yourself"
-        )

@@ -262,7 +262,7 @@ class Translator:
         now, then = (" x ".join(f"{n:.4g}" for n in size) for size in (pixel, trained))
         return (
             f"pixels are {now} mm{seen} but were {then} mm in training, so the head has another "
-            "size; give --resample"
+            "size than the networks know"
         )
 
     def head_note(self, data: np.ndarray, spacing: tuple[float, float, float]) -> str:

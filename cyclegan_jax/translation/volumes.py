@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cyclegan_jax.data import limits, slicing
+from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.formats.resampling import resample as resample_volume
 from cyclegan_jax.data.formats.resampling import resampled_shape
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.translation.translator import Translator
-
-_EQUAL = 1.01  # of voxel sizes; headers round
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,15 +32,16 @@ class TranslatedVolume:
 
 
 def translate_volume(
-    translator: Translator, volume: Volume, *, resample: bool, cycle_error: bool
+    translator: Translator, volume: Volume, *, resample: bool = True, cycle_error: bool = False
 ) -> TranslatedVolume:
     """Translates a volume.
 
     Args:
       translator: of one checkpoint and direction.
       volume: what to translate.
-      resample: whether the volume is brought to the voxel size of training first, and its
-        translation back to its own grid.
+      resample: whether a volume in which the networks would see pixels of another size than in
+        training is brought to the voxel size of training first, and its translation back to its
+        own grid. Where that size is not known, nothing is resampled.
       cycle_error: whether the cycle error is computed too.
 
     Raises:
@@ -58,15 +57,13 @@ def translate_volume(
 def _translate_at(
     translator: Translator, volume: Volume, *, resample: bool, cycle_error: bool
 ) -> TranslatedVolume:
-    wanted = translator.spacing_wanted(volume.spacing) if resample else None
+    note = translator.pixel_note(volume.data.shape, volume.spacing)
+    wanted = translator.spacing_wanted(volume.spacing) if resample and note else None
     if wanted is None:
         made = _translate(translator, volume.data, cycle_error)
-        note = translator.pixel_note(volume.data.shape, volume.spacing)
         return dataclasses.replace(made, notes=[*made.notes, note]) if note else made
     # At the pixels that the networks saw, no slice has to be scaled.
     translator = dataclasses.replace(translator, mode="pad")
-    if slicing.alike(volume.spacing, wanted, _EQUAL):
-        return _translate(translator, volume.data, cycle_error)
     shape = resampled_shape(volume.data.shape, volume.spacing, wanted)
     sizes = _mm(volume.spacing), _mm(wanted)
     if math.prod(shape) > limits.MOST_VOXELS:
@@ -76,7 +73,9 @@ def _translate_at(
     def back(data: np.ndarray) -> np.ndarray:
         return resample_volume(data, wanted, volume.spacing, volume.data.shape)
 
-    note = f"resampled from {sizes[0]} to {sizes[1]}, as in training, and the result back"
+    note = (
+        f"the scan was resampled from {sizes[0]} to {sizes[1]}, as in training, and the result back"
+    )
     return TranslatedVolume(
         back(made.data),
         None if made.cycle_error is None else back(made.cycle_error),

@@ -42,7 +42,7 @@ def test_the_card_says_what_a_user_must_know(folder, tiny_run):
         "Training data: &lt;heads&gt; of 8 people",
         "Licence of the data: CC BY 4.0",
         "cyclegan-jax train --config=tiny/model.json --workdir=RUN --config.data.dir=DATA",
-        "cyclegan-jax translate --model=tiny --direction=t1_to_t2 --out=translated scan_T1.nii.gz",
+        "cyclegan-jax translate --model=tiny --direction=t1_to_t2 scan_T1.nii.gz",
         'cyclegan_jax.load_model("tiny")',
         "![The worst test images at step 4, by SSIM brain",
         "](worst.png)",

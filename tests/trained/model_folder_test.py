@@ -1,5 +1,6 @@
 """Model folders: they translate as their run does, and whatever is wrong with one is one line."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -64,9 +65,10 @@ def rewrite(folder: Path, change) -> None:
 def rewrite_weights(folder: Path, change) -> None:
     """Changes the arrays of a model folder, and records them as if they were right."""
     arrays = safetensors.numpy.load_file(folder / "weights.safetensors")
-    saved = json.loads((folder / "model.json").read_text())
-    facts = {key: saved[key] for key in saved if key not in ("format", "made_by", "weights")}
-    model_folder.write_model(folder, facts, change(arrays))
+    content = safetensors.numpy.save(change(arrays))
+    (folder / "weights.safetensors").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    rewrite(folder, lambda facts: facts["weights"].update(bytes=len(content), sha256=digest))
 
 
 @pytest.mark.parametrize("kind", ["plain", "averaged"])
@@ -96,6 +98,31 @@ def test_the_weights_are_those_that_translate_and_no_others(plain, averaged):
     assert ModelFolder(averaged[1]).name == "run"
 
 
+def test_half_of_the_bytes_give_nearly_the_same_translation(averaged, tmp_path, batch):
+    run, folder = averaged
+    export_model(run, "latest", tmp_path / "half", stored_as="float16")
+    sizes = [(f / "weights.safetensors").stat().st_size for f in (tmp_path / "half", folder)]
+    half, whole = (ModelFolder(f).read() for f in (tmp_path / "half", folder))
+    count = sum(array.size for array in whole.items["generators"].values())
+    assert sizes[0] == pytest.approx(sizes[1] - 2 * count, abs=64)  # headers differ
+    for path, array in whole.items["generators"].items():
+        found = half.items["generators"][path]
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, array.astype(np.float16))
+    pair = [TrainedGenerators(saved, "") for saved in (half, whole)]
+    images = batch["x"]
+    made = [generators.translate(DIRECTIONS[0], images) for generators in pair]
+    assert 0 < np.abs(made[0] - made[1]).max() < 0.05
+    assert "float16" in (tmp_path / "half" / "README.md").read_text()
+
+
+def test_weights_too_large_for_float16_are_refused(plain, tmp_path):
+    arrays = {"generator_g/a": np.float32([1e5])}
+    with pytest.raises(InputError, match="--weights=float16: a weight is too large"):
+        model_folder.write_model(tmp_path, {}, arrays, "float16")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_paths_of_the_trainer_stay_at_home(plain):
     run, folder = plain
     home = json.loads((run / "config.json").read_text())["data"]["dir"]
@@ -118,6 +145,11 @@ FACTS = {
     ),
     "step": (lambda f: f.update(step=-1), "no step can be '-1'"),
     "name": (lambda f: f.update(name="a\nb"), "no text can be"),
+    "type": (lambda f: f["weights"].update(type="int8"), "no type of weights can be 'int8'"),
+    "other type": (
+        lambda f: f["weights"].update(type="float16"),
+        "they are of type F32, not F16",
+    ),
     "missing": (lambda f: f.pop("data"), "cannot read the model .*data"),
     "wider": (
         lambda f: f["config"]["generator"].update(features=[4, 16]),

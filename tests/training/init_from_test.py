@@ -9,7 +9,10 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
+from cyclegan_jax.export.model import export_model
 from cyclegan_jax.report import page
+from cyclegan_jax.trained import shipped
+from cyclegan_jax.trained.model_folder import read_model
 from cyclegan_jax.training import run as run_lib
 from cyclegan_jax.training import train
 from cyclegan_jax.training.compiled import Programs
@@ -89,6 +92,43 @@ def test_averaged_generators_and_discriminators_are_taken_and_nothing_else(
     assert_equal(averages, saved.items["ema"])
     assert state.step == 0
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(state.opt_state))
+
+
+def test_an_exported_model_gives_its_generators_alone(
+    config, averaging, tmp_path, capsys, monkeypatch, tiny_run
+):
+    """By folder and by the name of a shipped model; a resumed run needs it no more."""
+    meta = {"config": config.to_dict(), "data": read(tiny_run).meta["data"]}
+    state = Programs(config).create_state(3)
+    state = state.replace(ema=jax.tree.map(lambda a: a + 1, state.ema))
+    with Checkpoints(tmp_path / "run", keep=1) as checkpoints:
+        checkpoints.save(state, meta, None)
+    export_model(tmp_path / "run", "latest", tmp_path / "models" / "a")
+    monkeypatch.setattr(shipped, "_FOLDER", tmp_path / "models")
+    still = with_no_rates(config)
+    for name, source in (("one", "a"), ("two", str(tmp_path / "models" / "a"))):
+        assert train.train(still, tmp_path / name, source)
+        out = capsys.readouterr().out
+        assert "starting from the weights of a, step 0\n" in out
+        assert f"--init_from={source} is an exported model and holds no discriminators" in out
+        after = read(tmp_path / name)
+        exported = read_model(tmp_path / "models" / "a")
+        for item in ("generators", "ema"):
+            assert after.items[item].keys() == exported.items["generators"].keys()
+            for path, array in exported.items["generators"].items():
+                np.testing.assert_array_equal(after.items[item][path], array)
+        assert after.meta["init_from"] == {
+            "run": "a", "step": 0, "digest": exported.meta["weights"]["sha256"]
+        }  # fmt: skip
+    with refused("--init_from=a@4: an exported model has one set of weights; omit @4"):
+        train.train(still, tmp_path / "three", "a@4")
+    config.generator.norm = "none"
+    with refused("--init_from=a has other generators"):
+        train.train(config, tmp_path / "three", "a")
+    assert not (tmp_path / "three").exists()
+    shutil.rmtree(tmp_path / "models")
+    config.generator.norm = "instance"
+    assert train.train(config, tmp_path / "one")
 
 
 def test_a_run_is_trained_on_other_data_and_says_so(config, source, tmp_path, capsys, monkeypatch):
@@ -184,8 +224,11 @@ def test_discriminators_that_do_not_fit_are_new_with_a_note(config, source, tmp_
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("nowhere", "nowhere is no run with checkpoints; name the workdir of a run, or RUN@STEP"),
-        ("source/checkpoints/4", "is no run with checkpoints"),
+        (
+            "nowhere",
+            "nowhere is neither a run with checkpoints nor an exported model; name the workdir",
+        ),
+        ("source/checkpoints/4", "is neither a run with checkpoints nor"),
         ("source@7", "has no checkpoint '7'; there are best, latest, 2, 4"),
         ("source@", "has no checkpoint ''"),
     ],
@@ -216,4 +259,4 @@ def test_the_flag(source, script, config_text, tmp_path):
     (tmp_path / "config.py").write_text(config_text)
     result = script(tmp_path, "train", "--config=config.py", "--workdir=run", "--init_from=nowhere")
     assert result.returncode == 1
-    assert result.stderr.startswith("error: --init_from=nowhere: nowhere is no run")
+    assert result.stderr.startswith("error: --init_from=nowhere: nowhere is neither a run")
