@@ -216,15 +216,7 @@ def _score_pairs(
 def _score_unpaired(
     config: config_lib.Config, dataset: Dataset, translate: TranslateTo
 ) -> _Outcome:
-    samples = {
-        domain: unpaired.sample(
-            dataset.split(f"train_{domain}"),
-            dataset.names(f"train_{domain}"),
-            image_size=config.image_size,
-            mode=config.data.fit,
-        )
-        for domain in DOMAINS
-    }
+    samples = unpaired.training_images(config, dataset)
     translated: dict[str, Any] = {d: translate(d, samples[d.source].images) for d in DIRECTIONS}
     per_image, names, summarised, rows_of = {}, {}, {}, []
     for there in DIRECTIONS:

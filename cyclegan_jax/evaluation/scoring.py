@@ -9,10 +9,7 @@ import numpy as np
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import BASELINES, DIRECTIONS, TARGETS, Direction
-from cyclegan_jax.evaluation import regions
 from cyclegan_jax.evaluation.metrics import BRAIN, ENERGY, METRICS, PROTOCOLS, mean_and_sd, scores
-from cyclegan_jax.inference import CompiledGenerators
-from cyclegan_jax.models.networks import Networks
 
 WHOLE = "fixed"  # the protocol of whole images
 RANKED_BY = "ssim"  # the score that chooses the best checkpoint, by the mean of both directions
@@ -56,36 +53,6 @@ def parts_of_scalar(name: str) -> tuple[str, str, str] | None:
         return None
     protocol = words[1] if len(words) == 4 else WHOLE
     return protocol, words[-2], words[-1]
-
-
-class Evaluator:
-    """Translates and scores the same pairs at every evaluation of a run."""
-
-    def __init__(self, compiled: CompiledGenerators, pairs: Pairs):
-        self.pairs = pairs
-        self.protocol = headline(pairs)
-        self.polarity: dict[str, Any] = {}  # of the translations scored last, see `regions`
-        self._compiled = compiled
-        self._baselines: PerImage | None = None  # the same at every evaluation
-
-    def mean_scores(self, generators: Networks) -> MeanScores:
-        """Returns the mean scores of all pairs under `protocol`; see `average_over_subjects`."""
-        sources = {"x": self.pairs.x, "y": self.pairs.y}
-        translated: dict[str, np.ndarray] = {
-            direction: self._compiled.translate(generators, direction, sources[direction.source])
-            for direction in DIRECTIONS
-        }
-        protocol, protocols = self.protocol, (self.protocol,)
-        if self._baselines is None:
-            baselines = untranslated(self.pairs)
-            self._baselines = score_pairs(self.pairs, baselines, protocols=protocols)[protocol]
-        scored = score_pairs(self.pairs, translated, protocols=protocols)[protocol]
-        scored |= self._baselines
-        if self.pairs.labels is not None:
-            self.polarity = regions.polarity(
-                self.pairs, translated, self.pairs.labels, self.pairs.tissues
-            )
-        return average_over_subjects(scored, self.pairs.names)
 
 
 def untranslated(pairs: Pairs) -> dict[str, np.ndarray]:

@@ -1,5 +1,7 @@
 """Makes tables of the scores of a checkpoint, for a terminal and for a page."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from cyclegan_jax.domains import BASELINES, CONTRASTS, label
@@ -37,20 +39,19 @@ _SLICE_JUMPS = (
     "How much images change from slice to slice, relative to the true images: 1 is as in the "
     "truth, more is stripes across the slices, and less is blurred."
 )
-_DISTANCES = (
-    (
-        "histogram_distance",
+_DISTANCES = {  # title and note
+    "histogram_distance": (
         "histograms, no pairs",
         "The 1-D Wasserstein distance (range 2) of the head intensities to those of real images of "
         "the target contrast.",
     ),
-    (
-        "patch_distance",
+    "patch_distance": (
         "patches, no pairs",
         "The sliced Wasserstein distance of patches of the head, each without its mean, to those "
-        "of real images of the target contrast. It sees edges and texture.",
+        "of real images of the target contrast. It sees edges and texture, and not whether the "
+        "contrast is inverted.",
     ),
-)
+}
 _NOT_CORRECTNESS = "This does not measure whether a translation is correct."
 
 
@@ -203,8 +204,6 @@ def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:
     n, cycle = scores["images"], scores["cycle"]
     images = " and ".join(f"{n[domain]} {contrast}" for domain, contrast in CONTRASTS.items())
     subjects = " and ".join(str(entry["ssim"]["n"]) for entry in cycle.values())
-    # earlier scores have no distances of patches
-    measured = [(scores[key], *text) for key, *text in _DISTANCES if key in scores]
     return [
         Table(
             "cycles, no pairs",
@@ -213,15 +212,21 @@ def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:
             f"{subjects} subjects. {_NOT_CORRECTNESS}",
             *_header_and_rows(cycle, ["ssim", "psnr"]),
         ),
-        *(
-            Table(title, f"{note} {_NOT_CORRECTNESS}", ["", "distance"], _distance_rows(distances))
-            for distances, title, note in measured
-        ),
+        # earlier scores have no distances of patches
+        *(distance_table(key, scores[key]) for key in _DISTANCES if key in scores),
     ]
 
 
-def _distance_rows(distances: dict[str, float | None]) -> list[list[str]]:
-    return [
-        [label(name), f"{distance:.4f}" if distance is not None else "none"]
-        for name, distance in distances.items()
+def distance_table(key: str, distances: Mapping[str, float | None]) -> Table:
+    """Returns the table of distances without pairs.
+
+    Args:
+      key: their name in `scores.json`.
+      distances: of each direction, and of the untranslated images; None or NaN is unknown.
+    """
+    title, note = _DISTANCES[key]
+    rows = [
+        [label(name), "none" if d is None or math.isnan(d) else f"{d:.4f}"]
+        for name, d in distances.items()
     ]
+    return Table(title, f"{note} {_NOT_CORRECTNESS}", ["", "distance"], rows)

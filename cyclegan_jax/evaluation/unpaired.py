@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from cyclegan_jax.config import Config
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.framing import fit
 from cyclegan_jax.data.intensity import from_storage, head_mask
 from cyclegan_jax.data.pairs import spread
-from cyclegan_jax.domains import DIRECTIONS
+from cyclegan_jax.domains import DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation.scoring import WHOLE, score_images
 
 MOST_IMAGES = 64  # of each domain, so that a large data set takes no longer
@@ -60,6 +62,19 @@ def sample(
     ]
     images, masks = (np.stack(parts)[..., None] for parts in zip(*framed, strict=True))
     return UnpairedImages(images, masks, [names[i] for i in chosen])
+
+
+def training_images(config: Config, dataset: Dataset) -> dict[str, UnpairedImages]:
+    """Returns a sample of the training images of both domains, see `sample`."""
+    return {
+        domain: sample(
+            dataset.split(f"train_{domain}"),
+            dataset.names(f"train_{domain}"),
+            image_size=config.image_size,
+            mode=config.data.fit,
+        )
+        for domain in DOMAINS
+    }
 
 
 def cycle_scores(source: UnpairedImages, cycled: np.ndarray) -> dict[str, np.ndarray]:

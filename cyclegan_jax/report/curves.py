@@ -79,7 +79,13 @@ _PANELS = (
         },
     ),
 )
-_METRIC_TITLES = {"ssim": "SSIM", "psnr": "PSNR / dB", "mae": "MAE", "nmse": "NMSE"}
+_METRIC_TITLES = {
+    "ssim": "SSIM",
+    "psnr": "PSNR / dB",
+    "mae": "MAE",
+    "nmse": "NMSE",
+    "patch_distance": "Distance",
+}
 _COLOURS = ("tab:blue", "tab:orange", "tab:gray", "tab:green")
 
 

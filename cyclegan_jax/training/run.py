@@ -20,17 +20,16 @@ from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.pairs import spread
-from cyclegan_jax.domains import CONTRASTS, DIRECTIONS
-from cyclegan_jax.evaluation.metrics import PROTOCOLS
-from cyclegan_jax.evaluation.scoring import (
-    RANKED_BY,
-    WHOLE,
-    Evaluator,
-    MeanScores,
-    mean_of_directions,
-    scalar_name,
+from cyclegan_jax.domains import CONTRASTS
+from cyclegan_jax.evaluation import unpaired
+from cyclegan_jax.evaluation.monitors import (
+    RANKING_SCALARS,
+    Monitor,
+    PairMonitor,
+    PatchMonitor,
+    Scored,
 )
-from cyclegan_jax.evaluation.tables import protocol_table
+from cyclegan_jax.evaluation.scoring import WHOLE
 from cyclegan_jax.optimizer import Hyperparameters, at_step
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
@@ -110,7 +109,7 @@ class Run:
         self._changes: list[changes_lib.Change] = []  # of the config, since the first launch
         self._failure_modes = FailureModes(config.loss.adversarial, config.steps)
         self._writer: MetricLog | None = None  # of the primary process, when it trains
-        self._evaluator: Evaluator | None = None
+        self._monitor: Monitor | None = None
         self._brain: np.ndarray | None = None  # of the samples
         self._batches: grain.MapDataset | None = None
         self._stack = contextlib.ExitStack()
@@ -198,21 +197,18 @@ class Run:
     def catch_up(self, state: TrainState) -> None:
         """Scores a restored state if the run was stopped or killed before it could be scored."""
         step = int(state.step)
-        # an earlier version may have scored it by another protocol
-        names = [scalar_name(DIRECTIONS[0], RANKED_BY, protocol) for protocol in PROTOCOLS]
         is_missing = (
             step > 0
             and "evaluate" in self.due(step)
-            and not any(is_logged(self.workdir, step, name) for name in names)
+            and not any(is_logged(self.workdir, step, name) for name in RANKING_SCALARS)
         )
         if not multihost.agree(int(is_missing)):
             return
         self._open()
-        if self._evaluator is not None:
+        if self._monitor is not None:
             placed = self._programs.parallel.place_state(state)
-            scored = self._evaluator.mean_scores(placed.generators)
-            score = mean_of_directions(scored, RANKED_BY)
-            self._checkpoints.rate(step, score, self._evaluator.protocol)
+            scored = self._monitor.scored(placed.generators)
+            self._checkpoints.rate(step, scored.rank, self._protocol)
             with writing_workdir(self.workdir):
                 self._log_scores(scored, step)
 
@@ -242,25 +238,27 @@ class Run:
         self._batches = from_config.training_batches(c, self.dataset, self._programs.parallel.share)
         for note in from_config.notes_on_training(c, self.dataset):
             self._print(f"note: {note}")
+        compiled = self._programs.compiled_generators
         if self._split is None:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
             first: Any = from_config.training_batches(c, self.dataset, (0, processes))[0]
             self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
-            self._print("no pairs to score; `best` is the newest checkpoint")
+            self._monitor = PatchMonitor(compiled, **unpaired.training_images(c, self.dataset))
+            self._print("no pairs to score; `best` is chosen by patches of training images")
         else:
             pairs = from_config.scored_pairs(c, self.dataset, self._split, _MOST_PAIRS)
             self._print(f"{len(pairs.names)} {self._split} pairs are scored during training")
-            self._evaluator = Evaluator(self._programs.compiled_generators, pairs)
+            self._monitor = PairMonitor(compiled, pairs)
             chosen = spread(len(pairs.names), _SAMPLE_ROWS)
             self._samples = {"x": pairs.x[chosen], "y": pairs.y[chosen]}
             self._brain = None if pairs.brain is None else pairs.brain[chosen]
-            before, now = self._checkpoints.protocol, self._evaluator.protocol
-            if before not in ("", now):
-                self._print(
-                    f"note: scores are under the protocol {now} from here on, those before under "
-                    f"{before}; `best` is chosen among checkpoints that are scored by {now}"
-                )
+        before, now = self._checkpoints.protocol, self._protocol
+        if before not in ("", now):
+            self._print(
+                f"note: scores are under the protocol {now} from here on, those before under "
+                f"{before}; `best` is chosen among checkpoints that are scored by {now}"
+            )
         return self._batches
 
     def due(self, step: int, *, is_interrupted: bool = False) -> set[str]:
@@ -279,8 +277,6 @@ class Run:
             "save": c.save_every,
         }
         due = {work for work, steps in every.items() if is_last or step % steps == 0}
-        if self._split is None:
-            due.discard("evaluate")
         if "evaluate" in due:
             due.add("save")  # with its score
         return due | {"end"} if is_last else due
@@ -299,10 +295,10 @@ class Run:
         now = time.perf_counter()  # before scoring and saving, which are no steps
         with writing_workdir(self.workdir):
             scored = None
-            if state is not None and self._evaluator is not None and "evaluate" in due:
-                scored = self._evaluator.mean_scores(state.generators)
+            if state is not None and self._monitor is not None and "evaluate" in due:
+                scored = self._monitor.scored(state.generators)
             if state is not None and "save" in due:
-                score = None if scored is None else mean_of_directions(scored, RANKED_BY)
+                score = None if scored is None else scored.rank
                 devices = self._programs.parallel.devices
                 facts = provenance(
                     self.config, self.dataset, devices, self._changes, self._init_from
@@ -335,7 +331,7 @@ class Run:
 
     @property
     def _protocol(self) -> str:
-        return WHOLE if self._evaluator is None else self._evaluator.protocol
+        return WHOLE if self._monitor is None else self._monitor.protocol
 
     def wait(self) -> None:
         """Waits until all saves are on disk."""
@@ -358,16 +354,10 @@ class Run:
             self._scalars(step, {"skipped_steps": self._skipped})
         self._skipped = 0
 
-    def _log_scores(self, scored: MeanScores, step: int) -> None:
-        values = {
-            scalar_name(direction, metric, self._protocol): value["mean"]
-            for direction, metrics in scored.items()
-            for metric, value in metrics.items()
-        }
-        self._scalars(step, values)
-        if self._evaluator is not None:
-            self._warn(self._failure_modes.in_tissues(step, self._evaluator.polarity))
-        table = protocol_table(self._protocol, scored)
+    def _log_scores(self, scored: Scored, step: int) -> None:
+        self._scalars(step, scored.scalars)
+        self._warn(self._failure_modes.in_tissues(step, scored.polarity))
+        table = scored.table
         if self._has_printed_scores:  # what the numbers are was said above
             table = table._replace(note="")
         self._has_printed_scores = True
@@ -375,7 +365,7 @@ class Run:
 
     def _sample(self, state: TrainState, step: int) -> None:
         pictures = self._programs.sample_step(state.generators, self._samples)
-        paired = self._evaluator is not None
+        paired = self._split is not None
         found = self._failure_modes.in_pictures(step, pictures, paired=paired, brain=self._brain)
         self._warn(found)
         if self._writer is None:

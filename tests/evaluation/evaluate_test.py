@@ -18,7 +18,7 @@ from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.evaluation import evaluate, unpaired
 from cyclegan_jax.evaluation.evaluate import score_tables
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
-from cyclegan_jax.evaluation.scoring import Evaluator
+from cyclegan_jax.evaluation.monitors import PairMonitor
 from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.inference import CompiledGenerators
 from cyclegan_jax.render.text_table import as_text
@@ -191,12 +191,12 @@ def test_the_validation_score_is_that_of_training(run, capsys):
     assert tuple(scores["protocols"]) == PROTOCOLS  # one is printed, all are written
     assert "slice_max" not in capsys.readouterr().out
     pairs = from_config.scored_pairs(config, from_config.open_data(config), "val")
-    during = Evaluator(programs.compiled_generators, pairs).mean_scores(state.generators)
-    for direction, metrics in during.items():
-        assert list(metrics) == ["ssim", "psnr", "mae", "nmse", "correlation"]
-        for metric, entry in metrics.items():
-            found = scores["protocols"]["brain"][direction][metric]
-            assert found["mean"] == pytest.approx(entry["mean"], rel=1e-5)
+    during = PairMonitor(programs.compiled_generators, pairs).scored(state.generators).scalars
+    for direction, metrics in scores["protocols"]["brain"].items():
+        for metric in ("ssim", "psnr", "mae", "nmse", "correlation"):
+            found = during.pop(f"eval/brain/{direction}/{metric}")
+            assert metrics[metric]["mean"] == pytest.approx(found, rel=1e-5)
+    assert not during
 
 
 def test_pairs_without_labels_are_ranked_by_whole_images(run, monkeypatch):

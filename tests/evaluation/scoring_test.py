@@ -9,7 +9,6 @@ from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
-    Evaluator,
     average_over_subjects,
     by_subject,
     headline,
@@ -154,27 +153,3 @@ def test_scalars_say_their_protocol_and_earlier_ones_are_read():
         assert parts_of_scalar(name) == (protocol, "t2_as_t1", "nmse")
     for other in ("loss/cycle_x", "loss/t1_to_t2/ssim", "eval/ssim"):
         assert parts_of_scalar(other) is None
-
-
-class Copies:
-    """Generators that return their input."""
-
-    def translate(self, generators, direction, images):
-        return images
-
-
-@pytest.mark.parametrize("labelled", [True, False])
-def test_training_scores_the_headline_alone(pairs, labelled, monkeypatch):
-    if not labelled:
-        pairs = dataclasses.replace(pairs, labels=None)
-    asked = []
-    inner = scoring.scores
-    monkeypatch.setattr(
-        scoring, "scores", lambda *a, **k: [asked.append(k["protocols"]), inner(*a, **k)][1]
-    )
-    evaluator = Evaluator(Copies(), pairs)
-    scored = evaluator.mean_scores(None)
-    assert set(asked) == {("brain",) if labelled else ("fixed",)}
-    assert ("correlation" in scored["t1_to_t2"]) is labelled
-    assert scored["t1_to_t2"] == scored["t1_as_t2"]
-    assert bool(evaluator.polarity) is labelled

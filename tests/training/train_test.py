@@ -16,7 +16,7 @@ from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import from_json
 from cyclegan_jax.data import from_config
-from cyclegan_jax.evaluation import scoring
+from cyclegan_jax.evaluation import monitors
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.optimizer import at_step
 from cyclegan_jax.parallel.data_parallel import Parallel, TrainStep
@@ -211,7 +211,7 @@ def test_known_failures_are_printed_once(config, tmp_path, monkeypatch, capsys):
     for name, value in limits.items():
         monkeypatch.setattr(failure_modes, name, value)
     inverted = {"rank_correlation": {"mean": -0.9}, "inverted": True}
-    monkeypatch.setattr(scoring.regions, "polarity", lambda *a: {"t2_to_t1": inverted})
+    monkeypatch.setattr(monitors.regions, "polarity", lambda *a: {"t2_to_t1": inverted})
     train.train(config, tmp_path / "run")
     out = capsys.readouterr().out
     told = ["generator_g: its output equals", "generator_f: its output equals"]
@@ -299,13 +299,37 @@ def test_best_checkpoint_is_the_one_with_the_best_logged_score(config, tmp_path)
         assert checkpoints.choose("best").step == max(scores, key=lambda step: scores[step])
 
 
+def test_without_pairs_the_best_checkpoint_is_the_one_with_the_nearest_patches(
+    config, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(run_lib.from_config, "monitoring_split", lambda dataset: None)
+    config.steps, config.keep, config.optimizer.generator_learning_rate = 8, 9, 1e-2
+    workdir = tmp_path / "run"
+    assert train.train(config, workdir)
+    out = capsys.readouterr().out
+    assert "no pairs to score; `best` is chosen by patches of training images" in out
+    assert out.count("patches, no pairs") == 4
+    name = "eval/patches/{}/patch_distance"
+    lines = [line for line in read_metrics(workdir) if name.format("t1_to_t2") in line]
+    distances = {
+        line["step"]: sum(line[name.format(d)] for d in ("t1_to_t2", "t2_to_t1")) for line in lines
+    }
+    assert list(distances) == [2, 4, 6, 8]
+    with Checkpoints(workdir) as checkpoints:
+        assert checkpoints.protocol == "patches"
+        assert checkpoints.best() == min(distances, key=lambda step: distances[step])
+    assert not (workdir / "eval").exists()
+    assert train.train(config, workdir)  # nothing is scored again
+    assert "patches, no pairs" not in capsys.readouterr().out
+
+
 def test_a_run_of_an_earlier_version_is_ranked_anew_inside_the_brain(
     config, tmp_path, monkeypatch, capsys
 ):
     config.steps, config.keep = 4, 9
     workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(scoring, "headline", lambda pairs: "fixed")
+        patch.setattr(monitors, "headline", lambda pairs: "fixed")
         train.train(config, workdir)
         assert train.train(config, workdir)
     assert train.train(config, workdir)  # it is finished, and stays as it was
