@@ -20,7 +20,10 @@ _FORMAT = flags.DEFINE_enum("format", "model", ["model"], "What is written: a mo
 _NAME = flags.DEFINE_string("name", "", "Name of the model; default: that of the workdir.")
 _DATA = flags.DEFINE_string("data", "", "The training data in words, for the card.")
 _WEIGHTS = flags.DEFINE_enum(
-    "weights", "float32", ["float32", "float16"], "Type of the weights; float16 halves the file."
+    "weights",
+    "float32",
+    ["float32", "int8"],
+    "Type of the weights; int8 makes a file of a quarter.",
 )
 _LICENSE = flags.DEFINE_string("license", "", "Licence of the training data, for the card.")
 

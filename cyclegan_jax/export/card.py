@@ -16,7 +16,7 @@ from cyclegan_jax.render.text_table import as_markdown
 from cyclegan_jax.report.page import NOT_FOR_DIAGNOSIS
 from cyclegan_jax.report.result import caption_of
 from cyclegan_jax.system.workdir import MODEL
-from cyclegan_jax.trained.model_folder import WEIGHTS, Facts
+from cyclegan_jax.trained.model_folder import TYPES, WEIGHTS, Facts
 
 _NOT_GIVEN = "not given"
 _PHANTOM = "phantom heads, which cyclegan_jax made itself", "none is needed"  # and their licence
@@ -95,6 +95,10 @@ def _scores(facts: Facts) -> str:
         f"{scores['images']} {scores['split']} images of the data set {_plain(scores['data'])}, "
         f"step {scores['step']}."
     )
+    if facts["weights"]["type"] != TYPES[0]:
+        text += (
+            f" They were measured before the weights were rounded to {facts['weights']['type']}."
+        )
     if "protocols" not in scores:
         return "\n\n".join([text, *map(as_markdown, score_tables(scores))])
     first = headline_of(scores)

@@ -45,7 +45,7 @@ def export_model(
 
     Raises:
       InputError: `out` is there or cannot be written, there is no such checkpoint, the scores of
-        its evaluation cannot be read, a text is not one line, or a weight does not fit the type.
+        its evaluation cannot be read, or a text is not one line.
     """
     if os.path.lexists(out):
         raise InputError(f"--out={out} is there already; name a new folder, or remove it")

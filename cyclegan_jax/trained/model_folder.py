@@ -1,7 +1,7 @@
 """The format of a model folder, which holds what inference needs of a run, and nothing else.
 
 * `model.json`: the facts, sealed with their digest (see `Facts`);
-* `weights.safetensors`: the parameters of both generators, by path, of one of `TYPES`;
+* `weights.safetensors`: the parameters of both generators by path, see `_layout`;
 * `README.md`: the card, with `worst.png` and `subjects.png` where the model was scored on pairs.
 
 Nothing in a folder is trusted: facts are checked before they are used, and the weights are compared
@@ -43,9 +43,11 @@ _MOST_FACTS, _MOST_HEADER = 2**24, 2**20  # bytes
 _LONGEST_NAME, _LONGEST_TEXT = 100, 2000  # characters
 _WHAT_TO_DO = "export it again, or get it again from where it came"
 
-# What the weights can be stored as; inference computes in float32 from either.
-TYPES = ("float32", "float16")
-_SAFETENSORS_TYPES = {"float32": "F32", "float16": "F16"}
+# How kernels can be stored; inference computes in float32 from either.
+TYPES = ("float32", "int8")
+_SAFETENSORS_TYPES = {"float32": "F32", "int8": "I8"}
+_SCALE = ".scale"  # ends the name of the scales of a kernel of int8
+_LARGEST = 127  # of int8, without its sign
 
 
 def write_model(
@@ -57,15 +59,16 @@ def write_model(
       folder: where to write.
       facts: all but "format", "made_by" and "weights".
       arrays: of both generators by path, float32.
-      stored_as: one of `TYPES`; float16 rounds each weight to 11 bits.
-
-    Raises:
-      InputError: a weight is too large for float16.
+      stored_as: one of `TYPES`. In int8 each output channel of a kernel has 255 levels, between
+        minus and plus its largest weight.
     """
-    with np.errstate(over="ignore"):
-        stored = {path: np.asarray(a).astype(stored_as) for path, a in arrays.items()}
-    if stored_as == "float16" and not all(np.isfinite(a).all() for a in stored.values()):
-        raise InputError("--weights=float16: a weight is too large for it; give --weights=float32")
+    stored: dict[str, np.ndarray] = {}
+    for path, array in arrays.items():
+        stored[path] = np.asarray(array)
+        if stored_as == "int8" and array.ndim > 1:
+            scale = np.abs(array).max(axis=tuple(range(array.ndim - 1))) / _LARGEST
+            levels = np.divide(array, scale, out=np.zeros_like(array), where=scale > 0)
+            stored[path], stored[path + _SCALE] = levels.round().astype(np.int8), scale
     content = safetensors.numpy.save(stored)
     (folder / WEIGHTS).write_bytes(content)
     known = {
@@ -125,37 +128,54 @@ def read_model(folder: Path) -> Checkpoint:
     if not path.exists() and not path.is_symlink():
         raise InputError(f"{folder} has no {WEIGHTS}; {_WHAT_TO_DO}")
     with limits.reading(path, "weights", _WHAT_TO_DO):
-        wanted = _shapes(config)
-        content = _content(path, facts, wanted)
+        shapes = _shapes(config)
+        wanted = _layout(shapes, _stored_as(facts))
+        content = _content(path, facts["weights"], wanted)
         # names, types, shapes and places in the content, all checked by the library
         found = dict(safetensors.deserialize(content))
         for name in found:
             check_text("name of an array", name)  # it may stand in a message
-        if differs := difference({p: entry["shape"] for p, entry in found.items()}, wanted):
+        shown = {name: entry["shape"] for name, entry in found.items()}
+        if differs := difference(shown, {name: shape for name, (_, shape) in wanted.items()}):
             raise InputError(
                 f"{path}: the weights are of another model than {MODEL} says: it {differs}; "
                 f"{_WHAT_TO_DO}"
             )
-        dtype = _stored_as(facts)
-        kind = _SAFETENSORS_TYPES[dtype.name]
-        if kinds := {entry["dtype"] for entry in found.values()} - {kind}:
-            raise ValueError(f"they are of type {', '.join(sorted(kinds))}, not {kind}")
+        stored = {}
+        for name, (dtype, shape) in wanted.items():
+            kind, right = found[name]["dtype"], _SAFETENSORS_TYPES[dtype.name]
+            if kind != right:
+                raise ValueError(f"{name} is of type {kind}, not {right}")
+            stored[name] = np.frombuffer(found[name]["data"], dtype).reshape(shape)
         arrays = {
-            path: np.frombuffer(found[path]["data"], dtype).astype(np.float32).reshape(shape)
-            for path, shape in wanted.items()
+            path: stored[path].astype(np.float32) * stored.get(path + _SCALE, np.float32(1))
+            for path in shapes
         }
     return Checkpoint(facts["step"], facts, {"generators": arrays})
 
 
-def _stored_as(facts: Facts) -> np.dtype:
-    """Returns the type of the stored weights, little-endian."""
-    return np.dtype(facts["weights"].get("type", "float32")).newbyteorder("<")
+def _stored_as(facts: Facts) -> str:
+    return facts["weights"].get("type", TYPES[0])
 
 
-def _content(path: Path, facts: Facts, shapes: Mapping[str, Any]) -> bytes:
-    """Returns the bytes of the weights, which are no more than networks of these shapes need."""
-    recorded = facts["weights"]
-    least = sum(_stored_as(facts).itemsize * math.prod(shape) for shape in shapes.values())
+def _layout(shapes: Mapping[str, Any], stored_as: str) -> dict[str, tuple[np.dtype, Any]]:
+    """Returns type and shape of each stored array by name, for parameters of these shapes.
+
+    In int8 a kernel has a scale for each of its output channels, which its integers are multiples
+    of. Biases are float32 always.
+    """
+    layout = {}
+    for path, shape in shapes.items():
+        has_scale = stored_as == "int8" and len(shape) > 1
+        layout[path] = (np.dtype("int8" if has_scale else "<f4"), shape)
+        if has_scale:
+            layout[path + _SCALE] = (np.dtype("<f4"), shape[-1:])
+    return layout
+
+
+def _content(path: Path, recorded: Mapping[str, Any], layout: Mapping[str, Any]) -> bytes:
+    """Returns the bytes of the weights, which are no more than arrays of this layout need."""
+    least = sum(dtype.itemsize * math.prod(shape) for dtype, shape in layout.values())
     size = path.stat().st_size
     if size != recorded["bytes"]:
         raise ValueError(f"the file has {size} bytes instead of {recorded['bytes']!r}")
@@ -191,8 +211,8 @@ def _check(facts: Facts) -> None:
     size = facts["config"]["image_size"]
     if type(size) is not int or not 0 < size * size <= limits.MOST_PIXELS:
         raise ValueError(f"no config.image_size can be {str(size)[:80]!r}")
-    if facts["weights"].get("type", "float32") not in TYPES:
-        raise ValueError(f"no type of weights can be {str(facts['weights']['type'])[:80]!r}")
+    if _stored_as(facts) not in TYPES:
+        raise ValueError(f"no type of weights can be {str(_stored_as(facts))[:80]!r}")
     check_training_facts(facts["data"])
 
 

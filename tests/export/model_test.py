@@ -58,6 +58,13 @@ def test_the_card_says_what_a_user_must_know(folder, tiny_run):
     assert f"cyclegan_jax {__version__}" in card
 
 
+def test_a_card_says_that_weights_were_rounded_after_they_were_scored(folder, tiny_run, tmp_path):
+    export.export_model(tiny_run, "latest", tmp_path / "out", stored_as="int8")
+    words = "measured before the weights were rounded to int8"
+    assert words in (tmp_path / "out" / "README.md").read_text()
+    assert words not in (folder / "README.md").read_text()
+
+
 def test_a_card_without_data_or_scores_says_so(tiny_run, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     shutil.rmtree(run / "eval")
