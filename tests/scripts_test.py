@@ -293,6 +293,18 @@ ERRORS = {
         ["prepare_data", "--csv=list.csv", "--x=t1", "--out=new"],
         "--csv and --x exclude each other",
     ),
+    "empty BIDS root": (
+        ["prepare_data", "--bids=empty", "--out=new"],
+        "--bids=empty: is empty, so it is no BIDS data set",
+    ),
+    "bids and folders": (
+        ["prepare_data", "--bids=empty", "--x=t1", "--y=t2", "--out=new"],
+        "--bids and --x exclude each other",
+    ),
+    "filter without bids": (
+        ["prepare_data", "--filter=acq=a", "--x=t1", "--y=t2", "--out=new"],
+        "--filter is for --bids; omit it",
+    ),
     "no training folders": (
         ["prepare_data", "--x=t1", "--out=new"],
         "give --x and --y, .* or --csv",
