@@ -43,11 +43,14 @@ class Record:
     Attributes:
       out: the folder.
       made_by: what decides a result besides its scan, by the names in `_MADE_BY`.
+      root: a folder that sources are named relative to, so that the table can be given away; None
+        names them as they were given.
       shown: the rows of this call, for `summary`.
     """
 
     out: Path
     made_by: Mapping[str, str]
+    root: Path | None = None
     shown: list[list[str]] = dataclasses.field(default_factory=list)
 
     def is_made(self, source: Path, target: Path) -> bool:
@@ -75,7 +78,7 @@ class Record:
     ) -> None:
         """Writes the row of a scan, in the place of an older one of the same result."""
         row = dict.fromkeys(_COLUMNS, "") | {
-            "source": str(source),
+            "source": self._source(source),
             "result": self._name(target),
             "status": status,
             "seconds": f"{seconds:.1f}",
@@ -105,7 +108,10 @@ class Record:
         return f"{table}\n{counted}; {self.out / TABLE} has the notes"
 
     def _show(self, source: Path, target: Path, outcome: str, notes: str) -> None:
-        self.shown.append([str(source), self._name(target), outcome, notes])
+        self.shown.append([self._source(source), self._name(target), outcome, notes])
+
+    def _source(self, source: Path) -> str:
+        return str(source.relative_to(self.root) if self.root else source)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.out).as_posix()
@@ -139,7 +145,7 @@ class Record:
             ) from error
 
 
-def record_of(out: Path, translator: Translator, options: str) -> Record:
+def record_of(out: Path, translator: Translator, options: str, root: Path | None) -> Record:
     """Returns the table in a folder of results, for calls with these generators and options."""
     made_by = (
         translator.model,
@@ -148,4 +154,4 @@ def record_of(out: Path, translator: Translator, options: str) -> Record:
         translator.weights_sha256,
         options,
     )
-    return Record(out, dict(zip(_MADE_BY, made_by, strict=True)))
+    return Record(out, dict(zip(_MADE_BY, made_by, strict=True)), root)

@@ -9,8 +9,14 @@ from cyclegan_jax.data import intensity
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.data.preparation.bids_names import Filter
 from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.trained.origin import Origin
+from cyclegan_jax.translation.derivative import (
+    plan_derivative,
+    write_description,
+    write_sidecar,
+)
 from cyclegan_jax.translation.inputs import check_header, plan, preview_of, result_suffix
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.record import DONE, FAILED, Record, record_of
@@ -113,6 +119,8 @@ def translate(
     frame: int | None = None,
     cycle_error: bool = False,
     resample: bool = True,
+    bids: Path | None = None,
+    filters: Sequence[Filter] = (),
 ) -> int:
     """Translates scans and folders of them; one that fails is reported, the rest continue.
 
@@ -126,6 +134,9 @@ def translate(
       frame: see `translate_file`.
       cycle_error: see `translate_file` and `Translator.cycle_error`.
       resample: see `translate_volume`.
+      bids: instead of `inputs`: the root of a raw BIDS data set, of which `out` becomes a
+        derivative one.
+      filters: which of its scans are translated, see `derivative.plan_derivative`.
 
     Returns:
       The number of scans that failed.
@@ -134,7 +145,10 @@ def translate(
       InputError: nothing can be translated at all.
     """
     notes: list[str] = []
-    pairs = plan(inputs, out, direction, notes)
+    if bids is None:
+        pairs = plan(inputs, out, direction, notes)
+    else:
+        pairs = plan_derivative(bids, out, direction, filters, notes)
     for note in notes:
         print(f"note: {note}", flush=True)
     translator = load_translator(origin, direction)
@@ -142,8 +156,10 @@ def translate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out={out}: cannot be made a folder ({error.strerror})") from error
+    if bids is not None:
+        write_description(bids, out)
     options = f"frame={frame} cycle_error={cycle_error} resample={resample}"
-    record = record_of(out, translator, options)
+    record = record_of(out, translator, options, bids)
     there = {target for source, target in pairs if record.is_made(source, target)}
     _print_there(record, [target for _, target in pairs], there)
     failed, said = 0, set[str]()
@@ -155,6 +171,8 @@ def translate(
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             notes = translate_file(translator, source, target, frame, cycle_error, resample)
+            if bids is not None:
+                write_sidecar(bids, source, target, translator, notes)
             record.add(source, target, DONE, time.monotonic() - start, notes)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
             for note in notes:
