@@ -297,6 +297,14 @@ ERRORS = {
         ["prepare_data", "--bids=empty", "--out=new"],
         "--bids=empty: is empty, so it is no BIDS data set",
     ),
+    "data between raw data": (
+        ["prepare_data", "--bids=empty", "--out=empty/new"],
+        "--out=empty/new lies in the raw data; give empty/derivatives/NAME, or a folder outside",
+    ),
+    "bids and scans": (
+        ["translate", "--bids=empty", "--workdir=w", "--direction=t1_to_t2", "--out=new", "t1"],
+        "--bids and t1 exclude each other",
+    ),
     "bids and folders": (
         ["prepare_data", "--bids=empty", "--x=t1", "--y=t2", "--out=new"],
         "--bids and --x exclude each other",

@@ -195,6 +195,7 @@ def _listed(given: dict[str, str], notes: list[str]) -> tuple[list["Item"], dict
         return found, {"kind": "folders"} | given
     root, x, y = Path(_BIDS.value), _SUFFIX["x"].value, _SUFFIX["y"].value
     filters = bids_names.read_filters(_FILTER.value)
+    bids.check_outside(root, Path(_OUT.value))
     facts = {"kind": "bids", "bids": str(root), "x_suffix": x, "y_suffix": y}
     facts |= {"filter": " ".join(map(str, filters))} if filters else {}
     return bids.list_items(root, x, y, filters, notes), facts

@@ -9,9 +9,9 @@ from typing import Any
 from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data.formats import readers
 from cyclegan_jax.data.preparation.bids import (
-    DERIVATIVES,
     DESCRIPTION,
     SUFFIXES,
+    check_outside,
     check_raw,
     list_scans,
 )
@@ -115,11 +115,8 @@ def write_sidecar(
 
 
 def _check_out(root: Path, out: Path) -> None:
+    check_outside(root, out)
     inner, outer = out.resolve(), root.resolve()
-    if inner == outer or (outer in inner.parents and inner.parent != outer / DERIVATIVES):
-        raise InputError(
-            f"--out={out} lies in the raw data; give {root / DERIVATIVES}/NAME, or a folder outside"
-        )
     if inner in outer.parents and outer.relative_to(inner).parts[0] != _SOURCE_DATA:
         raise InputError(f"--out={out} holds the raw data {root}; give another folder")
     if not out.is_dir() or not any(out.iterdir()):

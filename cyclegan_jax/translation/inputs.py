@@ -30,8 +30,11 @@ def plan(
 
     The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
     becomes NIfTI. It lies in `out` as its scan lies in the given folder; folders that only name a
-    contrast are left out of its path. Of a folder in which some names say the source contrast,
-    scans that say another one are left out, and so are label maps and what lies in `out`.
+    contrast are left out of its path. If several inputs would give results of one name, all lie in
+    `out` as the scans lie in the folder that the inputs have in common.
+
+    Of a folder in which some names say the source contrast, scans that say another one are left
+    out, and so are label maps and what lies in `out`.
 
     Args:
       inputs: images, NIfTI files, DICOM series' folders, folders of these, and folders that have a
@@ -47,7 +50,13 @@ def plan(
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     said = [] if notes is None else notes
-    pairs = [pair for entry in inputs for pair in _plan_entry(entry, out, direction, said)]
+    found = [(path, entry) for entry in inputs for path in _scans_of(entry, out, direction, said)]
+    targets = [_target(path, entry, out, direction) for path, entry in found]
+    if len(inputs) > 1 and len(set(targets)) < len(targets):
+        places = [os.path.dirname(os.path.abspath(entry)) for entry in inputs]
+        common = Path(os.path.commonpath(places))
+        targets = [_target(Path(os.path.abspath(p)), common, out, direction) for p, _ in found]
+    pairs = [(path, target) for (path, _), target in zip(found, targets, strict=True)]
     writers: dict[Path, Path] = {}
     of_scans = {place: s for s, _ in pairs for place in (s.resolve(), s.resolve().parent)}
     for source, target in pairs:
@@ -98,10 +107,9 @@ def preview_of(target: Path) -> Path:
     return target.with_name(f"{readers.stem(target)}_preview.png")
 
 
-def _plan_entry(
-    entry: Path, out: Path, direction: Direction, said: list[str]
-) -> list[tuple[Path, Path]]:
-    tree = is_tree(entry)
+def _scans_of(entry: Path, out: Path, direction: Direction, said: list[str]) -> list[Path]:
+    """Returns the scans to translate in a folder, or a scan itself."""
+    tree = is_tree(entry, with_splits=True)
     listing = list_tree(entry) if tree else readers.list_folder(entry)
     if tree and out.resolve() == entry.resolve():
         raise InputError(f"--out={out} is the folder of the scans; choose another")
@@ -109,23 +117,26 @@ def _plan_entry(
     if rest and not tree:
         why = "no scan directly in the folder"
         said.append(left_out(str(entry), why, [str(path.relative_to(entry)) for path in rest]))
-    pairs = []
-    for path in _of_source(entry, scans, direction, said):
-        row = readers.format_of(path)
-        if row.translated is None:
+    chosen = _of_source(entry, scans, direction, said)
+    for path in chosen:
+        if (row := readers.format_of(path)).translated is None:
             raise InputError(
                 f"{path}: {row.kind}s are not translated; save it as NIfTI or as images"
             )
-        *folders, _ = inside = path.relative_to(entry).parts or ("",)
-        if folders:
-            name, _ = name_in(entry, path)
-            subject = without_contrast(name) or name
-        else:  # a folder may be given as "."
-            subject = without_trailing_contrast(Path(os.path.abspath(entry), *inside))
-        suffix = row.translated or path.name.removeprefix(readers.stem(path))
-        place = out.joinpath(*(folder for folder in folders if not is_contrast(folder)))
-        pairs.append((path, place / f"{subject}{result_suffix(direction)}{suffix}"))
-    return pairs
+    return chosen
+
+
+def _target(path: Path, root: Path, out: Path, direction: Direction) -> Path:
+    """Returns the file to write for a scan, which lies in `root` or is it."""
+    *folders, _ = inside = path.relative_to(root).parts or ("",)
+    if folders:
+        name, _ = name_in(root, path)
+        subject = without_contrast(name) or name
+    else:  # a folder may be given as "."
+        subject = without_trailing_contrast(Path(os.path.abspath(root), *inside))
+    suffix = readers.format_of(path).translated or path.name.removeprefix(readers.stem(path))
+    place = out.joinpath(*(folder for folder in folders if not is_contrast(folder)))
+    return place / f"{subject}{result_suffix(direction)}{suffix}"
 
 
 def _outside(out: Path, entry: Path, paths: Sequence[Path]) -> list[Path]:

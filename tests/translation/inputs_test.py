@@ -58,6 +58,30 @@ def test_bids_and_other_trees(tmp_path):
     assert any("label maps by their names: 'ann/t1/mask.nii'" in note for note in notes)
 
 
+def test_scans_of_one_name_keep_their_folders(tmp_path, monkeypatch):
+    tree(tmp_path, *(f"in/subj{i}/T1.nii.gz" for i in range(3)), "other/subj9/T1.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    given = sorted(Path("in").glob("subj*/T1.nii.gz"))  # as a shell expands it
+    found = plan(given, Path("out"), THERE)
+    assert found == [
+        (path, Path("out", f"subj{i}", f"subj{i}_T2.nii.gz")) for i, path in enumerate(given)
+    ]
+    found = plan([*given[:2], Path("other/subj9/T1.nii.gz")], Path("out"), THERE)
+    assert [str(target.parent) for _, target in found] == [
+        "out/in/subj0",
+        "out/in/subj1",
+        "out/other/subj9",
+    ]
+
+
+def test_folders_of_splits_are_kept(tmp_path):
+    root = tree(tmp_path / "in", "train/a_T1.nii", "test/b_T1.nii")
+    assert planned(root, THERE)[0] == {
+        "test/b_T1.nii": "test/test_b_T2.nii",
+        "train/a_T1.nii": "train/train_a_T2.nii",
+    }
+
+
 def test_folders_beside_scans_are_named(tmp_path):
     root = tree(tmp_path / "in", "a_T1.nii", "deeper/b_T1.nii", "c.bmp")
     found, (note,) = planned(root, THERE)

@@ -218,8 +218,9 @@ def test_two_results_in_one_file_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.png and .*a_T1\.jpg would both be .*a_T2\.png; "):
         t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
     one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
-    with pytest.raises(InputError, match="translate them into different folders"):
-        t.plan([*one, *two], tmp_path / "out", Direction.T1_TO_T2)
+    out = tmp_path / "out"
+    pairs = t.plan([*one, *two], out, Direction.T1_TO_T2)  # each in the folder of its scan
+    assert [target for _, target in pairs] == [out / "1" / "1_b_T2.png", out / "2" / "2_b_T2.png"]
 
 
 def test_previews_in_one_file_are_refused(tmp_path):

@@ -54,6 +54,15 @@ def check_raw(root: Path) -> dict[str, Any]:
     return found
 
 
+def check_outside(root: Path, out: Path) -> None:
+    """Refuses a folder for results that lies between the raw data, where BIDS wants none."""
+    inner, outer = out.resolve(), root.resolve()
+    if inner == outer or (outer in inner.parents and inner.parent != outer / DERIVATIVES):
+        raise InputError(
+            f"--out={out} lies in the raw data; give {root / DERIVATIVES}/NAME, or a folder outside"
+        )
+
+
 def list_scans(
     root: Path, suffixes: Sequence[str], filters: Sequence[Filter], notes: list[str]
 ) -> list[BidsScan]:
