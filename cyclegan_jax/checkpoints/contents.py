@@ -74,9 +74,9 @@ class Checkpoint(NamedTuple):
         return _only_generators(self._item(inference_item(self.items), _pick(like, GENERATORS)))
 
     def weights_digest(self) -> str:
-        """Returns the SHA-256 of the generators to translate with; their export has the same.
+        """Returns the SHA-256 of the generators to translate with, in float32.
 
-        (If it stores them as they are.)
+        A run and a model that was exported from it without rounding have the same.
         """
         return json_digest(integrity.array_digests(self.items[inference_item(self.items)]))
 
