@@ -293,6 +293,26 @@ ERRORS = {
         ["prepare_data", "--csv=list.csv", "--x=t1", "--out=new"],
         "--csv and --x exclude each other",
     ),
+    "empty BIDS root": (
+        ["prepare_data", "--bids=empty", "--out=new"],
+        "--bids=empty: is empty, so it is no BIDS data set",
+    ),
+    "data between raw data": (
+        ["prepare_data", "--bids=empty", "--out=empty/new"],
+        "--out=empty/new lies in the raw data; give empty/derivatives/NAME, or a folder outside",
+    ),
+    "bids and scans": (
+        ["translate", "--bids=empty", "--workdir=w", "--direction=t1_to_t2", "--out=new", "t1"],
+        "--bids and t1 exclude each other",
+    ),
+    "bids and folders": (
+        ["prepare_data", "--bids=empty", "--x=t1", "--y=t2", "--out=new"],
+        "--bids and --x exclude each other",
+    ),
+    "filter without bids": (
+        ["prepare_data", "--filter=acq=a", "--x=t1", "--y=t2", "--out=new"],
+        "--filter is for --bids; omit it",
+    ),
     "no training folders": (
         ["prepare_data", "--x=t1", "--out=new"],
         "give --x and --y, .* or --csv",

@@ -19,6 +19,7 @@ from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.models.networks import Networks
 from cyclegan_jax.state import TrainState
+from cyclegan_jax.system.files import json_digest
 
 GENERATORS = ("generator_g", "generator_f")
 _DISCRIMINATORS = ("discriminator_x", "discriminator_y")
@@ -71,6 +72,13 @@ class Checkpoint(NamedTuple):
           InputError: the checkpoint is of another model.
         """
         return _only_generators(self._item(inference_item(self.items), _pick(like, GENERATORS)))
+
+    def weights_digest(self) -> str:
+        """Returns the SHA-256 of the generators to translate with, in float32.
+
+        A run and a model that was exported from it without rounding have the same.
+        """
+        return json_digest(integrity.array_digests(self.items[inference_item(self.items)]))
 
     def discriminators(self, like: Networks) -> Networks:
         """Returns the discriminators; the generators are None. The rest is as for `generators`."""

@@ -2,13 +2,16 @@
 
     cyclegan-jax prepare --x=T1_FOLDER --y=T2_FOLDER --holdout=2::5 --out=data/mine
     cyclegan-jax prepare --csv=scans.csv --out=data/mine
+    cyclegan-jax prepare --bids=ROOT --holdout=2::5 --out=data/mine
 
 Folders hold PNG, JPEG or TIFF slices, NIfTI volumes, folders of DICOM series, or stacks (.mat,
-.npy). A BIDS data set, or another folder with a folder for each subject, is given as both. It
-prints what it found and writes a contact sheet to look at.
+.npy). A folder with a folder for each subject is given as both. The command prints what it found,
+and writes a contact sheet to look at.
 """
 
+import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -16,6 +19,9 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data.intensity import MIN_HEAD
 from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.system import cli
+
+if TYPE_CHECKING:
+    from cyclegan_jax.data.preparation.splits import Item
 
 _X = flags.DEFINE_string("x", None, "Folder of T1-weighted training scans.")
 _Y = flags.DEFINE_string("y", None, "Folder of T2-weighted training scans.")
@@ -31,6 +37,22 @@ _CSV = flags.DEFINE_string(
     None,
     "Instead of folders: a CSV with the columns file (relative to the CSV's folder), subject, "
     "domain (T1 or T2) and split (train, val or test), and labels if there are label maps.",
+)
+_BIDS = flags.DEFINE_string(
+    "bids",
+    None,
+    "Instead of folders: the root of a raw BIDS data set. One scan of each subject, session and "
+    "contrast is taken; where there are several, --filter chooses.",
+)
+_SUFFIX = {
+    "x": flags.DEFINE_string("x_suffix", "T1w", "With --bids: the suffix of T1-weighted scans."),
+    "y": flags.DEFINE_string("y_suffix", "T2w", "With --bids: the suffix of T2-weighted scans."),
+}
+_FILTER = flags.DEFINE_multi_string(
+    "filter",
+    [],
+    "With --bids: which scans are taken, as acq=highres, run=1, rec=none (names without it) or "
+    "T1w:acq=mprage (of one suffix only). May be given several times.",
 )
 _HOLDOUT = flags.DEFINE_string(
     "holdout",
@@ -104,16 +126,20 @@ def main(arguments: list[str]) -> int:
     """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
     given = {name: flag.value for name, flag in _FOLDERS.items() if flag.value is not None}
-    if _CSV.value and given:
-        raise InputError(f"--csv and --{next(iter(given))} exclude each other; give one of them")
-    if not _CSV.value and not {"x", "y"} <= given.keys():
-        raise InputError("give --x and --y, folders of training scans, or --csv")
+    ways = [f"--{flag.name}" for flag in (_CSV, _BIDS) if flag.value]
+    ways += [f"--{next(iter(given))}"] if given else []
+    if len(ways) > 1:
+        raise InputError(f"{ways[0]} and {ways[1]} exclude each other; give one of them")
+    if not ways or (given and not {"x", "y"} <= given.keys()):
+        raise InputError("give --x and --y, folders of training scans, or --csv, or --bids")
+    of_bids = [flag for flag in (*_SUFFIX.values(), _FILTER) if flag.present]
+    if of_bids and not _BIDS.value:
+        raise InputError(f"--{of_bids[0].name} is for --bids; omit it")
     if _LABELS.value and _MASK_SUFFIX.value:
         raise InputError("--labels and --mask_suffix exclude each other; give one of them")
     from cyclegan_jax.data.preparation import (  # late, for --help
-        csv_list,
+        bids,
         file_source,
-        folders,
         label_names,
         scan_labels,
         write,
@@ -121,14 +147,7 @@ def main(arguments: list[str]) -> int:
 
     notes: list[str] = []
     names = label_names.read_label_names(_LABEL_NAMES.value) if _LABEL_NAMES.value else {}
-    if _CSV.value:
-        items = csv_list.read_listing(Path(_CSV.value))
-    else:
-        items = folders.list_folders(
-            **{name: Path(f) for name, f in given.items()},
-            mask_suffix=_MASK_SUFFIX.value or "",
-            notes=notes,
-        )
+    items, facts = _listed(given, notes)
     if (_LABELS.value or _MASK_SUFFIX.value) and any(item.labels for item in items):
         raise InputError("the column labels of --csv and --labels exclude each other; give one")
     if _LABELS.value:
@@ -139,7 +158,7 @@ def main(arguments: list[str]) -> int:
         raise InputError("--label_names needs label maps; give --labels or --mask_suffix")
     source = file_source.scan_source(
         items,
-        {"kind": "csv", "csv": _CSV.value} if _CSV.value else {"kind": "folders"} | given,
+        facts,
         holdout=_HOLDOUT.value,
         validation=_VALIDATION.value,
         axis=_AXIS.value,
@@ -152,7 +171,31 @@ def main(arguments: list[str]) -> int:
         label_names=names,
         notes=notes,
     )
+    if _BIDS.value:
+        groups = bids.read_groups(Path(_BIDS.value), {item.subject for item in items})
+        source = dataclasses.replace(source, groups=groups)
     dataset = write.prepare(source, Path(_OUT.value))
     print(dataset.summary())
     print(f"look at {dataset.folder / write.CONTACT_SHEET}")
     return 0
+
+
+def _listed(given: dict[str, str], notes: list[str]) -> tuple[list["Item"], dict[str, Any]]:
+    """Returns the scans, and the facts on where they were found."""
+    from cyclegan_jax.data.preparation import bids, bids_names, csv_list, folders
+
+    if _CSV.value:
+        return csv_list.read_listing(Path(_CSV.value)), {"kind": "csv", "csv": _CSV.value}
+    if not _BIDS.value:
+        found = folders.list_folders(
+            **{name: Path(f) for name, f in given.items()},
+            mask_suffix=_MASK_SUFFIX.value or "",
+            notes=notes,
+        )
+        return found, {"kind": "folders"} | given
+    root, x, y = Path(_BIDS.value), _SUFFIX["x"].value, _SUFFIX["y"].value
+    filters = bids_names.read_filters(_FILTER.value)
+    bids.check_outside(root, Path(_OUT.value))
+    facts = {"kind": "bids", "bids": str(root), "x_suffix": x, "y_suffix": y}
+    facts |= {"filter": " ".join(map(str, filters))} if filters else {}
+    return bids.list_items(root, x, y, filters, notes), facts

@@ -1,6 +1,7 @@
 """Translates images, NIfTI volumes and DICOM series, or folders of them, to the other contrast.
 
     cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
+    cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --bids=ROOT --out=DERIVATIVES
 
 Each result is on the grid of its scan, and volumes get a preview PNG beside it.
 """
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
+from cyclegan_jax import InputError
 from cyclegan_jax.domains import DIRECTIONS, Direction
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -38,11 +40,28 @@ _RESAMPLE = flags.DEFINE_bool(
     "Translate volumes of other pixels than in training at the voxel size of training, and "
     "resample the result back to their grid.",
 )
+_BIDS = flags.DEFINE_string(
+    "bids",
+    None,
+    "Instead of scans: the root of a raw BIDS data set. --out becomes a derivative data set of it; "
+    "it may be ROOT/derivatives/NAME.",
+)
+_FILTER = flags.DEFINE_multi_string(
+    "filter",
+    [],
+    "With --bids: which scans are translated, as acq=highres, run=1 or rec=none (names without "
+    "it). May be given several times.",
+)
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command on what follows its flags, and returns its exit status."""
+    if _BIDS.value and arguments:
+        raise InputError(f"--bids and {arguments[0]} exclude each other; give one of them")
+    if _FILTER.value and not _BIDS.value:
+        raise InputError("--filter is for --bids; omit it")
     # late: --help and a bad flag answer at once
+    from cyclegan_jax.data.preparation.bids_names import read_filters
     from cyclegan_jax.trained.origin import origin_of
     from cyclegan_jax.translation.translate_files import translate
 
@@ -54,6 +73,8 @@ def main(arguments: list[str]) -> int:
         _FRAME.value,
         _CYCLE_ERROR.value,
         _RESAMPLE.value,
+        Path(_BIDS.value) if _BIDS.value else None,
+        read_filters(_FILTER.value),
     )
     if failed:
         print(f"{failed} of the scans failed; see above")

@@ -78,6 +78,8 @@ def _check(manifest: dict[str, Any]) -> None:
     _require({"train_x", "train_y"} <= images <= _IMAGES, "splits", list(splits))
     _require(splits.keys() - images <= {labels_of(s) for s in ("val", "test")}, "splits", [*splits])
     _check_label_names(manifest.get("label_names", {}))
+    for text in (*(groups := manifest.get("groups", {})), *groups.values()):
+        _require(_is_text(text) and 0 < len(text) <= _LONGEST_NAME, "groups", text)
     for split, entry in splits.items():
         _check_split(entry)
         if not holds_images(split):

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from cyclegan_jax.evaluation.scoring import (
     RANKED_BY,
     PerImage,
     TranslateTo,
+    average_by_group,
     average_over_subjects,
     by_subject,
     headline,
@@ -61,6 +63,7 @@ class _Outcome(NamedTuple):
     per_image: dict[str, PerImage]  # for each protocol
     names: dict[str, list[str]]  # of the images of each direction
     pictures: dict[str, Picture]  # by file name
+    groups: Mapping[str, str] = MappingProxyType({})  # of subjects
 
 
 def evaluate(
@@ -80,7 +83,8 @@ def evaluate(
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
     `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects, and "headline", the
-    protocol that ranks. Where slices of one scan are neighbours it has "slice_jumps", see
+    protocol that ranks. Where subjects have groups it has "groups": the same for each group, under
+    the headline protocol. Where slices of one scan are neighbours it has "slice_jumps", see
     `slice_jumps`, where the tissues of pixels are known "tissues" and "polarity", see `regions`,
     and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired" instead, about
     training images. A mean over nothing is null.
@@ -194,6 +198,9 @@ def _score_pairs(
             p: average_over_subjects(found, pairs.names) for p, found in per_image.items()
         },
     }
+    groups = dataset.manifest.get("groups", {})
+    if by_group := average_by_group(per_image[ranking], pairs.names, groups):
+        scores["groups"] = by_group
     if jumps := slice_jumps(pairs, images):
         scores["slice_jumps"] = jumps
     if phantom:
@@ -210,7 +217,8 @@ def _score_pairs(
         scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
     names = dict.fromkeys(per_image[ranking], pairs.names)
-    return _Outcome(scores, per_image, names, _pictures(pairs, translated, per_image[ranking]))
+    pictures = _pictures(pairs, translated, per_image[ranking])
+    return _Outcome(scores, per_image, names, pictures, groups)
 
 
 def _score_unpaired(
@@ -338,7 +346,11 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
                 for subject in next(iter(means_of.values()))
             ]
     _write_csv(folder / "images.csv", ["name", "direction", "protocol", *some], images)
-    _write_csv(folder / "subjects.csv", ["subject", "direction", "protocol", *some], subjects)
+    header = ["subject", "direction", "protocol", *some]
+    if outcome.groups:
+        header.append("group")
+        subjects = [[*row, outcome.groups.get(row[0], "")] for row in subjects]
+    _write_csv(folder / "subjects.csv", header, subjects)
     for name, picture in outcome.pictures.items():
         save_grid(folder / name, *picture)
     text = json.dumps(scores, indent=1, allow_nan=False)

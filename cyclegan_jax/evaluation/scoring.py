@@ -162,6 +162,30 @@ def average_over_subjects(per_image: PerImage, names: list[str]) -> MeanScores:
     }
 
 
+def average_by_group(
+    per_image: PerImage, names: list[str], groups: Mapping[str, str]
+) -> dict[str, MeanScores]:
+    """Returns `average_over_subjects` for each group of subjects, sorted.
+
+    Args:
+      per_image: the scores of one protocol.
+      names: the names of the pairs.
+      groups: of subjects; those that have none do not count.
+    """
+    of = np.array([groups.get(subject_of_slice(name), "") for name in names])
+    return {
+        group: average_over_subjects(
+            {
+                d: {m: v[of == group] for m, v in metrics.items()}
+                for d, metrics in per_image.items()
+            },
+            [name for name, own in zip(names, of, strict=True) if own == group],
+        )
+        for group in map(str, np.unique(of))
+        if group
+    }
+
+
 def mean_of_directions(scored: MeanScores, metric: str) -> float:
     """Returns the mean score of both directions, by which the best checkpoint is chosen."""
     return float(np.mean([scored[d][metric]["mean"] for d in DIRECTIONS]))

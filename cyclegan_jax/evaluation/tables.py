@@ -69,6 +69,8 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
         protocol_table(protocol, summarised, f", {scores['split']} images")
         for protocol, summarised in scores.get("protocols", {}).items()
     ]
+    if "groups" in scores:
+        tables.append(_group_table(scores["groups"], scores["headline"]))
     if "slice_jumps" in scores:
         tables.append(_slice_jump_table(scores["slice_jumps"]))
     if "tissues" in scores:
@@ -121,6 +123,24 @@ def _mean_sd(entry: dict[str, Any], decimals: int, factor: float) -> str:
         return "none"
     mean, sd = (f"{factor * entry[key]:.{decimals}f}" for key in ("mean", "sd"))
     return f"{mean} ± {sd}"
+
+
+def _group_table(groups: dict[str, Any], protocol: str) -> Table:
+    metrics = [m for m in ("ssim", "psnr") if m in next(iter(next(iter(groups.values())).values()))]
+    rows = [
+        [
+            f"{group}, {label(name)}",
+            str(entry[metrics[0]]["n"]),
+            *(_cell(entry[m], m) for m in metrics),
+        ]
+        for group, summarised in groups.items()
+        for name, entry in summarised.items()
+    ]
+    note = (
+        f"{_PROTOCOLS[protocol]} Values are mean ± sd over the subjects of the group. {_BASELINE}"
+    )
+    header = ["", "subjects", *(_COLUMNS[m][0] for m in metrics)]
+    return Table(f"groups of participants.tsv, protocol {protocol}", note, header, rows)
 
 
 def _slice_jump_table(scores: dict[str, Any]) -> Table:

@@ -9,6 +9,7 @@ from cyclegan_jax.data.formats import readers
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.preparation.contrast_names import (
     contrast_of,
+    is_contrast,
     without_contrast,
     without_trailing_contrast,
 )
@@ -28,8 +29,12 @@ def plan(
     """Returns every scan to read with the file to write for it; folders are expanded.
 
     The result is named after the subject with `_T1` or `_T2`; a JPEG becomes a PNG, a DICOM series
-    becomes NIfTI. Of a folder in which some names say the source contrast, those that say another
-    one are left out, and so are label maps.
+    becomes NIfTI. It lies in `out` as its scan lies in the given folder; folders that only name a
+    contrast are left out of its path. If several inputs would give results of one name, all lie in
+    `out` as the scans lie in the folder that the inputs have in common.
+
+    Of a folder in which some names say the source contrast, scans that say another one are left
+    out, and so are label maps and what lies in `out`.
 
     Args:
       inputs: images, NIfTI files, DICOM series' folders, folders of these, and folders that have a
@@ -45,12 +50,19 @@ def plan(
     if not inputs:
         raise InputError("name at least one image, volume or folder to translate")
     said = [] if notes is None else notes
-    pairs = [pair for entry in inputs for pair in _plan_entry(entry, out, direction, said)]
+    found = [(path, entry) for entry in inputs for path in _scans_of(entry, out, direction, said)]
+    targets = [_target(path, entry, out, direction) for path, entry in found]
+    if len(inputs) > 1 and len(set(targets)) < len(targets):
+        places = [os.path.dirname(os.path.abspath(entry)) for entry in inputs]
+        common = Path(os.path.commonpath(places))
+        targets = [_target(Path(os.path.abspath(p)), common, out, direction) for p, _ in found]
+    pairs = [(path, target) for (path, _), target in zip(found, targets, strict=True)]
     writers: dict[Path, Path] = {}
+    of_scans = {place: s for s, _ in pairs for place in (s.resolve(), s.resolve().parent)}
     for source, target in pairs:
-        if out.resolve() in (source.resolve(), source.resolve().parent):
+        if (inside := of_scans.get(target.parent.resolve())) is not None:
             raise InputError(
-                f"--out={out} is the folder of {source.name}: a translation could replace a scan "
+                f"--out={out} is the folder of {inside.name}: a translation could replace a scan "
                 "there; choose another"
             )
         # what is written beside a volume has one name, whatever the volume's suffix
@@ -95,30 +107,45 @@ def preview_of(target: Path) -> Path:
     return target.with_name(f"{readers.stem(target)}_preview.png")
 
 
-def _plan_entry(
-    entry: Path, out: Path, direction: Direction, said: list[str]
-) -> list[tuple[Path, Path]]:
-    tree = is_tree(entry)
-    scans = list_tree(entry).scans if tree else readers.list_scans(entry)
+def _scans_of(entry: Path, out: Path, direction: Direction, said: list[str]) -> list[Path]:
+    """Returns the scans to translate in a folder, or a scan itself."""
+    tree = is_tree(entry, with_splits=True)
+    listing = list_tree(entry) if tree else readers.list_folder(entry)
     if tree and out.resolve() == entry.resolve():
         raise InputError(f"--out={out} is the folder of the scans; choose another")
-    pairs = []
-    for path in _of_source(entry, scans, direction, said):
-        row = readers.format_of(path)
-        if row.translated is None:
+    scans, rest = (_outside(out, entry, paths) for paths in (listing.scans, listing.left_out))
+    if rest and not tree:
+        why = "no scan directly in the folder"
+        said.append(left_out(str(entry), why, [str(path.relative_to(entry)) for path in rest]))
+    chosen = _of_source(entry, scans, direction, said)
+    for path in chosen:
+        if (row := readers.format_of(path)).translated is None:
             raise InputError(
                 f"{path}: {row.kind}s are not translated; save it as NIfTI or as images"
             )
-        if tree:
-            name, _ = name_in(entry, path)
-            subject = without_contrast(name) or name
-        else:
-            # a folder may be given as "."; a series may lie deeper than its patient's folder
-            parts = path.relative_to(entry).parts[:1]
-            subject = without_trailing_contrast(Path(os.path.abspath(entry), *parts))
-        suffix = row.translated or path.name.removeprefix(readers.stem(path))
-        pairs.append((path, out / f"{subject}{result_suffix(direction)}{suffix}"))
-    return pairs
+    return chosen
+
+
+def _target(path: Path, root: Path, out: Path, direction: Direction) -> Path:
+    """Returns the file to write for a scan, which lies in `root` or is it."""
+    *folders, _ = inside = path.relative_to(root).parts or ("",)
+    if folders:
+        name, _ = name_in(root, path)
+        subject = without_contrast(name) or name
+    else:  # a folder may be given as "."
+        subject = without_trailing_contrast(Path(os.path.abspath(root), *inside))
+    suffix = readers.format_of(path).translated or path.name.removeprefix(readers.stem(path))
+    place = out.joinpath(*(folder for folder in folders if not is_contrast(folder)))
+    return place / f"{subject}{result_suffix(direction)}{suffix}"
+
+
+def _outside(out: Path, entry: Path, paths: Sequence[Path]) -> list[Path]:
+    """Returns the paths that are no earlier results: not in `out`, if it lies in the folder."""
+    place = out.resolve()
+    if entry.resolve() not in place.parents:
+        return list(paths)
+    found = {path: path.parent.resolve() / path.name for path in paths}
+    return [path for path in paths if place not in (found[path], *found[path].parents)]
 
 
 def _of_source(

@@ -1,5 +1,6 @@
 """Translates scans with trained generators and writes what came out; needs no training data."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,10 +9,17 @@ from cyclegan_jax.data import intensity
 from cyclegan_jax.data.background import with_dark_air
 from cyclegan_jax.data.formats import images, nifti, readers
 from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.data.preparation.bids_names import Filter
 from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.trained.origin import Origin
+from cyclegan_jax.translation.derivative import (
+    plan_derivative,
+    write_description,
+    write_sidecar,
+)
 from cyclegan_jax.translation.inputs import check_header, plan, preview_of, result_suffix
 from cyclegan_jax.translation.preview import save_preview
+from cyclegan_jax.translation.record import DONE, FAILED, Record, record_of
 from cyclegan_jax.translation.translator import Translator, load_translator
 from cyclegan_jax.translation.volumes import TranslatedVolume, translate_volume
 
@@ -111,8 +119,12 @@ def translate(
     frame: int | None = None,
     cycle_error: bool = False,
     resample: bool = True,
+    bids: Path | None = None,
+    filters: Sequence[Filter] = (),
 ) -> int:
     """Translates scans and folders of them; one that fails is reported, the rest continue.
+
+    Translations that an earlier call made in the same way are not made again, see `record.Record`.
 
     Args:
       origin: of the generators.
@@ -122,6 +134,9 @@ def translate(
       frame: see `translate_file`.
       cycle_error: see `translate_file` and `Translator.cycle_error`.
       resample: see `translate_volume`.
+      bids: instead of `inputs`: the root of a raw BIDS data set, of which `out` becomes a
+        derivative one.
+      filters: which of its scans are translated, see `derivative.plan_derivative`.
 
     Returns:
       The number of scans that failed.
@@ -130,7 +145,10 @@ def translate(
       InputError: nothing can be translated at all.
     """
     notes: list[str] = []
-    pairs = plan(inputs, out, direction, notes)
+    if bids is None:
+        pairs = plan(inputs, out, direction, notes)
+    else:
+        pairs = plan_derivative(bids, out, direction, filters, notes)
     for note in notes:
         print(f"note: {note}", flush=True)
     translator = load_translator(origin, direction)
@@ -138,10 +156,24 @@ def translate(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out={out}: cannot be made a folder ({error.strerror})") from error
+    if bids is not None:
+        write_description(bids, out)
+    options = f"frame={frame} cycle_error={cycle_error} resample={resample}"
+    record = record_of(out, translator, options, bids)
+    there = {target for source, target in pairs if record.is_made(source, target)}
+    _print_there(record, [target for _, target in pairs], there)
     failed, said = 0, set[str]()
     for index, (source, target) in enumerate(pairs, 1):
+        if target in there:
+            record.add_there(source, target)
+            continue
+        start = time.monotonic()
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             notes = translate_file(translator, source, target, frame, cycle_error, resample)
+            if bids is not None:
+                write_sidecar(bids, source, target, translator, notes)
+            record.add(source, target, DONE, time.monotonic() - start, notes)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
             for note in notes:
                 if note not in said:  # what holds for many scans is said once
@@ -151,4 +183,18 @@ def translate(
             failed += 1
             what = error if isinstance(error, InputError) else f"{source}: {error!r}"
             print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
+            record.add(source, target, FAILED, time.monotonic() - start, [str(what)])
+    if len(pairs) > 1:
+        print(f"\n{record.summary()}", flush=True)
     return failed
+
+
+def _print_there(record: Record, targets: Sequence[Path], there: set[Path]) -> None:
+    if there:
+        print(f"{len(there)} of {len(targets)} are there already", flush=True)
+    if again := sum(record.holds(target) for target in targets if target not in there):
+        print(
+            f"note: {record.out}: {again} result(s) are made again, since the model, its step, the "
+            "options or the scan is another one, or the result was changed",
+            flush=True,
+        )

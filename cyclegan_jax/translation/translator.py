@@ -58,6 +58,8 @@ class Translator:
         cut out for training ("most_head_ml"), and how far below the vertex training slices reached
         in mm ("below_vertex_mm").
       target: the same of the target domain.
+      brain_only: whether brains were cut out for training.
+      weights_sha256: see `Checkpoint.weights_digest`; "" if it was not asked for.
     """
 
     model: str
@@ -70,6 +72,8 @@ class Translator:
     axis: str
     source: dict[str, Any]
     target: dict[str, Any]
+    brain_only: bool = False
+    weights_sha256: str = ""
 
     @property
     def descrip(self) -> str:
@@ -335,7 +339,9 @@ def load_translator(origin: Origin, direction: Direction) -> Translator:
     Raises:
       InputError: there are none, or they are damaged.
     """
-    return translator_of(TrainedGenerators(origin.read(), origin.name), direction)
+    saved = origin.read()
+    translator = translator_of(TrainedGenerators(saved, origin.name), direction)
+    return dataclasses.replace(translator, weights_sha256=saved.weights_digest())
 
 
 def translator_of(generators: TrainedGenerators, direction: Direction) -> Translator:
@@ -361,6 +367,7 @@ def translator_of(generators: TrainedGenerators, direction: Direction) -> Transl
         axis=facts["axis"],
         source=stored | {key: value for key, value in known.items() if value},
         target=facts["domains"][direction.target],
+        brain_only=facts.get("brain_only", False),
     )
 
 

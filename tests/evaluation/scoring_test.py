@@ -9,6 +9,7 @@ from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.evaluation import scoring
 from cyclegan_jax.evaluation.metrics import ENERGY, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.scoring import (
+    average_by_group,
     average_over_subjects,
     by_subject,
     headline,
@@ -20,6 +21,7 @@ from cyclegan_jax.evaluation.scoring import (
     score_pairs,
     untranslated,
 )
+from cyclegan_jax.evaluation.tables import score_tables
 
 
 @pytest.fixture
@@ -153,3 +155,20 @@ def test_scalars_say_their_protocol_and_earlier_ones_are_read():
         assert parts_of_scalar(name) == (protocol, "t2_as_t1", "nmse")
     for other in ("loss/cycle_x", "loss/t1_to_t2/ssim", "eval/ssim"):
         assert parts_of_scalar(other) is None
+
+
+def test_groups_are_averaged_over_their_own_subjects():
+    names = ["a#001", "a#002", "b#001", "c#001", "d#001"]
+    values = {"t1_to_t2": {"ssim": np.array([0.2, 0.4, 0.5, 0.9, 0.1])}}
+    found = average_by_group(values, names, {"a": "ill", "c": "ill", "b": "well", "e": "other"})
+    assert list(found) == ["ill", "well"]
+    ill = found["ill"]["t1_to_t2"]["ssim"]
+    assert (ill["mean"], ill["n"]) == (pytest.approx((0.3 + 0.9) / 2), 2)
+    assert found["well"]["t1_to_t2"]["ssim"]["n"] == 1
+    scores = {"headline": "fixed", "groups": found}
+    (table,) = score_tables(scores)
+    assert [row[:3] for row in table.rows] == [
+        ["ill, T1→T2", "2", "0.600 ± 0.424"],
+        ["well, T1→T2", "1", "0.500 ± 0.000"],
+    ]
+    assert average_by_group(values, names, {}) == {}

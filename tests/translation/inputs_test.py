@@ -23,19 +23,24 @@ def tree(root: Path, *files: str) -> Path:
 
 def planned(root: Path, direction: Direction) -> tuple[dict[str, str], list[str]]:
     notes: list[str] = []
-    pairs = plan([root], root.parent / "out", direction, notes)
-    return {str(s.relative_to(root)): t.name for s, t in pairs}, notes
+    out = root.parent / "out"
+    pairs = plan([root], out, direction, notes)
+    return {str(s.relative_to(root)): str(t.relative_to(out)) for s, t in pairs}, notes
 
 
 def test_a_folder_for_each_subject_is_one_command(tmp_path):
     files = [f"subj{i:03d}/{name}" for i in range(3) for name in ("T1.nii.gz", "T2.nii.gz")]
     root = tree(tmp_path / "in", *files)
     found, notes = planned(root, THERE)
-    assert found == {f"subj{i:03d}/T1.nii.gz": f"subj{i:03d}_T2.nii.gz" for i in range(3)}
+    assert found == {
+        f"subj{i:03d}/T1.nii.gz": f"subj{i:03d}/subj{i:03d}_T2.nii.gz" for i in range(3)
+    }
     assert len(notes) == 1
     assert "3 not used, their names say another contrast than T1: 'subj000/T2.nii.gz'" in notes[0]
     found, _ = planned(root, BACK)
-    assert found == {f"subj{i:03d}/T2.nii.gz": f"subj{i:03d}_T1.nii.gz" for i in range(3)}
+    assert found == {
+        f"subj{i:03d}/T2.nii.gz": f"subj{i:03d}/subj{i:03d}_T1.nii.gz" for i in range(3)
+    }
 
 
 def test_bids_and_other_trees(tmp_path):
@@ -46,11 +51,58 @@ def test_bids_and_other_trees(tmp_path):
         "sub-1/ses-2/anat/sub-1_ses-2_T2w.nii.gz",
     )
     found, _ = planned(root, THERE)
-    assert list(found.values()) == ["sub-1_ses-1_T2.nii.gz", "sub-1_ses-2_T2.nii.gz"]
+    assert list(found.values()) == [f"sub-1/ses-{i}/anat/sub-1_ses-{i}_T2.nii.gz" for i in (1, 2)]
     root = tree(tmp_path / "in", "ann/t1/scan.nii", "ann/t2/scan.nii", "ann/t1/mask.nii")
     found, notes = planned(root, BACK)
-    assert found == {"ann/t2/scan.nii": "ann_T1.nii"}
+    assert found == {"ann/t2/scan.nii": "ann/ann_T1.nii"}
     assert any("label maps by their names: 'ann/t1/mask.nii'" in note for note in notes)
+
+
+def test_scans_of_one_name_keep_their_folders(tmp_path, monkeypatch):
+    tree(tmp_path, *(f"in/subj{i}/T1.nii.gz" for i in range(3)), "other/subj9/T1.nii.gz")
+    monkeypatch.chdir(tmp_path)
+    given = sorted(Path("in").glob("subj*/T1.nii.gz"))  # as a shell expands it
+    found = plan(given, Path("out"), THERE)
+    assert found == [
+        (path, Path("out", f"subj{i}", f"subj{i}_T2.nii.gz")) for i, path in enumerate(given)
+    ]
+    found = plan([*given[:2], Path("other/subj9/T1.nii.gz")], Path("out"), THERE)
+    assert [str(target.parent) for _, target in found] == [
+        "out/in/subj0",
+        "out/in/subj1",
+        "out/other/subj9",
+    ]
+
+
+def test_folders_of_splits_are_kept(tmp_path):
+    root = tree(tmp_path / "in", "train/a_T1.nii", "test/b_T1.nii")
+    assert planned(root, THERE)[0] == {
+        "test/b_T1.nii": "test/test_b_T2.nii",
+        "train/a_T1.nii": "train/train_a_T2.nii",
+    }
+
+
+def test_folders_beside_scans_are_named(tmp_path):
+    root = tree(tmp_path / "in", "a_T1.nii", "deeper/b_T1.nii", "c.bmp")
+    found, (note,) = planned(root, THERE)
+    assert found == {"a_T1.nii": "a_T2.nii"}
+    assert note == f"{root}: 2 not used, no scan directly in the folder: 'c.bmp', 'deeper'"
+
+
+def test_series_at_any_depth(tmp_path, save_series):
+    slices = np.arange(27, dtype=np.int16).reshape(3, 3, 3)
+    places = ("p0/2020/mr/head/brain/T1/dicom", "p0/2021/T1", "p1/T1")
+    for place in places:
+        (tmp_path / "in" / place).parent.mkdir(parents=True)
+        save_series(tmp_path / "in" / place, slices)
+    (tmp_path / "in" / "p1" / "loop").symlink_to(tmp_path / "in")
+    found, _ = planned(tmp_path / "in", THERE)
+    assert [f"{Path(target).parent}" for target in found.values()] == [
+        "p0/2020/mr/head/brain",
+        "p0/2021",
+        "p1",
+    ]
+    assert list(found) == list(places)
 
 
 def test_of_a_mixed_folder_the_source_contrast_is_taken(tmp_path):

@@ -17,6 +17,7 @@ from cyclegan_jax.data.formats import images
 from cyclegan_jax.domains import Direction
 from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.translation import translate_files as t
+from cyclegan_jax.translation.record import TABLE
 
 UINT16 = {"dtype": "uint16", "range": [0.0, 4000.0]}
 VOLUME = {"dtype": "float32", "range": [10.0, 210.0]}
@@ -217,8 +218,9 @@ def test_two_results_in_one_file_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"a\.png and .*a_T1\.jpg would both be .*a_T2\.png; "):
         t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
     one, two = touch(tmp_path / "1", "b.png"), touch(tmp_path / "2", "b.png")
-    with pytest.raises(InputError, match="translate them into different folders"):
-        t.plan([*one, *two], tmp_path / "out", Direction.T1_TO_T2)
+    out = tmp_path / "out"
+    pairs = t.plan([*one, *two], out, Direction.T1_TO_T2)  # each in the folder of its scan
+    assert [target for _, target in pairs] == [out / "1" / "1_b_T2.png", out / "2" / "2_b_T2.png"]
 
 
 def test_previews_in_one_file_are_refused(tmp_path):
@@ -285,7 +287,7 @@ def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
     )
     assert t.translate(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2, [folder], out) == 2
     assert fake == [(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2)]
-    assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png"]
+    assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png", TABLE]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"[1/4] {folder}/a.png -> {out}/a_T2.png"
     assert lines[1].startswith(f"[2/4] FAILED {folder}/b.png: cannot read")
@@ -337,4 +339,131 @@ def test_a_series_that_lies_deeper_is_named_after_its_patient(tmp_path, save_ser
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         save_series(tmp_path / place, np.ones((2, 3, 4), np.int16))
     pairs = t.plan([tmp_path / "in"], tmp_path / "out", Direction.T1_TO_T2)
-    assert [target.name for _, target in pairs] == [f"p{i}_T2.nii.gz" for i in range(3)]
+    assert [str(target.relative_to(tmp_path / "out")) for _, target in pairs] == [
+        *(f"p{i}/study/p{i}_study_series_T2.nii.gz" for i in range(2)),
+        "p2_T2.nii.gz",
+    ]
+
+
+# ---------------------------------------------------------------- resuming
+
+
+@pytest.fixture
+def calls(monkeypatch, translator, capsys):
+    """Translates a folder of three volumes again and again; returns what was made, and lines."""
+
+    def call(place: Path, direction: Direction = Direction.T1_TO_T2, **changed: Any):
+        made: list[str] = []
+        options = {k: changed.pop(k) for k in ("frame", "cycle_error") if k in changed}
+
+        def spy(translator: Any, source: Path, target: Path, *rest: Any) -> list[str]:
+            made.append(target.relative_to(place / "out").as_posix())
+            return real(translator, source, target, *rest)
+
+        facts = {"source": UINT16, "target": VOLUME, "direction": direction} | changed
+        with monkeypatch.context() as patch:
+            patch.setattr(t, "load_translator", lambda *_: translator(negation, **facts))
+            patch.setattr(t, "translate_file", spy)
+            t.translate(Run(place / "run"), direction, [place / "in"], place / "out", **options)
+        return made, capsys.readouterr().out
+
+    real = t.translate_file
+    return call
+
+
+@pytest.fixture
+def three(tmp_path, head) -> Path:
+    for i in range(3):
+        (tmp_path / "in" / f"s{i}").mkdir(parents=True)
+        save_volume(tmp_path / "in" / f"s{i}" / "scan.nii", head(9 + i, 20, 14))
+    return tmp_path
+
+
+ALL = ["s0/s0_scan_T2.nii", "s1/s1_scan_T2.nii", "s2/s2_scan_T2.nii"]
+
+
+def test_a_second_call_makes_what_is_missing(three, calls):
+    made, said = calls(three)
+    assert made == ALL
+    assert "3 translated, 0 there already, 0 failed" in said
+    before = {p: p.stat().st_mtime_ns for p in (three / "out").rglob("*.*")}
+    made, said = calls(three)
+    assert made == []
+    assert "3 of 3 are there already" in said
+    assert "0 translated, 3 there already, 0 failed" in said
+    assert {p: p.stat().st_mtime_ns for p in (three / "out").rglob("*.*")} == before
+    (three / "out" / ALL[1]).unlink()
+    made, said = calls(three)
+    assert made == ALL[1:2]
+    assert "2 of 3 are there already" in said
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"step": 8}, {"model": "other"}, {"weights_sha256": "b"}, {"cycle_error": True}],
+)
+def test_results_of_another_model_or_option_are_made_again(three, calls, changed):
+    calls(three)
+    made, said = calls(three, **changed)
+    assert made == ALL
+    assert "3 result(s) are made again, since the model, its step, the options or" in said
+    assert calls(three, **changed)[0] == []
+
+
+def test_changed_scans_and_results_are_made_again(three, calls, head):
+    calls(three)
+    save_volume(three / "in" / "s0" / "scan.nii", head(12, 20, 14))
+    result = three / "out" / ALL[2]
+    result.write_bytes(result.read_bytes()[:-9])  # half-written by another program
+    made, said = calls(three)
+    assert made == [ALL[0], ALL[2]]
+    assert "1 of 3 are there already" in said
+    assert "2 result(s) are made again" in said
+
+
+def test_both_directions_fit_into_one_folder(three, calls):
+    calls(three)
+    made, said = calls(three, Direction.T2_TO_T1)
+    assert len(made) == 3
+    assert "again" not in said
+    assert calls(three)[0] == []
+
+
+def test_a_stopped_call_leaves_nothing_that_counts_as_done(three, calls, monkeypatch):
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for where in ("save_preview", "nifti.write_volume"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"cyclegan_jax.translation.translate_files.{where}", stop)
+            with pytest.raises(KeyboardInterrupt):
+                calls(three)
+    assert calls(three)[0] == ALL
+
+
+def test_a_scan_that_failed_is_tried_again(three, calls):
+    scan = three / "in" / "s1" / "scan.nii"
+    kept = scan.read_bytes()
+    scan.write_bytes(kept[:400])
+    assert "2 translated, 0 there already, 1 failed" in calls(three)[1]
+    rows = (three / "out" / TABLE).read_text().splitlines()
+    assert len(rows) == 4
+    assert rows[2].startswith(f"{scan}\ts1/s1_scan_T2.nii\tFAILED\t")
+    assert "s1/scan.nii: " in rows[2].split("\t")[4]
+    scan.write_bytes(kept)
+    assert calls(three)[0] == ALL[1:2]
+
+
+def test_results_inside_the_folder_of_scans_are_not_translated(three, calls, monkeypatch):
+    calls(three)
+    (three / "out").rename(three / "in" / "out")
+    pairs = t.plan([three / "in"], three / "in" / "out", Direction.T1_TO_T2)
+    assert [s.parent.name for s, _ in pairs] == ["s0", "s1", "s2"]
+
+
+def test_a_table_of_another_kind_is_refused(three, calls):
+    (three / "out").mkdir()
+    for content in ("a\tb\n1\t2\n", "\0", "source\n"):
+        (three / "out" / TABLE).write_text(content)
+        with pytest.raises(InputError, match=r"translations.tsv: cannot read .*; remove it, or"):
+            calls(three)

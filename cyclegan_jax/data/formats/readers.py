@@ -5,7 +5,7 @@ the formats do not know the table.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,7 +63,6 @@ FORMATS = (
 )
 _BY_SUFFIX = {suffix: row for row in FORMATS for suffix in row.suffixes}
 _FOLDERS = [row for row in FORMATS if row.is_scan]
-_DEPTH = 4  # folders between a patient's and a series: study, session, series, DICOM
 _COMPANION = re.compile(  # what usually lies beside scans
     r"(readme|license|changes|checksums)\b.*|thumbs\.db|desktop\.ini|dicomdir"
     r"|.*\.(json|txt|[ct]sv|md|rst|pdf|xml|html|ya?ml|bval|bvec|log|md5|sha256)"
@@ -121,7 +120,7 @@ def list_folder(folder: Path) -> Listing:
         if folder.is_file():
             found = [Listing([folder] if _suffix(folder) else [], [])]
         else:
-            found = [_look(p, _DEPTH) for p in sorted(folder.iterdir()) if not _is_hidden(p)]
+            found = [_look(p) for p in sorted(folder.iterdir()) if not _is_hidden(p)]
     except OSError as error:
         raise InputError(
             limits.unfetched(folder)
@@ -151,15 +150,16 @@ def list_inside(folder: Path) -> Listing:
     ``left_out`` is ``folder`` itself if it holds no scan. Raises InputError if it is unreadable.
     """
     try:
-        return _look(folder, _DEPTH, files=True)
+        return _look(folder, files=True)
     except OSError as error:
         raise InputError(f"{folder}: {error.strerror}; give an existing folder or file") from error
 
 
-def _look(path: Path, depth: int, *, files: bool = False) -> Listing:
+def _look(path: Path, above: Collection[Path] = (), *, files: bool = False) -> Listing:
     """Returns what an entry of a folder is: a scan, a folder with series inside, or no scan.
 
-    With ``files``, scans that are files count inside of folders too.
+    With ``files``, scans that are files count inside of folders too. A link to one of the folders
+    ``above``, or around them, is not followed.
     """
     # Not is_file(): a dangling link must fail when it is read, not vanish from the data set.
     if not path.is_dir():
@@ -169,8 +169,10 @@ def _look(path: Path, depth: int, *, files: bool = False) -> Listing:
     children = [p for p in sorted(path.iterdir()) if not _is_hidden(p)]
     if _folder_format(path):
         return Listing([path], [p for p in children if not (_is_companion(p) or dicom.is_dicom(p))])
-    followed = [p for p in children if files or p.is_dir()] if depth else []
-    inside = [_look(p, depth - 1, files=files) for p in followed]
+    place = path.resolve()
+    above = {*above, place, *place.parents}
+    followed = [p for p in children if (files or p.is_dir()) and p.resolve() not in above]
+    inside = [_look(p, above, files=files) for p in followed]
     if not any(part.scans for part in inside):
         return Listing([], [path])
     others = [p for p in children if p not in followed and not _is_companion(p)]

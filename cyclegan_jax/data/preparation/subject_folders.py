@@ -11,8 +11,11 @@ _SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")
 _BIDS_ENDS = tuple(f"_{contrast}w" for contrast in CONTRASTS.values())
 
 
-def is_tree(root: Path) -> bool:
-    """Returns whether scans lie in folders inside `root`, one for each subject, and not in it."""
+def is_tree(root: Path, *, with_splits: bool = False) -> bool:
+    """Returns whether scans lie in folders inside `root`, one for each subject, and not in it.
+
+    A folder with folders such as "train" and "test" is one only `with_splits`.
+    """
     if not root.is_dir():
         return False
     if _anatomies(root):
@@ -21,9 +24,9 @@ def is_tree(root: Path) -> bool:
         return not any(p.parent in (root, root.parent) for p in list_folder(root).scans)
     except InputError:  # no scan or series in it
         entries = _folders(root)
-        return any(list_inside(p).scans for p in entries) and not any(
-            p.name.lower() in _SPLITS for p in entries
-        )
+        if not with_splits and any(p.name.lower() in _SPLITS for p in entries):
+            return False
+        return any(list_inside(p).scans for p in entries)
 
 
 def list_tree(root: Path) -> Listing:

@@ -296,3 +296,14 @@ def test_what_could_not_be_opened_is_not_prepared(tmp_path, constant, two_scans)
     with refused(tmp_path / "out" / "manifest.json", "no range can be", "3e+38", "fix the scans"):
         prepare(source, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_groups_of_subjects_are_kept(tmp_path, two_scans):
+    source = dataclasses.replace(two_scans(), groups={"a": "patient"})
+    folder = prepare(source, tmp_path / "out").folder
+    assert open_dataset(folder).manifest["groups"] == {"a": "patient"}
+    assert open_dataset(folder).digest == prepare(two_scans(), tmp_path / "without").digest
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"patient"', "7"))
+    with refused(path, "groups"):
+        open_dataset(folder)
