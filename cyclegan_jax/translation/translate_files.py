@@ -1,7 +1,7 @@
 """Translates scans with trained generators and writes what came out; needs no training data."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cyclegan_jax import InputError
@@ -162,6 +162,27 @@ def translate(
     record = record_of(out, translator, options, bids)
     there = {target for source, target in pairs if record.is_made(source, target)}
     _print_there(record, [target for _, target in pairs], there)
+
+    def attempt(source: Path, target: Path) -> list[str]:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        notes = translate_file(translator, source, target, frame, cycle_error, resample)
+        if bids is not None:
+            write_sidecar(bids, source, target, translator, notes)
+        return notes
+
+    failed = _translate_all(pairs, there, attempt, record)
+    if len(pairs) > 1:
+        print(f"\n{record.summary()}", flush=True)
+    return failed
+
+
+def _translate_all(
+    pairs: Sequence[tuple[Path, Path]],
+    there: set[Path],
+    attempt: Callable[[Path, Path], list[str]],
+    record: Record,
+) -> int:
+    """Makes the results that are not there yet, and returns how many scans failed."""
     failed, said = 0, set[str]()
     for index, (source, target) in enumerate(pairs, 1):
         if target in there:
@@ -169,10 +190,7 @@ def translate(
             continue
         start = time.monotonic()
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            notes = translate_file(translator, source, target, frame, cycle_error, resample)
-            if bids is not None:
-                write_sidecar(bids, source, target, translator, notes)
+            notes = attempt(source, target)
             record.add(source, target, DONE, time.monotonic() - start, notes)
             print(f"[{index}/{len(pairs)}] {source} -> {target}", flush=True)
             for note in notes:
@@ -184,8 +202,6 @@ def translate(
             what = error if isinstance(error, InputError) else f"{source}: {error!r}"
             print(f"[{index}/{len(pairs)}] FAILED {what}", flush=True)
             record.add(source, target, FAILED, time.monotonic() - start, [str(what)])
-    if len(pairs) > 1:
-        print(f"\n{record.summary()}", flush=True)
     return failed
 
 
