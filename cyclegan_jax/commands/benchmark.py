@@ -5,8 +5,8 @@
     cyclegan-jax benchmark --onnx=mine.onnx --model=models/mine
 
 Compare with another program by runs in turn on a quiet machine. --peer reads a JSON line with
-`images_per_second` and prints the ratio. --onnx times a file of `export --format=onnx` in
-onnxruntime on the CPU against our translation by the same generator, in turn.
+`images_per_second` and prints the ratio. --onnx times an exported ONNX file in onnxruntime on the
+CPU against our translation by the same generator, in turn.
 """
 
 import json

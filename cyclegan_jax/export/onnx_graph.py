@@ -27,6 +27,9 @@ _OPSET, _IR = 17, 8
 _END = -(2**31)  # before the first element, for a slice that runs backwards
 _MAPS = (0, 3, 1, 2)  # the axes of maps [B, H, W, C] in the order of ONNX
 
+# Calls of a function, which JAX keeps for its caches and its gradients; loops are none.
+_INLINED = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
+
 Value = str | np.ndarray  # the name of a stored value, or a constant with its axes as in JAX
 
 
@@ -96,7 +99,8 @@ class _Graph:
 
     def _results(self, equation: Any, inputs: list[Value]) -> list[Value]:
         params = equation.params
-        if (inner := params.get("jaxpr", params.get("call_jaxpr"))) is not None:
+        if equation.primitive.name in _INLINED:
+            inner = params["jaxpr" if "jaxpr" in params else "call_jaxpr"]
             called = params.get("name", inner.jaxpr.debug_info.func_name)
             if called in _CALLS and all(isinstance(value, np.ndarray) for value in inputs[1:]):
                 return [_CALLS[called](self, *inputs)]

@@ -114,7 +114,15 @@ def test_operations_that_another_generator_may_have(name):
     np.testing.assert_allclose(made, function(jnp.asarray(images)), atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [jnp.sort, lambda x: x.mean(0, keepdims=True) + 0 * x])
+UNKNOWN = {
+    "sort": jnp.sort,
+    "the number of images": lambda x: x / x.shape[0],
+    "a loop": lambda x: jax.lax.fori_loop(0, 3, lambda _, x: 2 * x, x),
+    "one size for another": lambda x: jnp.repeat(x[:1], x.shape[0], axis=0),
+}
+
+
+@pytest.mark.parametrize("function", UNKNOWN.values(), ids=UNKNOWN)
 def test_what_is_not_known_is_one_line(function):
     with pytest.raises(InputError, match=r"uses \w+ in a way .*use --format=stablehlo"):
         to_onnx(lambda _, x: function(x), {}, (4, 4), None)
