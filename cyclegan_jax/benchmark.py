@@ -5,6 +5,7 @@ as bring the generator to 2x2 and the discriminator to 4x4. Data are random. Eve
 process on this machine; compare programs by runs in turn.
 """
 
+import functools
 import itertools
 import math
 import resource
@@ -30,6 +31,7 @@ from cyclegan_jax.state import build_recipe
 from cyclegan_jax.training.compiled import Programs
 
 _VOLUME_SLICES = 180  # of a whole head at 1 mm
+_COARSE_SLICES = 90  # of a whole head at 2 mm
 _WARM_UP = 3
 
 
@@ -115,6 +117,36 @@ def translation(config: Config, repetitions: int) -> dict[str, Any]:
         "seconds_per_batch": batch,
         "slices_per_second": config.batch_size / batch["median"],
         "seconds_per_volume": timed(volume),
+    }
+
+
+def against(
+    ours: Callable[[np.ndarray], np.ndarray],
+    theirs: Callable[[np.ndarray], np.ndarray],
+    size: int,
+    repetitions: int,
+) -> dict[str, Any]:
+    """Times our translation of a volume of 90 random slices and another program's, in turn.
+
+    Args:
+      ours: maps images `[N, H, W, 1]` to their translations.
+      theirs: does the same.
+      size: H and W.
+      repetitions: of both; each gives one ratio, so that what else the machine does counts less.
+    """
+    shape = (_COARSE_SLICES, size, size, 1)
+    images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    difference = float(np.abs(ours(images) - theirs(images)).max())
+    rounds = [
+        [_clocked(functools.partial(program, images))[1] for program in (ours, theirs)]
+        for _ in range(repetitions)
+    ]
+    return {
+        "slices": _COARSE_SLICES,
+        "largest_difference": difference,
+        "seconds_ours": _summary([round_[0] for round_ in rounds]),
+        "seconds_theirs": _summary([round_[1] for round_ in rounds]),
+        "theirs_over_ours": _summary([round_[1] / round_[0] for round_ in rounds]),
     }
 
 

@@ -9,7 +9,10 @@ import jax
 import pytest
 
 from cyclegan_jax import InputError, benchmark
+from cyclegan_jax.domains import Direction
+from cyclegan_jax.export.onnx import export_onnx
 from cyclegan_jax.models.networks import build_modules, init_params
+from cyclegan_jax.trained.origin import Run
 
 ROOT = Path(__file__).parents[1]
 
@@ -97,3 +100,24 @@ def test_a_peer_that_is_no_result_is_refused(tmp_path):
     run = benchmark_script(tmp_path, "--peer=peer.json")
     assert run.returncode == 1
     assert run.stderr.startswith("error: --peer=peer.json: no JSON object with a number")
+
+
+def test_an_onnx_file_is_timed_against_its_run(tiny_run, tmp_path):
+    file = tmp_path / "a.onnx"
+    export_onnx(Run(tiny_run, "latest"), Direction.T2_TO_T1, file)
+    run = benchmark_script(
+        tmp_path,
+        f"--onnx={file}",
+        f"--workdir={tiny_run}",
+        "--checkpoint=latest",
+        "--steps=2",
+        "--json",
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert (found["slices"], found["size"]) == (90, 16)
+    assert found["largest_difference"] < 1e-4
+    ratio = found["theirs_over_ours"]
+    assert 0 < ratio["min"] <= ratio["median"]
+    lone = benchmark_script(tmp_path, f"--onnx={file}")
+    assert lone.stderr.startswith("error: give --workdir, the folder of a run, or --model")

@@ -18,7 +18,7 @@ COMMANDS = {  # {name: what it does}, in the order of use
     "translate": "translate scans to the other contrast",
     "report": "write the page of a run or of a model",
     "sweep": "train many runs over config values, and compare them",
-    "export": "write what a run has learned as a model folder with a card",
+    "export": "write what a run has learned as a model folder, ONNX or StableHLO",
     "checkpoint": "list, verify or export checkpoints",
     "benchmark": "time the training step, translation and the input",
 }

@@ -2,9 +2,11 @@
 
     cyclegan-jax benchmark --size=256 --batch=1
     cyclegan-jax benchmark --size=256 --batch=8 --infer
+    cyclegan-jax benchmark --onnx=mine.onnx --model=models/mine
 
 Compare with another program by runs in turn on a quiet machine. --peer reads a JSON line with
-`images_per_second` and prints the ratio.
+`images_per_second` and prints the ratio. --onnx times an exported ONNX file in onnxruntime on the
+CPU against our translation by the same generator, in turn.
 """
 
 import json
@@ -28,11 +30,19 @@ _INFER = flags.DEFINE_boolean("infer", False, "Time translation in place of trai
 _PROFILE = flags.DEFINE_string("profile", None, "Folder for a profiler trace of three steps.")
 _JSON = flags.DEFINE_boolean("json", False, "Print one JSON line.")
 _PEER = flags.DEFINE_string("peer", None, "JSON file of another program, to print the ratio to.")
+_ONNX = flags.DEFINE_string("onnx", None, "ONNX file to time against --workdir or --model.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "For --onnx: folder of the run.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "For --onnx: best, latest or a step.")
+_MODEL = flags.DEFINE_string("model", None, "For --onnx: a model, in the place of --workdir.")
 
 
 def main(arguments: list[str]) -> int:
     """Runs the command on what follows its flags, and returns its exit status."""
     cli.refuse_arguments(arguments)
+    if _ONNX.value is not None:
+        result = _against_onnx(Path(_ONNX.value))
+        print(json.dumps(result) if _JSON.value else _text(result))
+        return 0
     peer = None if _PEER.value is None else _images_per_second(Path(_PEER.value))
     from cyclegan_jax import benchmark  # late: --help and a bad flag answer at once
 
@@ -63,6 +73,27 @@ def main(arguments: list[str]) -> int:
         result["ratio_to_peer"] = rate / peer
     print(json.dumps(result) if _JSON.value else _text(result))
     return 0
+
+
+def _against_onnx(path: Path) -> dict[str, Any]:
+    # late: --help and a bad flag answer at once
+    from cyclegan_jax import benchmark
+    from cyclegan_jax.domains import Direction
+    from cyclegan_jax.export.onnx import OnnxFile
+    from cyclegan_jax.inference import TrainedGenerators
+    from cyclegan_jax.trained.origin import origin_of
+
+    origin = origin_of(_WORKDIR.value, _CHECKPOINT.value, _MODEL.value)
+    exported = OnnxFile(path)
+    direction = Direction(exported.facts["direction"])
+    ours = TrainedGenerators(origin.read(), origin.name)
+    times = benchmark.against(
+        lambda images: ours.translate(direction, images),
+        exported.translate,
+        exported.size,
+        _STEPS.value,
+    )
+    return {"versions": benchmark.versions(), "size": exported.size, **times}
 
 
 def _images_per_second(path: Path) -> float:

@@ -12,11 +12,12 @@ from cyclegan_jax.checkpoints.contents import Checkpoint, inference_item
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.export.card import card
+from cyclegan_jax.export.texts import check_texts
 from cyclegan_jax.inference import pixels_in_training
 from cyclegan_jax.report.result import SUBJECTS, WORST, Evaluation, newest_evaluation
 from cyclegan_jax.system.files import hidden_folder_beside, publish, write_whole
 from cyclegan_jax.system.workdir import Workdir
-from cyclegan_jax.trained.model_folder import CARD, Facts, check_text, read_model, write_model
+from cyclegan_jax.trained.model_folder import CARD, Facts, read_model, write_model
 from cyclegan_jax.trained.origin import Run
 
 
@@ -51,11 +52,7 @@ def export_model(
         raise InputError(f"--out={out} is there already; name a new folder, or remove it")
     run = Run(workdir, checkpoint)
     texts = {"name": name or run.name, "data": data, "license": data_license}
-    for flag, text in texts.items():
-        try:
-            check_text("text", text, 100 if flag == "name" else 1000)
-        except ValueError as error:
-            raise InputError(f"--{flag}: {error}, in one line") from error
+    check_texts(texts)
     saved = run.read()
     evaluation = _evaluation(workdir, saved.step)
     facts = _facts(saved, workdir, texts, evaluation)

@@ -15,7 +15,7 @@ from cyclegan_jax.config import CHOICES, nearest_multiples
 from cyclegan_jax.ops.convolution import conv, conv_transpose
 
 WEIGHT_INIT = nn.initializers.normal(0.02)  # Zhu et al. 2017, appendix 7.1
-_EPSILON = 1e-5
+EPSILON = 1e-5
 
 
 class Conv(nn.Module):
@@ -87,7 +87,7 @@ def instance_norm(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
 def _instance_norm_fwd(x, scale, bias):
     wide = x.astype(jnp.float32)
     mean = wide.mean((1, 2), keepdims=True)
-    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean((1, 2), keepdims=True) + _EPSILON)
+    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean((1, 2), keepdims=True) + EPSILON)
     y = (wide - mean) * (inverse * _per_channel(scale)) + _per_channel(bias)
     return y.astype(x.dtype), (x, mean, inverse, scale)
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -137,8 +138,9 @@ def _local_mean(image: jax.Array, side: int) -> jax.Array:
     """
     sums = nn.pool(image.astype(jnp.float32), 0.0, jax.lax.add, (side, side), None, "SAME")
     reach = side // 2
+    xp: Any = np if all(isinstance(n, int) for n in image.shape[1:3]) else jnp
     rows, columns = (
-        np.minimum(np.arange(n) + reach, n - 1) - np.maximum(np.arange(n) - reach, 0) + 1
+        xp.minimum(xp.arange(n) + reach, n - 1) - xp.maximum(xp.arange(n) - reach, 0) + 1
         for n in image.shape[1:3]
     )
-    return sums / np.outer(rows, columns).astype(np.float32)[None, :, :, None]
+    return sums / xp.outer(rows, columns).astype(np.float32)[None, :, :, None]

@@ -89,6 +89,8 @@ conv_transpose.defvjp(_conv_transpose_fwd, _conv_transpose_bwd)
 def _apply(x, kernel, stride):
     """Returns A x."""
     padding = same_padding(x.shape[1:3], kernel.shape[0], stride)
+    if _has_unknown_sizes(x):
+        return _native(x, kernel, stride, padding)
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -105,6 +107,8 @@ def _adjoint(y, kernel, stride, size):
     def native(y, kernel):
         return jax.linear_transpose(lambda x: _native(x, kernel, stride, padding), x)(y)[0]
 
+    if _has_unknown_sizes(y):
+        return native(y, kernel)
     return jax.lax.platform_dependent(
         y,
         kernel,
@@ -124,6 +128,11 @@ def _kernel_gradient(x, y, stride, k):
     return jax.lax.platform_dependent(
         x, y, cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding), default=native
     )
+
+
+def _has_unknown_sizes(x):
+    """Returns whether a size of `x` is a symbol of `jax.export.symbolic_shape`."""
+    return not all(isinstance(size, int) for size in x.shape)
 
 
 def _native(x, kernel, stride, padding):
