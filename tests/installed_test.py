@@ -96,6 +96,17 @@ def test_the_package_is_the_installed_one(installed, place, user, environment):
     assert missing.stderr.rstrip().endswith(f"one of the shipped recipes {', '.join(names)}")
 
 
+def test_a_shipped_model_translates_right_after_installation(place, user):
+    data = np.zeros((64, 64, 4), np.int16)
+    data[12:52, 8:56] = np.random.default_rng(0).integers(200, 900, (40, 48, 4))
+    nib.save(nib.Nifti1Image(data, np.diag([3.6, 3.6, 12, 1])), place / "scan_T1.nii.gz")
+    printed = user("translate", "--model=phantom", "--direction=t1_to_t2", "scan_T1.nii.gz").stdout
+    assert "translated/scan_T2.nii.gz" in printed
+    made = nib.load(place / "translated" / "scan_T2.nii.gz")
+    assert made.shape == data.shape
+    assert np.asarray(made.dataobj).std() > 0
+
+
 def test_scans_are_prepared_trained_on_scored_and_translated(place, user):
     for contrast in ("T1", "T2"):
         make_heads(place / contrast, contrast)
