@@ -34,7 +34,7 @@ def command(tiny_run, tmp_path):
     def run(*sources, **options):
         out = tmp_path / "out"
         assert (
-            translate_files.translate(Run(tiny_run), Direction.T1_TO_T2, sources, out, **options)
+            translate_files.translate([Run(tiny_run)], Direction.T1_TO_T2, sources, out, **options)
             == 0
         )
         return out

@@ -14,8 +14,12 @@ from cyclegan_jax import InputError
 from cyclegan_jax.domains import DIRECTIONS, Direction
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_MODEL = flags.DEFINE_string(
-    "model", None, "Instead of --workdir: folder of an exported model, or name of a shipped one."
+_MODEL = flags.DEFINE_multi_string(
+    "model",
+    [],
+    "Instead of --workdir: folder of an exported model, or name of a shipped one. Given several "
+    "times, the result is the mean of their translations, and <subject>_<contrast>_sd.nii.gz says "
+    "where they differ.",
 )
 _DIRECTION = flags.DEFINE_enum(
     "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
@@ -66,7 +70,10 @@ def main(arguments: list[str]) -> int:
     from cyclegan_jax.translation.translate_files import translate
 
     failed = translate(
-        origin_of(_WORKDIR.value, _CHECKPOINT.value, _MODEL.value),
+        [
+            origin_of(_WORKDIR.value, _CHECKPOINT.value, model)
+            for model in dict.fromkeys(_MODEL.value) or [None]
+        ],
         Direction(_DIRECTION.value),
         [Path(argument) for argument in arguments],
         Path(_OUT.value),

@@ -18,6 +18,7 @@ from cyclegan_jax.data.preparation.bids import (
 from cyclegan_jax.data.preparation.bids_names import Filter
 from cyclegan_jax.domains import CONTRASTS, Direction
 from cyclegan_jax.system.files import file_digest, write_whole
+from cyclegan_jax.translation.ensemble import Ensemble
 from cyclegan_jax.translation.record import TABLE
 from cyclegan_jax.translation.translator import Translator
 
@@ -26,7 +27,7 @@ _SOFTWARE = "cyclegan_jax"
 _RAW = "raw"  # what the derivative data set calls the raw one in its URIs
 _SOURCE_DATA = "sourcedata"  # where a derivative data set may hold the raw one
 # What is beside the results and has no name in BIDS; a validator reads this list.
-_IGNORED = ("*_preview.png", "*_cycle_error.nii.gz", TABLE)
+_IGNORED = ("*_preview.png", "*_cycle_error.nii.gz", "*_sd.nii.gz", TABLE)
 _WARNING = (
     "Synthetic images: a CycleGAN made them from scans of another contrast. They can lack or "
     "invent anatomy, and hold no information that the scans do not hold. Not for diagnosis."
@@ -90,7 +91,7 @@ def write_description(root: Path, out: Path) -> None:
 
 
 def write_sidecar(
-    root: Path, source: Path, target: Path, translator: Translator, notes: Sequence[str]
+    root: Path, source: Path, target: Path, translator: Translator | Ensemble, notes: Sequence[str]
 ) -> None:
     """Writes the JSON file beside a translation, which says how it was made."""
     direction = translator.direction

@@ -14,6 +14,7 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data import limits
 from cyclegan_jax.render.text_table import Table, as_text
 from cyclegan_jax.system.files import file_digest, write_whole
+from cyclegan_jax.translation.ensemble import Ensemble
 from cyclegan_jax.translation.translator import Translator
 
 TABLE = "translations.tsv"
@@ -145,7 +146,9 @@ class Record:
             ) from error
 
 
-def record_of(out: Path, translator: Translator, options: str, root: Path | None) -> Record:
+def record_of(
+    out: Path, translator: Translator | Ensemble, options: str, root: Path | None
+) -> Record:
     """Returns the table in a folder of results, for calls with these generators and options."""
     made_by = (
         translator.model,

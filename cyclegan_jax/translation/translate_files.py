@@ -17,15 +17,16 @@ from cyclegan_jax.translation.derivative import (
     write_description,
     write_sidecar,
 )
+from cyclegan_jax.translation.ensemble import Ensemble, ensemble_of, translated
 from cyclegan_jax.translation.inputs import check_header, plan, preview_of, result_suffix
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.record import DONE, FAILED, Record, record_of
 from cyclegan_jax.translation.translator import Translator, load_translator
-from cyclegan_jax.translation.volumes import TranslatedVolume, translate_volume
+from cyclegan_jax.translation.volumes import TranslatedVolume
 
 
 def translate_file(
-    translator: Translator,
+    translator: Translator | Ensemble,
     source: Path,
     target: Path,
     frame: int | None = None,
@@ -37,7 +38,8 @@ def translate_file(
     A volume also gets a preview PNG beside it.
 
     Args:
-      translator: of one checkpoint and direction.
+      translator: of one direction; an ensemble also writes `<subject>_<contrast>_sd.nii.gz` for
+        volumes, where its members differ.
       source: what to read.
       target: the file to write.
       frame: of a NIfTI file of several, from 0.
@@ -75,11 +77,15 @@ def translate_file(
         subject = stem.removesuffix(result_suffix(translator.direction))
         path = target.with_name(f"{subject}_cycle_error.nii.gz")
         nifti.write_volume(path, made.cycle_error, volume, translator.descrip)
+    if made.sd is not None:
+        nifti.write_volume(
+            target.with_name(f"{stem}_sd.nii.gz"), made.sd, volume, translator.descrip
+        )
     return [*volume.notes, *made.notes]
 
 
 def translate_scan(
-    translator: Translator,
+    translator: Translator | Ensemble,
     source: Path,
     volume: Volume,
     resample: bool = True,
@@ -103,7 +109,7 @@ def translate_scan(
     check_header(source, volume, translator.direction)
     volume = with_dark_air(source, volume)
     try:
-        made = translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
+        made = translated(translator, volume, resample=resample, cycle_error=cycle_error)
     except ValueError as error:
         raise (
             error if isinstance(error, InputError) else InputError(f"{source}: {error}")
@@ -112,7 +118,7 @@ def translate_scan(
 
 
 def translate(
-    origin: Origin,
+    origins: Sequence[Origin],
     direction: Direction,
     inputs: Sequence[Path],
     out: Path,
@@ -127,7 +133,7 @@ def translate(
     Translations that an earlier call made in the same way are not made again, see `record.Record`.
 
     Args:
-      origin: of the generators.
+      origins: of the generators; of several, the mean of their translations is made.
       direction: which contrast is made of which.
       inputs: see `inputs.plan`.
       out: folder of the results, made if need be.
@@ -151,7 +157,7 @@ def translate(
         pairs = plan_derivative(bids, out, direction, filters, notes)
     for note in notes:
         print(f"note: {note}", flush=True)
-    translator = load_translator(origin, direction)
+    translator = ensemble_of([load_translator(origin, direction) for origin in origins])
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

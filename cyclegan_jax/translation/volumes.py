@@ -23,12 +23,14 @@ class TranslatedVolume:
       cycle_error: see `Translator.cycle_error`; None if it was not asked for.
       source_range: the intensities of the source that became -1 and 1.
       notes: what the user must know, a line each.
+      sd: the standard deviation of several models, in the intensities of `data`; None for one.
     """
 
     data: np.ndarray
     cycle_error: np.ndarray | None
     source_range: IntensityRange
     notes: list[str]
+    sd: np.ndarray | None = None
 
 
 def translate_volume(

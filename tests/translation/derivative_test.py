@@ -57,7 +57,7 @@ def run(monkeypatch, translator, raw):
         facts = {"source": VOLUME, "target": VOLUME, "direction": direction} | changed
         monkeypatch.setattr(t, "load_translator", lambda *_: translator(**facts))
         chosen = read_filters(filters)
-        return t.translate(Run(Path("run")), direction, [], out, bids=raw, filters=chosen)
+        return t.translate([Run(Path("run"))], direction, [], out, bids=raw, filters=chosen)
 
     return call
 

@@ -285,7 +285,7 @@ def test_failing_files_are_reported_and_the_rest_go_on(tmp_path, fake, capsys):
     Image.fromarray(np.stack([grey(np.uint8, 9, 9)] + [grey(np.uint8, 9, 9) // 2] * 2, -1)).save(
         folder / "d.png"
     )
-    assert t.translate(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2, [folder], out) == 2
+    assert t.translate([Run(tmp_path / "run", "latest")], Direction.T1_TO_T2, [folder], out) == 2
     assert fake == [(Run(tmp_path / "run", "latest"), Direction.T1_TO_T2)]
     assert sorted(p.name for p in out.iterdir()) == ["a_T2.png", "c_T2.png", TABLE]
     lines = capsys.readouterr().out.splitlines()
@@ -300,7 +300,7 @@ def test_success_counts_no_failure(tmp_path, fake, head):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     save_volume(tmp_path / "v.nii", head(9, 20, 14))
     paths = [tmp_path / "a.png", tmp_path / "v.nii"]
-    assert t.translate(Run(tmp_path / "run"), Direction.T1_TO_T2, paths, tmp_path / "out") == 0
+    assert t.translate([Run(tmp_path / "run")], Direction.T1_TO_T2, paths, tmp_path / "out") == 0
     assert fake[0][0] == Run(tmp_path / "run", "best")
     np.testing.assert_array_equal(images.read_image(tmp_path / "out" / "a_T2.png"), 255 - pixels)
     assert load_volume(tmp_path / "out" / "v_T2.nii").shape == (9, 20, 14)
@@ -312,7 +312,7 @@ def test_scans_that_are_left_out_are_noted_first(tmp_path, capsys):
     folder.mkdir()
     Image.fromarray(grey(np.uint8, 9, 9)).save(folder / "a_T1.png")
     touch(folder, "a_T2.png", "a_seg.png")
-    assert t.translate(Run(tmp_path / "run"), Direction.T1_TO_T2, [folder], tmp_path / "out") == 0
+    assert t.translate([Run(tmp_path / "run")], Direction.T1_TO_T2, [folder], tmp_path / "out") == 0
     labels, others, done = capsys.readouterr().out.splitlines()
     assert labels.startswith(f"note: {folder}: 1 not used, label maps by their names: 'a_seg.png'")
     assert others.startswith(f"note: {folder}: 1 not used, their names say another contrast")
@@ -321,7 +321,7 @@ def test_scans_that_are_left_out_are_noted_first(tmp_path, capsys):
 
 def test_bad_inputs_are_refused_before_the_network_is_loaded(tmp_path, fake):
     with pytest.raises(InputError, match="gone"):
-        t.translate(Run(tmp_path), Direction.T1_TO_T2, [tmp_path / "gone"], tmp_path / "out")
+        t.translate([Run(tmp_path)], Direction.T1_TO_T2, [tmp_path / "gone"], tmp_path / "out")
     assert fake == []
     assert list(tmp_path.iterdir()) == []
 
@@ -331,7 +331,7 @@ def test_out_that_is_a_file_is_refused(tmp_path):
     (source,) = touch(tmp_path, "a.png")
     touch(tmp_path, "out")
     with pytest.raises(InputError, match=r"--out=.*out: cannot be made a folder \(File exists\)"):
-        t.translate(Run(tmp_path), Direction.T1_TO_T2, [source], tmp_path / "out")
+        t.translate([Run(tmp_path)], Direction.T1_TO_T2, [source], tmp_path / "out")
 
 
 def test_a_series_that_lies_deeper_is_named_after_its_patient(tmp_path, save_series):
@@ -364,7 +364,7 @@ def calls(monkeypatch, translator, capsys):
         with monkeypatch.context() as patch:
             patch.setattr(t, "load_translator", lambda *_: translator(negation, **facts))
             patch.setattr(t, "translate_file", spy)
-            t.translate(Run(place / "run"), direction, [place / "in"], place / "out", **options)
+            t.translate([Run(place / "run")], direction, [place / "in"], place / "out", **options)
         return made, capsys.readouterr().out
 
     real = t.translate_file
