@@ -17,6 +17,7 @@ from cyclegan_jax.translation.placement import Placement, place, recorded
 
 _DESCRIP_BYTES = 79  # length of the field `descrip` in NIfTI's header
 _LARGER = 1.3  # than the largest brain; of 10 whole heads at 2 mm the least was 1.5 times as large
+_CUT = 0.4  # of the largest slice: what the highest one shows of a head whose top is cut off
 _LEAST_HEAD = 0.005  # of the frame: what a connected part needs to be head, and not noise
 
 
@@ -288,6 +289,8 @@ class Translator:
     def below_note(self, data: np.ndarray, spacing: tuple[float, float, float]) -> str:
         """Returns a note where a volume reaches further down than training did, else "".
 
+        A head whose top is cut off has a note of its own, since its depth is not known.
+
         Args:
           data: the volume `[X, Y, Z]`.
           spacing: its voxel size in mm along X, Y and Z.
@@ -299,6 +302,14 @@ class Translator:
         vertex = intensity.highest_slice(slices)
         if vertex is None:
             return ""
+        if vertex == len(slices) - 1:
+            areas = intensity.foreground(slices).sum(axis=(1, 2))
+            if areas[-1] > _CUT * areas.max():
+                return (
+                    "the top of the head is not in the scan: it ends in its highest slice, which "
+                    "still shows much of it; give a scan of the whole brain, or trust only slices "
+                    "inside the brain"
+                )
         below = vertex - int(reach / slicing.across(spacing, self.axis))
         if below <= 0:
             return ""

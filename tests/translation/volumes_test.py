@@ -109,3 +109,13 @@ def test_slices_below_those_of_training_are_noted(translator):
         found = [note for note in notes if "below the top of the head" in note]
         assert bool(found) is is_noted
         assert not found or found[0].startswith("slices 0-21 of 32, counted from 0")
+
+
+def test_a_head_whose_top_is_cut_off_is_noted(translator):
+    volume = ball((4, 4, 4), (16, 16, 16))
+    made = translator(source=VOLUME | {"below_vertex_mm": 150}, target=VOLUME)
+    for top, is_noted in ((16, False), (13, False), (9, True)):
+        data = volume.data[:, :, :top]
+        cut = Volume(data, Nifti1Image(data, volume.source.affine))
+        notes = translate_volume(made, cut).notes
+        assert any("the top of the head is not in the scan" in note for note in notes) is is_noted
