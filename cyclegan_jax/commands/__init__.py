@@ -28,8 +28,7 @@ def main() -> None:
     """Runs the command that the first argument names; this is the program `cyclegan-jax`."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
     if name in ("", "--help", "-h", "help"):
-        print(_overview())
-        sys.exit(0 if name else 1)
+        sys.exit(cli.report_errors(_print_overview) or (0 if name else 1))
     if name not in COMMANDS:
         sys.exit(f"error: there is no command {name!r}; choose one of {', '.join(COMMANDS)}")
     del sys.argv[1]
@@ -42,10 +41,10 @@ def run(name: str) -> None:
     cli.run_script(module.main)
 
 
-def _overview() -> str:
+def _print_overview() -> int:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
+    text = "\n".join(
         [
             "CycleGAN for unpaired T1-weighted and T2-weighted brain MRI.",
             "",
@@ -57,3 +56,5 @@ def _overview() -> str:
             f"{PROGRAM} COMMAND --help shows the flags of a command.",
         ]
     )
+    print(text, flush=True)
+    return 0
