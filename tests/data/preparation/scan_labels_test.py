@@ -187,8 +187,9 @@ def test_pairs_have_the_labels_of_their_pixels(folders, axis):
     np.testing.assert_array_equal(pairs.brain[..., 0], pairs.labels != 0)
     c.data.fit, c.image_size = "resize", 64
     large = from_config.scored_pairs(c, opened, "test")
-    _, width, between = from_config.voxel_of_pairs(c, opened, "test")
-    assert (width < 0.5, between) == (True, 1)  # the image has grown, and its distance has not
+    voxel = from_config.voxel_of_pairs(c, opened, "test")
+    assert voxel is not None
+    assert (voxel[1] < 0.5, voxel[2]) == (True, 1)  # the image has grown, its distance has not
     assert set(np.unique(large.labels)) == {0, 7, 300}  # never a number between
     middle = (large.labels == 300) & (np.roll(large.labels, 2, 1) == 300)
     assert np.abs(np.median((large.x[middle] + 1) * high / 2) - 1000) < 30
