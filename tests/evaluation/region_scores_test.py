@@ -65,7 +65,8 @@ def test_the_errors_are_those_of_tissues_of_one_label(pairs):
             assert row.intensity_error == pytest.approx(error, rel=1e-4)
 
 
-def test_ssim_is_the_mean_of_its_map_in_the_region(pairs):
+@pytest.mark.parametrize(("subject", "slices"), [("a", (0, 1)), ("b", (2, 3))])
+def test_ssim_is_the_mean_of_its_map_in_the_region(pairs, subject, slices):
     from skimage.metrics import structural_similarity
 
     made = perfect(pairs)
@@ -73,7 +74,7 @@ def test_ssim_is_the_mean_of_its_map_in_the_region(pairs):
     (row,) = [
         r
         for r in score_regions(pairs, made)
-        if (r.subject, r.direction, r.label) == ("a", "t1_to_t2", 4)
+        if (r.subject, r.direction, r.label) == (subject, "t1_to_t2", 4)
     ]
     maps = [
         structural_similarity(
@@ -84,9 +85,9 @@ def test_ssim_is_the_mean_of_its_map_in_the_region(pairs):
             use_sample_covariance=False,
             full=True,
         )[1]
-        for i in (0, 1)
+        for i in slices
     ]
-    wanted = np.mean([m[pairs.labels[i] == 4] for i, m in enumerate(maps)])
+    wanted = np.mean([m[pairs.labels[i] == 4] for i, m in zip(slices, maps, strict=True)])
     assert row.ssim == pytest.approx(wanted, abs=1e-4)
 
 
