@@ -4,7 +4,7 @@
     cyclegan-jax evaluate --model=models/mine --data_dir=data/mine --out=scores/mine
 
 Prints tables and writes <workdir>/eval/<step>/<split>/, or the folder --out: scores.json,
-images.csv, subjects.csv, grid.png, best.png and worst.png.
+images.csv, subjects.csv, grid.png, best.png and worst.png; regions.csv where there are label maps.
 """
 
 from pathlib import Path
@@ -34,6 +34,12 @@ _PROTOCOL = flags.DEFINE_string(
     "all",
     "brain, fixed, foreground, slice_max, gt_max, or all; see cyclegan_jax/evaluation/metrics.py.",
 )
+_LABEL_NAMES = flags.DEFINE_string(
+    "label_names",
+    "",
+    "TSV with the names of the labels, in the place of those that the data were prepared with; "
+    "dlmuse and freesurfer are shipped.",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +52,9 @@ def main(arguments: list[str]) -> int:
 
     origin = origin_of(_WORKDIR.value, _CHECKPOINT.value, _MODEL.value)
     out = Path(_OUT.value) if _OUT.value else None
-    folder = evaluate(origin, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value, out)
+    folder = evaluate(
+        origin, _DATA_DIR.value, _SPLIT.value, _PROTOCOL.value, out, _LABEL_NAMES.value
+    )
     print(f"written to {folder}")
     if out is None:
         page.write_or_say_why(origin.path)

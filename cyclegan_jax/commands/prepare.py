@@ -106,8 +106,8 @@ _MASK_SUFFIX = flags.DEFINE_string(
 _LABEL_NAMES = flags.DEFINE_string(
     "label_names",
     None,
-    "TSV with the columns index and name: the tissues whose intensity is scored. dlmuse is shipped "
-    "and names those of DLMUSE.",
+    "TSV with the columns index and name: the tissues whose intensity is scored; a column region "
+    "names each label. dlmuse and freesurfer (also for SynthSeg) are shipped.",
 )
 _BRAIN_ONLY = flags.DEFINE_bool(
     "brain_only", False, "Make everything outside the label map of every scan air."
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> int:
     )
 
     notes: list[str] = []
-    names = label_names.read_label_names(_LABEL_NAMES.value) if _LABEL_NAMES.value else {}
+    names = label_names.read_label_names(_LABEL_NAMES.value) if _LABEL_NAMES.value else None
     items, facts = _listed(given, notes)
     if (_LABELS.value or _MASK_SUFFIX.value) and any(item.labels for item in items):
         raise InputError("the column labels of --csv and --labels exclude each other; give one")
@@ -168,7 +168,8 @@ def main(arguments: list[str]) -> int:
         spacing=_SPACING.value,
         frame=_FRAME.value,
         brain_only=_BRAIN_ONLY.value,
-        label_names=names,
+        label_names=names.tissues if names else None,
+        region_names=names.regions if names else None,
         notes=notes,
     )
     if _BIDS.value:

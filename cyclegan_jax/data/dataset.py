@@ -54,6 +54,11 @@ class Dataset:
         return self.manifest.get("label_names", {})
 
     @property
+    def region_names(self) -> dict[int, str]:
+        """The own name of each label that has one; older data sets have none."""
+        return {int(n): name for n, name in self.manifest.get("region_names", {}).items()}
+
+    @property
     def brain_only(self) -> bool:
         """Whether everything outside the label maps was made air."""
         return bool(self.manifest["source"].get("brain_only", False))

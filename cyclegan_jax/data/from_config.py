@@ -179,7 +179,27 @@ def scored_pairs(config: Config, dataset: Dataset, split: str, at_most: int | No
         labels=dataset.split(labels) if has_labels else (),
         names_labels=dataset.names(labels) if has_labels else (),
         tissues=dataset.label_names,
+        regions=dataset.region_names,
     )
+
+
+def voxel_of_pairs(
+    config: Config, dataset: Dataset, split: str
+) -> tuple[float, float, float] | None:
+    """Returns height, width and distance in mm of the voxels of pairs as the networks see them.
+
+    It is None where one of them is not known, as of images and stacks, or where images of several
+    sizes are scaled to the networks' frame.
+    """
+    pixel = dataset.manifest["domains"]["x"].get("pixel_mm")
+    between = dataset.manifest["source"].get("slice_mm", {}).get("x")
+    sizes = dataset.sizes(f"{split}_x")
+    if pixel is None or between is None or (config.data.fit == "resize" and len(sizes) > 1):
+        return None
+    height, width = pixel_as_seen(
+        (pixel[0], pixel[1]), sizes[0], image_size=config.image_size, mode=config.data.fit
+    )
+    return height, width, between
 
 
 def pixels_seen(config: Config, dataset: Dataset) -> dict[str, tuple[float, float]]:

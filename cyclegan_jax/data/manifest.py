@@ -78,6 +78,7 @@ def _check(manifest: dict[str, Any]) -> None:
     _require({"train_x", "train_y"} <= images <= _IMAGES, "splits", list(splits))
     _require(splits.keys() - images <= {labels_of(s) for s in ("val", "test")}, "splits", [*splits])
     _check_label_names(manifest.get("label_names", {}))
+    _check_region_names(manifest.get("region_names", {}))
     for text in (*(groups := manifest.get("groups", {})), *groups.values()):
         _require(_is_text(text) and 0 < len(text) <= _LONGEST_NAME, "groups", text)
     for split, entry in splits.items():
@@ -156,6 +157,13 @@ def _check_label_names(names: dict[str, list[int]]) -> None:
         _require(_is_text(name) and 0 < len(name) <= _LONGEST_NAME, "label_names", name)
         whole = all(type(n) is int and 0 < n <= MOST_LABEL for n in labels)
         _require(type(labels) is list and len(labels) > 0 and whole, "label_names", labels)
+
+
+def _check_region_names(names: dict[str, str]) -> None:
+    for label, name in names.items():
+        _require(re.fullmatch(r"[1-9][0-9]{0,4}", label) is not None, "region_names", label)
+        _require(int(label) <= MOST_LABEL, "region_names", label)
+        _require(_is_text(name) and 0 < len(name) <= _LONGEST_NAME, "region_names", name)
 
 
 def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ class Pairs:
       labels: uint16 `[N, H, W]`, the label of each pixel, 0 outside the brain; None if no pair has
         labels.
       tissues: the labels of each tissue that has a name.
+      regions: the own name of each label that has one.
     """
 
     x: np.ndarray
@@ -32,6 +33,7 @@ class Pairs:
     names: list[str]
     labels: np.ndarray | None = None
     tissues: Mapping[str, Sequence[int]] = dataclasses.field(default_factory=dict)
+    regions: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def brain(self) -> np.ndarray | None:
@@ -56,6 +58,7 @@ def paired_images(
     labels: Sequence[Any] = (),
     names_labels: Sequence[str] = (),
     tissues: Mapping[str, Sequence[int]] | None = None,
+    regions: Mapping[int, str] | None = None,
 ) -> Pairs:
     """Returns the slices that both domains have under one name, brought to `image_size`.
 
@@ -72,6 +75,7 @@ def paired_images(
       labels: records of the labels of pairs, if there are any; pairs without get labels of 0.
       names_labels: of the slices of `labels`.
       tissues: the labels of each tissue that has a name.
+      regions: the own name of each label that has one.
 
     Raises:
       InputError: no name is in both, or the images and the labels of a pair differ in size.
@@ -88,7 +92,7 @@ def paired_images(
     shape = (len(common), image_size, image_size, 1)
     images = {"x": np.empty(shape, np.float32), "y": np.empty(shape, np.float32)}
     own = np.empty(shape, bool)
-    regions = np.zeros(shape[:-1], np.uint16)
+    of_slices = np.zeros(shape[:-1], np.uint16)
     for i, name in enumerate(common):
         a, b = x[index_x[name]]["image"][..., 0], y[index_y[name]]["image"][..., 0]
         if a.shape != b.shape:
@@ -103,9 +107,10 @@ def paired_images(
             of_pixels = labels[index_labels[name]]["image"][..., 0]
             if of_pixels.shape != a.shape:
                 raise InputError(f"pair {name!r}: its labels have another size; prepare them again")
-            regions[i] = fit_labels(of_pixels, (image_size, image_size), mode)
-    known = regions if regions.any() else None
-    return Pairs(**images, mask=own, names=common, labels=known, tissues=tissues or {})
+            of_slices[i] = fit_labels(of_pixels, (image_size, image_size), mode)
+    known = of_slices if of_slices.any() else None
+    names = {"tissues": tissues or {}, "regions": regions or {}}
+    return Pairs(**images, mask=own, names=common, labels=known, **names)
 
 
 def spread(count: int, at_most: int) -> list[int]:

@@ -80,6 +80,11 @@ def subject_of_slice(name: str) -> str:
     return name.split("#")[0]
 
 
+def scan_of_slice(name: str) -> str:
+    """Returns the scan of a slice of a name that ``slice_name`` made; an image is its own scan."""
+    return name.rsplit("#", 1)[0]
+
+
 def _order(axis: str) -> tuple[int, int, int]:
     if axis not in AXIS_ORDER:
         raise InputError(f"axis {axis!r}: use one of {', '.join(AXES)}")

@@ -2,10 +2,11 @@
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,17 +15,21 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.manifest import labels_of
 from cyclegan_jax.data.pairs import Pairs, spread
 from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.data.phantom.head import BRAIN_TISSUES
+from cyclegan_jax.data.preparation.label_names import LabelNames, read_label_names
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.metrics import BRAIN, METRICS, PROTOCOLS
+from cyclegan_jax.evaluation.region_picture import save_region_picture
+from cyclegan_jax.evaluation.region_scores import RegionScore, score_regions, summarised
 from cyclegan_jax.evaluation.scoring import (
     RANKED_BY,
     PerImage,
@@ -39,6 +44,7 @@ from cyclegan_jax.evaluation.scoring import (
 )
 from cyclegan_jax.evaluation.slice_jumps import slice_jumps
 from cyclegan_jax.evaluation.tables import score_tables
+from cyclegan_jax.evaluation.ventricles import ventricle_volumes
 from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
@@ -51,7 +57,7 @@ ALL = "all"
 _GRID_ROWS = 8
 _EXTREMES = 4
 _PICTURES = ("grid.png", "best.png", "worst.png")
-_SUBJECTS = "subjects.png"
+_SUBJECTS, _REGIONS = "subjects.png", "regions.png"
 _T1, _T2 = (CONTRASTS[domain] for domain in DOMAINS)
 _COLUMNS = [_T1, f"{_T2} from {_T1}", _T2, f"|error| {_T2}", f"{_T1} from {_T2}", f"|error| {_T1}"]
 
@@ -64,6 +70,8 @@ class _Outcome(NamedTuple):
     names: dict[str, list[str]]  # of the images of each direction
     pictures: dict[str, Picture]  # by file name
     groups: Mapping[str, str] = MappingProxyType({})  # of subjects
+    pairs: Pairs | None = None
+    regions: Sequence[RegionScore] = ()
 
 
 def evaluate(
@@ -72,6 +80,7 @@ def evaluate(
     split: str = "",
     protocol: str = ALL,
     out: Path | None = None,
+    label_names: str = "",
 ) -> Path:
     """Scores a checkpoint and writes `<workdir>/eval/<step>/<split>/`, or scores a model.
 
@@ -79,15 +88,17 @@ def evaluate(
     `subjects.csv` (the same for subjects, see `scoring.by_subject`), `grid.png` (images spread
     over the split) and, only with pairs, `best.png` and `worst.png` (the extremes by the SSIM of
     the headline protocol, the mean of both directions), and `subjects.png` (a slice of the best,
-    the median and the worst subject).
+    the median and the worst subject). With label maps it gets `regions.csv` (one line for each
+    subject, direction and region) and `regions.png` (the regions in the colours of their errors).
 
     `scores.json` has "step", "data", "split", "images" and, with pairs, "protocols":
     `{protocol: {direction: {metric: {mean, sd, n, left_out}}}}` over subjects, and "headline", the
     protocol that ranks. Where subjects have groups it has "groups": the same for each group, under
     the headline protocol. Where slices of one scan are neighbours it has "slice_jumps", see
     `slice_jumps`, where the tissues of pixels are known "tissues" and "polarity", see `regions`,
-    and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired" instead, about
-    training images. A mean over nothing is null.
+    with label maps "regions", see `region_scores`, where ventricles are known "ventricles", see
+    `ventricles`, and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired"
+    instead, about training images. A mean over nothing is null.
 
     Args:
       origin: of the generators.
@@ -97,6 +108,8 @@ def evaluate(
       protocol: what is printed: one of `metrics.PROTOCOLS`, or "all". The files have all.
       out: the folder to write instead; it is new, empty, or of an earlier evaluation. A model needs
         it, since it has no workdir.
+      label_names: a TSV with the names of labels, see `read_label_names`, in the place of those of
+        the data set.
 
     Returns:
       The folder.
@@ -105,34 +118,28 @@ def evaluate(
       InputError: there is no such checkpoint, split or protocol, or no pairs for a protocol; the
         data set at `data_dir` is sliced along another axis than in training; the phantom was made
         by another version; a translated value is not finite; or `out` or `data_dir` is missing, or
-        `out` holds something else.
+        `out` holds something else; or `label_names` cannot be read or used.
     """
+    names = read_label_names(label_names) if label_names else None
     if protocol not in (ALL, *PROTOCOLS):
         raise InputError(f"--protocol={protocol}: there are {', '.join((ALL, *PROTOCOLS))}")
     _check_out(origin, out)
     saved = origin.read()
     step, config = saved.step, saved.config
-    if not data_dir and origin.workdir is None and config.data.dir:
-        raise InputError(
-            f"--model={origin.path} needs --data_dir, a prepared data set to score; it holds none"
-        )
-    if data_dir:
-        with config.unlocked():
-            config.data.dir = data_dir
-    dataset = from_config.open_data(config)
+    dataset = _open_data(origin, saved, data_dir)
     split = from_config.scored_split(dataset, split)
-    for note in check_comparable(saved, config, dataset) if data_dir else []:
-        print(f"note: {note}", flush=True)
     if note := from_config.cropped_heads(config, dataset, [f"{split}_{d}" for d in DOMAINS]):
         print(f"note: {note}")
     _check_protocol(dataset, split, protocol)
+    if names is not None:
+        _check_has_label_maps(dataset, split, label_names)
     if out and multihost.is_primary():
         _make_folder(out)
     translate = TrainedGenerators(saved, origin.name, config).translate
     if split == "train":
         outcome = _score_unpaired(config, dataset, translate)
     else:
-        outcome = _score_pairs(config, dataset, split, translate)
+        outcome = _score_pairs(config, dataset, split, translate, names)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
     folder = out or Workdir(origin.path).evaluation(step, own)
@@ -157,6 +164,22 @@ def _check_out(origin: Origin, out: Path | None) -> None:
         raise InputError(f"--out={out} is there and holds no scores; name a new folder")
 
 
+def _open_data(origin: Origin, saved: Checkpoint, data_dir: str) -> Dataset:
+    """Opens the data set that is scored, which becomes that of the checkpoint's config."""
+    config = saved.config
+    if not data_dir and origin.workdir is None and config.data.dir:
+        raise InputError(
+            f"--model={origin.path} needs --data_dir, a prepared data set to score; it holds none"
+        )
+    if data_dir:
+        with config.unlocked():
+            config.data.dir = data_dir
+    dataset = from_config.open_data(config)
+    for note in check_comparable(saved, config, dataset) if data_dir else []:
+        print(f"note: {note}", flush=True)
+    return dataset
+
+
 def _check_protocol(dataset: Dataset, split: str, protocol: str) -> None:
     if split == "train" and protocol != ALL:
         raise InputError(f"--protocol={protocol}: {split} images have no pairs; omit it")
@@ -164,6 +187,14 @@ def _check_protocol(dataset: Dataset, split: str, protocol: str) -> None:
         raise InputError(
             f"--protocol={protocol}: the {split} pairs of {dataset.folder} have no label maps; "
             "prepare it with --labels, or omit it"
+        )
+
+
+def _check_has_label_maps(dataset: Dataset, split: str, label_names: str) -> None:
+    if phantom_truth.is_phantom(dataset) or not dataset.has(labels_of(split)):
+        raise InputError(
+            f"--label_names={label_names}: the {split} images of {dataset.folder} have no label "
+            "maps; prepare it with --labels, or omit it"
         )
 
 
@@ -179,8 +210,11 @@ def _score_pairs(
     dataset: Dataset,
     split: str,
     translate: TranslateTo,
+    names: LabelNames | None,
 ) -> _Outcome:
     pairs = from_config.scored_pairs(config, dataset, split)
+    if names is not None:
+        pairs = dataclasses.replace(pairs, tissues=names.tissues, regions=names.regions)
     phantom = phantom_truth.is_phantom(dataset)
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
@@ -212,13 +246,18 @@ def _score_pairs(
     if labels is not None and tissues:
         scores["tissues"] = regions.tissue_scores(pairs, translated, labels, tissues)
         scores["polarity"] = regions.polarity(pairs, translated, labels, brain)
+    if of_regions := score_regions(pairs, translated):
+        scores["regions"] = summarised(of_regions)
+    voxel = from_config.voxel_of_pairs(config, dataset, split)
+    if volumes := ventricle_volumes(pairs, translated, voxel):
+        scores["ventricles"] = volumes
     if phantom:
         pixel = phantom_truth.pixel_size(dataset, **frame)
         scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
         scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
-    names = dict.fromkeys(per_image[ranking], pairs.names)
+    of_images = dict.fromkeys(per_image[ranking], pairs.names)
     pictures = _pictures(pairs, translated, per_image[ranking])
-    return _Outcome(scores, per_image, names, pictures, groups)
+    return _Outcome(scores, per_image, of_images, pictures, groups, pairs, of_regions)
 
 
 def _score_unpaired(
@@ -353,6 +392,9 @@ def _write(folder: Path, scores: dict[str, Any], outcome: _Outcome) -> None:
     _write_csv(folder / "subjects.csv", header, subjects)
     for name, picture in outcome.pictures.items():
         save_grid(folder / name, *picture)
+    if outcome.regions and outcome.pairs is not None:
+        _write_csv(folder / "regions.csv", [*RegionScore._fields], [*map(list, outcome.regions)])
+        save_region_picture(folder / _REGIONS, outcome.pairs, scores["regions"])
     text = json.dumps(scores, indent=1, allow_nan=False)
     write_whole(folder / SCORES, text)
 

@@ -62,6 +62,30 @@ def ssim(
     Returns:
       `[B]`, at most 1; NaN where no window is averaged.
     """
+    values, inside = _ssim_windows(a, b, mask, data_range)
+    if centres is not None:
+        inside *= centres[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
+    return _masked_mean(values, inside)
+
+
+@jax.jit
+def ssim_map(
+    a: jax.Array, b: jax.Array, mask: jax.Array, data_range: DataRange = FIXED_RANGE
+) -> jax.Array:
+    """Returns the SSIM of the window around each pixel, `[B, H, W, 1]`; see `ssim`.
+
+    It is NaN where the window does not lie in the mask.
+    """
+    values, inside = _ssim_windows(a, b, mask, data_range)
+    known = jnp.where(inside > 0, values, jnp.nan)
+    border = ((0, 0), (_RADIUS, _RADIUS), (_RADIUS, _RADIUS), (0, 0))
+    return jnp.pad(known, border, constant_values=jnp.nan)
+
+
+def _ssim_windows(
+    a: jax.Array, b: jax.Array, mask: jax.Array, data_range: DataRange
+) -> tuple[jax.Array, jax.Array]:
+    """Returns the SSIM of every window, and 1 where the window lies in the mask, else 0."""
     mean_a, mean_b = _window(a), _window(b)
     var_a = _window(a * a) - mean_a**2
     var_b = _window(b * b) - mean_b**2
@@ -75,9 +99,7 @@ def ssim(
     inside = jax.lax.reduce_window(
         mask.astype(jnp.float32), jnp.inf, jax.lax.min, (1, side, side, 1), (1, 1, 1, 1), "VALID"
     )
-    if centres is not None:
-        inside *= centres[:, _RADIUS:-_RADIUS, _RADIUS:-_RADIUS]
-    return _masked_mean(values, inside)
+    return values, inside
 
 
 def psnr(

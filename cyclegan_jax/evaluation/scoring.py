@@ -1,5 +1,6 @@
 """Scores of translated pairs: of each image, of each subject, and their means."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,7 +10,15 @@ import numpy as np
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import BASELINES, DIRECTIONS, TARGETS, Direction
-from cyclegan_jax.evaluation.metrics import BRAIN, ENERGY, METRICS, PROTOCOLS, mean_and_sd, scores
+from cyclegan_jax.evaluation.metrics import (
+    BRAIN,
+    ENERGY,
+    METRICS,
+    PROTOCOLS,
+    mean_and_sd,
+    scores,
+    ssim_map,
+)
 
 WHOLE = "fixed"  # the protocol of whole images
 RANKED_BY = "ssim"  # the score that chooses the best checkpoint, by the mean of both directions
@@ -97,18 +106,28 @@ def score_images(
 
     The device scores a bounded number at a time.
     """
-    count = len(prediction)
+    joined = _in_chunks(
+        functools.partial(scores, protocols=protocols), prediction, truth, mask, head, brain
+    )
+    kept = (*METRICS, ENERGY)
+    return {p: {m: joined[p][m] for m in kept if m in joined[p]} for p in protocols}
+
+
+def ssim_maps(prediction: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns `metrics.ssim_map` of any number of host images, `[N, H, W]`."""
+    return _in_chunks(ssim_map, prediction, truth, mask)[..., 0]
+
+
+def _in_chunks(score: Callable[..., Any], *images: np.ndarray | None) -> Any:
+    """Returns what `score` makes of any number of host images; None is handed on as it is."""
+    count = next(len(a) for a in images if a is not None)
     size = min(count, _CHUNK)
     parts = []
     for start in range(0, count, size):
         # the last chunk is filled up from the front, so that one program serves all
         chosen = np.arange(start, start + size) % count
-        given = (prediction, truth, mask, head, brain)
-        images = [None if a is None else a[chosen] for a in given]
-        parts.append(jax.device_get(scores(*images, protocols=protocols)))  # type: ignore[arg-type]
-    joined = jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
-    kept = (*METRICS, ENERGY)
-    return {p: {m: joined[p][m] for m in kept if m in joined[p]} for p in protocols}
+        parts.append(jax.device_get(score(*(None if a is None else a[chosen] for a in images))))
+    return jax.tree.map(lambda *chunks: np.concatenate(chunks)[:count], *parts)
 
 
 def by_subject(metrics: Mapping[str, np.ndarray], names: list[str]) -> dict[str, dict[str, float]]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cyclegan_jax.domains import BASELINES, CONTRASTS, label
+from cyclegan_jax.domains import BASELINES, CONTRASTS, TARGETS, label
 from cyclegan_jax.render.text_table import Table
 
 _COLUMNS = {  # of each metric: header, decimals, factor
@@ -39,6 +39,11 @@ _SLICE_JUMPS = (
     "How much images change from slice to slice, relative to the true images: 1 is as in the "
     "truth, more is stripes across the slices, and less is blurred."
 )
+_MOST_REGIONS = 10  # of the table of the worst; the others are in files and in the report
+_REGION_TERMS = (
+    "Error is the mean absolute error of images in [-1, 1], intensity the signed error of the "
+    "mean, and SSIM the mean of its map in the region. Values are mean ± sd over n subjects."
+)
 _DISTANCES = {  # title and note
     "histogram_distance": (
         "histograms, no pairs",
@@ -59,8 +64,9 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
     """Returns the tables of a `scores.json`.
 
     With pairs there is one table for each protocol, one of the jumps between slices, and one of
-    tissues for each direction if they are known; phantoms have tables of lesions besides. Without
-    pairs there are tables of cycles and of histograms.
+    tissues for each direction if they are known; with label maps there are tables of the regions
+    with the largest errors and one of the volume of the ventricles; phantoms have tables of lesions
+    besides. Without pairs there are tables of cycles and of histograms.
 
     Args:
       scores: the content of the file, as `evaluate` writes it.
@@ -75,6 +81,10 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
         tables.append(_slice_jump_table(scores["slice_jumps"]))
     if "tissues" in scores:
         tables += _tissue_tables(scores)
+    if "regions" in scores:
+        tables += region_tables(scores["regions"], _MOST_REGIONS)
+    if "ventricles" in scores:
+        tables.append(_ventricle_table(scores["ventricles"]))
     if "lesions" in scores:
         tables += _lesion_tables(scores["lesions"], scores["lesions_in_data"])
     if "unpaired" in scores:
@@ -191,6 +201,64 @@ def _order_note(entry: dict[str, Any] | None) -> str:
         relative = _mean_sd(entry["grey_minus_white"], 0, 100)
         said += f" Grey minus white matter is {relative} % of the true difference."
     return said
+
+
+def region_tables(scores: Mapping[str, Any], at_most: int | None = None) -> list[Table]:
+    """Returns a table of the regions for each direction, the largest error first.
+
+    Args:
+      scores: the entry "regions" of a `scores.json`.
+      at_most: how many regions each table has; None is all.
+    """
+    tables = []
+    for direction, regions in scores.items():
+        ranked = sorted(regions.values(), key=lambda entry: -entry["mae"]["mean"])
+        shown = ranked[:at_most]
+        title = f"regions, {label(direction)}"
+        note = _REGION_TERMS
+        if len(shown) < len(ranked):
+            note = (
+                f"These {len(shown)} of {len(ranked)} regions have the largest errors; regions.csv "
+                f"has all. {note}"
+            )
+        rows = [
+            [
+                entry["name"].replace("_", " "),
+                str(entry["mae"]["n"]),
+                str(entry["pixels"]),
+                _mean_sd(entry["mae"], 3, 1),
+                _mean_sd(entry["intensity_error"], 0, 100),
+                _mean_sd(entry["ssim"], 3, 1),
+            ]
+            for entry in shown
+        ]
+        header = ["", "n", "pixels", "error", "intensity / %", "SSIM"]
+        tables.append(Table(title, note, header, rows))
+    return tables
+
+
+def _ventricle_table(scores: Mapping[str, Any]) -> Table:
+    unit = scores["unit"]
+    directions = scores["directions"]
+    thresholds = " and ".join(
+        f"{50 * (entry['threshold'] + 1):.0f} % in {CONTRASTS[TARGETS[name]]}"
+        for name, entry in directions.items()
+    )
+    note = (
+        "The volume is measured in the slices of the data set, by a threshold inside the label "
+        f"grown by {scores['margin']} pixels. The threshold is half way between the medians of "
+        f"white matter and ventricles in the true scans: {thresholds} of the range. Bias is the "
+        "mean of translated minus true, and the limits of agreement are bias ± 1.96 sd (Bland and "
+        "Altman 1986). Values are mean ± sd over n subjects; with few of them the limits are rough."
+    )
+    rows = []
+    for name, entry in directions.items():
+        volumes = [_mean_sd(entry[key], 1, 1) for key in ("label", "true", "translated")]
+        known = entry["lower"] is not None and not math.isnan(entry["lower"])
+        limits = f"{entry['lower']:.1f} to {entry['upper']:.1f}" if known else "none"
+        rows.append([label(name), *volumes, f"{entry['bias']:.1f}", limits, str(entry["n"])])
+    header = ["", "label", "true", "translated", "bias", "95 % limits", "n"]
+    return Table(f"volume of the {scores['what']} / {unit}", note, header, rows)
 
 
 def _lesion_tables(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:

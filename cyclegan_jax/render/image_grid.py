@@ -1,14 +1,21 @@
-"""Writes labelled grids of images as PNG files: sample grids, evaluation grids, contact sheets."""
+"""Writes labelled grids of images as PNG files: sample grids, evaluation grids, contact sheets.
+
+A PNG states in words what it shows.
+"""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from cyclegan_jax.system.files import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure  # it would delay every start
 
 _DESCRIPTION = "Description"  # a keyword of the PNG specification
 _GAP = 4  # pixels between images
@@ -56,6 +63,18 @@ def save_grid(
     words = PngInfo()
     words.add_text(_DESCRIPTION, _in_words(len(rows), titles, row_titles))
     canvas.save(buffer, format="PNG", pnginfo=words)
+    write_whole(path, buffer.getvalue())
+
+
+def save_drawing(path: Path, figure: "Figure", words: str) -> None:
+    """Writes a matplotlib figure, and in it the words that say what it shows.
+
+    The file is replaced whole, never half-written.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="png", dpi=110, bbox_inches="tight", metadata={_DESCRIPTION: words}
+    )
     write_whole(path, buffer.getvalue())
 
 

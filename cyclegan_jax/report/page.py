@@ -18,12 +18,12 @@ from cyclegan_jax.data.dataset import open_dataset
 from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.scoring import headline_of
-from cyclegan_jax.evaluation.tables import protocol_table, score_tables
+from cyclegan_jax.evaluation.tables import protocol_table, region_tables, score_tables
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
 from cyclegan_jax.render.text_table import Table, as_text
 from cyclegan_jax.report import curves
-from cyclegan_jax.report.result import command, newest_evaluation, result, sample
+from cyclegan_jax.report.result import REGIONS, command, newest_evaluation, result, sample
 from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import SCORES, Workdir, refuse_model_folder, writing_workdir
 from cyclegan_jax.trained.origin import Run
@@ -205,6 +205,9 @@ def _evaluation(workdir: Path) -> list[html.PagePart]:
         folders = (str(path.parent.relative_to(workdir)) for path in evaluation.earlier)
         parts.append(html.Paragraph(f"Earlier scores are in {', '.join(folders)}."))
     parts.append(html.Details("Every table of the scores", score_tables(dict(scores))))
+    if "regions" in scores:
+        parts += evaluation.picture(REGIONS)
+        parts.append(html.Details("Scores of every region", region_tables(scores["regions"])))
     pictures, missing = [], []
     for name in ("worst.png", "best.png", "grid.png"):
         found = evaluation.picture(name)

@@ -20,14 +20,16 @@ from cyclegan_jax.system.workdir import SCORES, Workdir
 from cyclegan_jax.training.failure_modes import WARM_UP
 
 _WIDEST = 1200  # pixels of an embedded picture: sharp enough for a screen, and megabytes less
-SUBJECTS, WORST = "subjects.png", "worst.png"
+SUBJECTS, WORST, REGIONS = "subjects.png", "worst.png", "regions.png"
 CAPTIONS = {  # of the pictures that an evaluation writes
     SUBJECTS: "The best, the median and the worst {split} subject at step {step}, by SSIM "
     "{headline}, and a typical slice of each",
     WORST: "The worst {split} images at step {step}, by SSIM {headline}, mean of both directions",
     "best.png": "The best {split} images at step {step}, by the same score",
+    REGIONS: "Mean absolute error of each region at step {step}, the mean over {split} subjects",
     "grid.png": "Spread evenly over all {split} images, at step {step}",
 }
+_WHITE = "Errors are white"
 _FIRST = {  # protocols of the first table, their columns, and what they are
     "brain": ("brain", "only pixels inside the label maps count"),
     "fixed": ("image", "all pixels count"),
@@ -62,7 +64,8 @@ def caption_of(name: str, scores: Mapping[str, Any]) -> str:
 def scored_picture(path: Path, scores: Mapping[str, Any], *, low: bool = False) -> html.Figure:
     """Returns a picture that an evaluation has written, with its caption; see `html.picture`."""
     caption = caption_of(path.name, scores)
-    return embedded(path, caption, f"{caption}. Errors are white.", low=low)
+    errors = "The brighter a region, the larger its error" if path.name == REGIONS else _WHITE
+    return embedded(path, caption, f"{caption}. {errors}.", low=low)
 
 
 def newest_evaluation(workdir: Path, step: int | None = None) -> Evaluation | None:

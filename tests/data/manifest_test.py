@@ -41,3 +41,14 @@ def test_a_manifest_of_before_the_notes_is_read(tmp_path, two_scans):
     dataset = open_dataset(folder)
     assert dataset.summary().endswith("0..1 is -1..1")
     assert len(dataset.split("train_x")) == 1
+
+
+@pytest.mark.parametrize("names", [{"0": "a"}, {"70000": "a"}, {"1.5": "a"}, {"1": ""}, {"1": 2}])
+def test_names_of_regions_are_checked(tmp_path, two_scans, names):
+    folder = prepare(two_scans(), tmp_path / "out").folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"region_names": {"51": "fluid"}}))
+    assert open_dataset(folder).region_names == {51: "fluid"}
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"region_names": names}))
+    with refused(folder, "manifest"):
+        open_dataset(folder)

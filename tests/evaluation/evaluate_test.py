@@ -13,14 +13,16 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.config import base_config
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.phantom.head import TISSUES
 from cyclegan_jax.data.phantom.source import phantom_source
 from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.evaluation import evaluate, unpaired
 from cyclegan_jax.evaluation.evaluate import score_tables
 from cyclegan_jax.evaluation.metrics import PROTOCOLS
 from cyclegan_jax.evaluation.monitors import PairMonitor
-from cyclegan_jax.evaluation.tables import polarity_verdicts
+from cyclegan_jax.evaluation.tables import polarity_verdicts, region_tables
 from cyclegan_jax.inference import CompiledGenerators
+from cyclegan_jax.render.image_grid import description
 from cyclegan_jax.render.text_table import as_text
 from cyclegan_jax.trained.origin import Run
 from cyclegan_jax.training.compiled import Programs
@@ -183,6 +185,85 @@ def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
     assert "The training heads of this data set have none" in " ".join(text.split())
 
 
+def test_regions_are_written_and_shown(workdir):
+    folder = evaluate.evaluate(Run(workdir, "latest"))
+    scores = json.loads((folder / "scores.json").read_text())
+    lines = rows(folder / "regions.csv")
+    assert [*lines[0]] == [
+        *("subject", "direction", "label", "region", "pixels", "mae", "intensity_error", "ssim")
+    ]
+    for direction, regions in scores["regions"].items():
+        assert {entry["name"] for entry in regions.values()} >= {"csf", "white_matter"}
+        for label, entry in regions.items():
+            own = [r for r in lines if (r["direction"], r["label"]) == (direction, label)]
+            assert {r["region"] for r in own} == {entry["name"]}
+            assert entry["pixels"] == sum(int(r["pixels"]) for r in own)
+            errors = [float(r["mae"]) for r in own]
+            assert (len(own), entry["mae"]["n"]) == (2, 2)
+            assert entry["mae"]["mean"] == pytest.approx(np.mean(errors))
+    words = description(folder / "regions.png")
+    worst = max(scores["regions"]["t2_to_t1"].values(), key=lambda entry: entry["mae"]["mean"])
+    assert f"Largest errors in T2→T1: {worst['name']} {worst['mae']['mean']:.3f}, " in words
+    assert words.startswith("Slices phantom000")
+
+
+def test_label_maps_take_the_names_of_a_tsv(run, tmp_path, monkeypatch, fails):
+    workdir, *_ = run
+    names = tmp_path / "names.tsv"
+    fluid, white = TISSUES.index("csf"), TISSUES.index("white_matter")
+    names.write_text(
+        "index\tname\tregion\n"
+        f"{fluid}\tventricle\tleft lateral ventricle\n{white}\twhite\tleft white matter\n"
+    )
+    known = {"label_names": str(names), "out": tmp_path / "out"}
+    with pytest.raises(InputError, match=r"--label_names=.*names.tsv: the test .* no label maps"):
+        evaluate.evaluate(Run(workdir, "latest"), **known)
+    assert not known["out"].exists()
+    monkeypatch.setattr(evaluate.phantom_truth, "is_phantom", lambda dataset: False)
+    folder = evaluate.evaluate(Run(workdir, "latest"), **known)
+    scores = json.loads((folder / "scores.json").read_text())
+    assert set(scores["tissues"]["t1_to_t2"]) == {"ventricle", "white"}
+    assert set(scores["regions"]["t1_to_t2"]) == {str(fluid), str(white)}
+    assert scores["ventricles"]["what"] == "lateral ventricles"
+    assert scores["ventricles"]["labels"] == [fluid]
+    text = "\n".join(map(as_text, score_tables(scores)))
+    assert "left lateral ventricle" in text
+    assert "volume of the lateral ventricles / voxels" in text
+    assert max(map(len, text.splitlines())) <= 100
+    with pytest.raises(InputError, match=r"--label_names=.*: the train .* no label maps"):
+        evaluate.evaluate(Run(workdir, "latest"), split="train", label_names=str(names))
+    with fails(tmp_path / "gone", "cannot be read"):
+        evaluate.evaluate(Run(workdir, "latest"), label_names=str(tmp_path / "gone"))
+
+
+def test_tables_of_regions_show_the_worst_and_fit_a_terminal():
+    def entry(error):
+        return {"mean": error, "sd": 0.1, "n": 100}
+
+    metrics = {"intensity_error": entry(-0.999), "ssim": entry(-0.5), "pixels": 999999}
+    regions = {
+        str(i): {"name": f"{i}" * 20, "mae": entry(i / 100)} | metrics for i in range(10, 30)
+    }
+    (table,) = score_tables({"regions": {"t1_to_t2": regions}})
+    assert [row[0][:2] for row in table.rows] == [str(i) for i in range(29, 19, -1)]
+    assert "These 10 of 20 regions have the largest errors" in table.note
+    assert max(map(len, as_text(table).splitlines())) <= 100
+    (whole,) = region_tables({"t1_to_t2": regions})
+    assert len(whole.rows) == 20
+    assert "regions.csv" not in whole.note
+
+
+def test_limits_of_agreement_of_one_subject_are_not_known():
+    volume = {"mean": 10.0, "sd": 0.0, "n": 1}
+    there = {"threshold": 0.0, "label": volume, "true": volume, "translated": volume, "bias": 0.5}
+    there |= {"sd": None, "lower": None, "upper": None, "n": 1}
+    scores = {"what": "ventricles", "unit": "ml", "margin": 2, "directions": {"t1_to_t2": there}}
+    (table,) = score_tables({"ventricles": scores})
+    assert table.title == "volume of the ventricles / ml"
+    assert "50 % in T2 of the range" in table.note
+    assert list(table.rows) == [["T1→T2", *["10.0 ± 0.0"] * 3, "0.5", "none", "1"]]
+
+
 def test_the_validation_score_is_that_of_training(run, capsys):
     workdir, config, programs, state = run
     folder = evaluate.evaluate(Run(workdir, "latest"), split="val", protocol="fixed")
@@ -211,7 +292,7 @@ def test_pairs_without_labels_are_ranked_by_whole_images(run, monkeypatch):
     scores = json.loads((evaluate.evaluate(Run(workdir, "latest")) / "scores.json").read_text())
     assert scores["headline"] == "fixed"
     assert tuple(scores["protocols"]) == PROTOCOLS[1:]
-    assert not {"tissues", "polarity"} & scores.keys()
+    assert not {"tissues", "polarity", "regions", "ventricles"} & scores.keys()
     monkeypatch.setattr(evaluate.Dataset, "has", lambda self, split: "labels" not in split)
     with pytest.raises(InputError, match=r"--protocol=brain: the test pairs of .* no label maps"):
         evaluate.evaluate(Run(workdir, "latest"), protocol="brain")

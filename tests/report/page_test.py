@@ -106,6 +106,21 @@ def test_tables_show_the_scores_of_the_newest_evaluation(run):
     assert f"step 4 on {scores['images']} test images of {scores['data']}" in section
 
 
+def test_every_region_is_listed(run):
+    scores = json.loads((run / "eval" / "4" / "test" / "scores.json").read_text())
+    page = read(run)
+    assert scores["regions"]
+    for regions in scores["regions"].values():
+        for entry in regions.values():
+            name, error = entry["name"].replace("_", " "), f"{entry['mae']['mean']:.3f} "
+            assert any(
+                row[0] == name and row[3].startswith(error)
+                for row in page.rows[1:]
+                if len(row) == 6
+            )
+    assert "Scores of every region" in (run / "report.html").read_text()
+
+
 def test_the_first_screen_has_subjects_one_table_and_the_verdict(run):
     page = read(run)
     assert re.search(
@@ -185,6 +200,7 @@ def test_every_picture_says_in_words_what_it_shows(run):
         "The best test images at step 4, ",
         "The best, the median and the worst test subject at step 4, .* Columns: T1, T2 from T1",
         "Spread evenly over all test images",
+        r"Mean absolute error of each region at step 4, .*\. Slices phantom.* T2→T1: \w+ 0\.\d",
         r"Samples at step 4\. 2 row.* Columns: T1 \(x\), T2 = G\(x\), ",
     ):
         assert sum(bool(re.search(words, alt)) for alt in pictures) == 1, words

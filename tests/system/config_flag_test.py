@@ -27,7 +27,7 @@ def _empty_folder(tmp_path, monkeypatch):
 def test_the_shipped_files_are_those_of_the_clone():
     assert shipped.folder() == CONFIGS
     assert shipped.names(".py") == sorted(path.stem for path in CONFIGS.glob("*.py"))
-    assert shipped.names(".tsv") == ["dlmuse"]
+    assert shipped.names(".tsv") == ["dlmuse", "freesurfer"]
 
 
 @pytest.mark.parametrize("name", ["ixi_small", "ixi_small.py"])

@@ -41,6 +41,7 @@ def scan_source(
     frame: int | None = None,
     brain_only: bool = False,
     label_names: Mapping[str, list[int]] | None = None,
+    region_names: Mapping[int, str] | None = None,
     notes: Sequence[str] = (),
 ) -> Source:
     """Returns the scans that `list_folders` or `read_listing` found, divided by subject.
@@ -63,6 +64,7 @@ def scan_source(
       brain_only: whether everything outside the label map of each scan is made air, before
         intensities are measured and slices are chosen.
       label_names: the labels of each tissue that has a name.
+      region_names: the own name of each label that has one.
       notes: what is already known and must be said, see `list_folders`.
 
     Raises:
@@ -106,7 +108,8 @@ def scan_source(
     options["subjects_in_both_training_folders"] = division.in_both
     said = [*notes, *division.notes, *_pixel_note(pixels)]
     dtypes = {d: found.dtype for d, found in domains.items()}
-    return Source(named, dtypes, facts | options, said, pixels, dict(label_names or {}))
+    names = dict(label_names or {}), dict(region_names or {})
+    return Source(named, dtypes, facts | options, said, pixels, *names)
 
 
 class _Domain(NamedTuple):

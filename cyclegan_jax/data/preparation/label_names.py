@@ -1,7 +1,11 @@
-"""Reads the names of labels: a TSV as BIDS has it, with the columns `index` and `name`."""
+"""Reads the names of labels: a TSV as BIDS has it, with the columns `index` and `name`.
+
+A third column `region` may give each label a name of its own; `name` is then that of its tissue.
+"""
 
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data.manifest import MOST_LABEL
@@ -9,16 +13,29 @@ from cyclegan_jax.system import shipped
 
 _SUFFIX = ".tsv"
 _COLUMNS = ("index", "name")
+_REGION = "region"
 _LONGEST = 40  # characters; tables show it
 
 
-def read_label_names(file: str | Path) -> dict[str, list[int]]:
-    """Returns the labels that each name of a TSV stands for, in the order of the file.
+class LabelNames(NamedTuple):
+    """The names of labels, in the order of the file.
 
-    Several lines may have one name. Other columns, such as `abbreviation`, are not read.
+    `tissues` holds the labels that each name stands for, and `regions` the own name of each label
+    that has one.
+    """
+
+    tissues: dict[str, list[int]]
+    regions: dict[int, str]
+
+
+def read_label_names(file: str | Path) -> LabelNames:
+    """Returns the names that a TSV gives to labels.
+
+    Several lines may have one name. With a column `region` a line may leave its name empty: the
+    label then belongs to no tissue. Other columns, such as `abbreviation`, are not read.
 
     Args:
-      file: path of the TSV, or the name of a shipped one, `dlmuse`.
+      file: path of the TSV, or the name of a shipped one: `dlmuse`, `freesurfer`.
 
     Raises:
       InputError: the TSV cannot be read, lacks a column, or has a wrong or a repeated index.
@@ -39,24 +56,30 @@ def read_label_names(file: str | Path) -> dict[str, list[int]]:
         raise InputError(
             f"{path}: must have lines, and the columns {' and '.join(_COLUMNS)} divided by tabs"
         )
-    names: dict[str, list[int]] = {}
+    names = LabelNames({}, {})
     first: dict[int, int] = {}
     for number, row in enumerate(rows, 2):
-        index, name = ((row[column] or "").strip() for column in _COLUMNS)
+        index, name, region = ((row.get(c) or "").strip() for c in (*_COLUMNS, _REGION))
         if not (index.isdecimal() and index.isascii() and len(index) <= len(str(MOST_LABEL))):
             raise InputError(f"{path} line {number}: index {index[:20]!r} must be a whole number")
         label = int(index)
         if not 0 < label <= MOST_LABEL:
             raise InputError(f"{path} line {number}: index {label} must be 1 to {MOST_LABEL}")
-        if not name.isprintable() or not 0 < len(name) <= _LONGEST:
-            raise InputError(
-                f"{path} line {number}: name {name[:_LONGEST]!r} must have 1 to {_LONGEST} "
-                "characters that can be printed"
-            )
+        for column, text in (("name", name), (_REGION, region)):
+            # one of the two is enough
+            least = 1 if column == "name" and not region else 0
+            if not text.isprintable() or not least <= len(text) <= _LONGEST:
+                raise InputError(
+                    f"{path} line {number}: {column} {text[:_LONGEST]!r} must have {least} to "
+                    f"{_LONGEST} characters that can be printed"
+                )
         if label in first:
             raise InputError(
                 f"{path} lines {first[label]} and {number} both name index {label}; remove one"
             )
         first[label] = number
-        names.setdefault(name, []).append(label)
+        if name:
+            names.tissues.setdefault(name, []).append(label)
+        if region:
+            names.regions[label] = region
     return names

@@ -133,6 +133,7 @@ class Source:
       notes: lines that a user must know and that are no errors.
       pixels: height and width in mm of a pixel of each domain, if they are known.
       label_names: the labels of each tissue that has a name.
+      region_names: the own name of each label that has one.
       groups: of subjects that belong to one, such as "patient".
     """
 
@@ -142,4 +143,5 @@ class Source:
     notes: list[str] = dataclasses.field(default_factory=list)
     pixels: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     label_names: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+    region_names: dict[int, str] = dataclasses.field(default_factory=dict)
     groups: dict[str, str] = dataclasses.field(default_factory=dict)

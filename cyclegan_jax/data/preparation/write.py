@@ -223,6 +223,7 @@ def _manifest(
         "domains": domains,
         "splits": splits | {split: _labels_entry(scans) for split, scans in labelled.items()},
         **({"label_names": source.label_names} if labelled and source.label_names else {}),
+        **({"region_names": source.region_names} if labelled and source.region_names else {}),
         **({"groups": source.groups} if source.groups else {}),
         "notes": [line for line in lines if line],
     }

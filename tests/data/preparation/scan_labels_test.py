@@ -166,16 +166,19 @@ def test_a_csv_may_have_a_column_of_labels(folders, fails):
 @pytest.mark.parametrize("axis", ["axial", "coronal"])
 def test_pairs_have_the_labels_of_their_pixels(folders, axis):
     items = scan_labels.in_folder(items_of(folders), folders / "labels", [])
-    dataset = prepared(folders, items, axis=axis, label_names={"fluid": [300]})
+    names = {"label_names": {"fluid": [300]}, "region_names": {300: "right fluid"}}
+    dataset = prepared(folders, items, axis=axis, **names)
     opened = open_dataset(dataset.folder)
     assert opened.names("test_labels") == opened.names("test_x")
     assert "test_labels" in opened.summary()
     assert opened.label_names == {"fluid": [300]}
+    assert opened.region_names == {300: "right fluid"}
     c = base_config()
     c.image_size, c.data.dir = 32, str(dataset.folder)
     pairs = from_config.scored_pairs(c, opened, "test")
     assert set(np.unique(pairs.labels)) == {0, 7, 300}
-    assert pairs.tissues == {"fluid": [300]}
+    assert (pairs.tissues, pairs.regions) == ({"fluid": [300]}, {300: "right fluid"})
+    assert from_config.voxel_of_pairs(c, opened, "test") == (1, 1, 1)
     high = opened.manifest["domains"]["x"]["range"][1]
     for region, brightness in TISSUE.items():
         if region:  # the label map has another order of voxels than its scan
@@ -184,6 +187,9 @@ def test_pairs_have_the_labels_of_their_pixels(folders, axis):
     np.testing.assert_array_equal(pairs.brain[..., 0], pairs.labels != 0)
     c.data.fit, c.image_size = "resize", 64
     large = from_config.scored_pairs(c, opened, "test")
+    voxel = from_config.voxel_of_pairs(c, opened, "test")
+    assert voxel is not None
+    assert (voxel[1] < 0.5, voxel[2]) == (True, 1)  # the image has grown, its distance has not
     assert set(np.unique(large.labels)) == {0, 7, 300}  # never a number between
     middle = (large.labels == 300) & (np.roll(large.labels, 2, 1) == 300)
     assert np.abs(np.median((large.x[middle] + 1) * high / 2) - 1000) < 30
