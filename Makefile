@@ -1,9 +1,10 @@
 # make train: set up and train the quick start.   make test: set up and run every check.
+# make web: build the page of `cyclegan-jax web`; it needs Node and npm.
 # make faults: break runs in every way that docs/reliability.md names, for hours.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test faults format
+.PHONY: train test web faults format
 
 train: .venv/installed
 	$(BIN)/python scripts/train.py --config=configs/quickstart.py --workdir=runs/quickstart
@@ -15,6 +16,10 @@ test: .venv/installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n auto --dist=worksteal
+
+web:
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund
+	npm run --prefix web --silent build
 
 faults: .venv/installed-dev
 	$(BIN)/pytest -n auto --dist=worksteal --full \

@@ -45,21 +45,46 @@ def export_onnx(
         a package is missing, or onnxruntime's results differ from JAX's.
     """
     check_out(out, SUFFIX)
+    content, _, difference = make_onnx(
+        origin, direction, image_size, batch, name, data, data_license
+    )
+    write(out, content)
+    return difference
+
+
+def make_onnx(
+    origin: Origin,
+    direction: Direction,
+    image_size: int = 0,
+    batch: int = 0,
+    name: str = "",
+    data: str = "",
+    data_license: str = "",
+) -> tuple[bytes, dict[str, Any], float]:
+    """Returns the content of an ONNX file, its metadata, and its difference from JAX.
+
+    See `export_onnx`. Raises `InputError` as it does.
+    """
     _import()
-    from cyclegan_jax.export.onnx_graph import to_onnx  # late: it imports an optional package
+    # late: they import an optional package
+    from cyclegan_jax.export.onnx_graph import to_onnx
+    from cyclegan_jax.export.onnx_int8 import store_as_int8
 
     program = program_of(origin, direction, name, data, data_license)
     size = image_size or program.size
     program.check_size(size)
     model = to_onnx(program.function, program.params, (size, size), batch or None)
-    facts = program.facts | {"image_size": size, "trained_image_size": program.size}
-    for key, value in (facts | {"layout": _LAYOUT}).items():
+    store_as_int8(model)
+    facts = program.facts | {
+        "image_size": size,
+        "trained_image_size": program.size,
+        "layout": _LAYOUT,
+    }
+    for key, value in facts.items():
         text = value if isinstance(value, str) else json.dumps(value)
         model.metadata_props.add(key=key, value=text)
     content = model.SerializeToString()
-    difference = program.compare(OnnxFile(content).translate, size)
-    write(out, content)
-    return difference
+    return content, facts, program.compare(OnnxFile(content).translate, size)
 
 
 class OnnxFile:

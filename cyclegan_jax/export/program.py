@@ -166,6 +166,7 @@ def _facts(
         "training_data": about["data"],
         "data_license": about["license"],
         "weights_sha256": json_digest(array_digests(leaves_by_path(params))),
+        "descrip": there.descrip,
         "use": NOT_FOR_DIAGNOSIS,
     }
 

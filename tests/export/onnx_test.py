@@ -106,7 +106,8 @@ def test_the_metadata_say_what_a_user_must_know(run, folder, tmp_path):
     assert "not for diagnosis" in facts["use"]
     assert facts["made_by"].startswith("cyclegan_jax ")
     changed = {key for key in facts if facts[key] != of_folder[key]}
-    assert changed == {"model", "training_data", "data_license"}
+    assert facts["descrip"] == translator.descrip
+    assert changed == {"model", "descrip", "training_data", "data_license"}
     given = [of_folder[key] for key in ("model", "training_data", "data_license")]
     assert given == ["heads", "8 heads", "CC0"]
     export_onnx(run, T1_TO_T2, tmp_path / "other.onnx")
