@@ -122,9 +122,13 @@ class Model:
             name = Path(scan.get_filename() or _IMAGE)
             check_name(name, translator.direction)
             return _volume(translator, name, nifti.as_volume(name, scan, frame), resample)[1]
+        if not isinstance(scan, str | os.PathLike):
+            raise InputError(f"a {type(scan).__name__} is no scan; give one path, image or array")
         path = Path(scan)
         row = readers.format_of(path)
         check_name(path, translator.direction)
+        if not path.exists():
+            raise InputError(f"{path}: there is no such file or folder")
         if row.kind == "image":
             _refuse_options(path, frame=frame)
             return _image(translator, row.read(path))

@@ -146,8 +146,8 @@ ERRORS = {
         "the image: is MGHImage; convert it to NIfTI",
     ),
     "no affine": (nib.Nifti1Image(CUBE, None), {}, "neither sform nor qform is set"),
-    "missing": ("gone_T1.nii.gz", {}, "gone_T1.nii.gz: cannot read the volume"),
     "other contrast": ("a_T2.nii.gz", {}, "its name says T2, but --direction=t1_to_t2"),
+    "list": (["a_T1.nii.gz"], {}, "a list is no scan; give one path, image or array"),
 }
 
 

@@ -8,6 +8,7 @@ the same name.
 import importlib
 import sys
 
+from cyclegan_jax import __version__
 from cyclegan_jax.system import cli
 from cyclegan_jax.system.command_line import PROGRAM
 
@@ -28,6 +29,9 @@ COMMANDS = {  # {name: what it does}, in the order of use
 def main() -> None:
     """Runs the command that the first argument names; this is the program `cyclegan-jax`."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name == "--version":
+        print(f"cyclegan_jax {__version__}")
+        sys.exit(0)
     if name in ("", "--help", "-h", "help"):
         sys.exit(cli.report_errors(_print_overview) or (0 if name else 1))
     if name not in COMMANDS:
@@ -54,7 +58,8 @@ def _print_overview() -> int:
             "commands:",
             *lines,
             "",
-            f"{PROGRAM} COMMAND --help shows the flags of a command.",
+            f"{PROGRAM} COMMAND --help shows the flags of a command, and",
+            f"{PROGRAM} --version the version.",
         ]
     )
     print(text, flush=True)

@@ -1,7 +1,8 @@
 """Translates images, NIfTI volumes and DICOM series, or folders of them, to the other contrast.
 
-    cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --out=translated scan_T1.nii.gz
-    cyclegan-jax translate --workdir=runs/ixi --direction=t1_to_t2 --bids=ROOT --out=DERIVATIVES
+    cyclegan-jax translate --model=ixi-2mm --direction=t1_to_t2 scan_T1.nii.gz
+    cyclegan-jax translate --workdir=runs/mine --direction=t1_to_t2 --out=translated T1_FOLDER
+    cyclegan-jax translate --model=ixi-2mm --direction=t1_to_t2 --bids=ROOT --out=DERIVATIVES
 
 Each result is on the grid of its scan, and volumes get a preview PNG beside it.
 """
@@ -21,9 +22,7 @@ _MODEL = flags.DEFINE_multi_string(
     "times, the result is the mean of their translations, and <subject>_<contrast>_sd.nii.gz says "
     "where they differ.",
 )
-_DIRECTION = flags.DEFINE_enum(
-    "direction", None, list(DIRECTIONS), "Which contrast to make.", required=True
-)
+_DIRECTION = flags.DEFINE_enum("direction", None, list(DIRECTIONS), "Which contrast to make.")
 _OUT = flags.DEFINE_string("out", "translated", "Folder for the results; made if need be.")
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "best", "best (by the score during training), latest, or a step."
@@ -60,6 +59,8 @@ _FILTER = flags.DEFINE_multi_string(
 
 def main(arguments: list[str]) -> int:
     """Runs the command on what follows its flags, and returns its exit status."""
+    if _DIRECTION.value is None:
+        raise InputError(f"give --direction={' or --direction='.join(DIRECTIONS)}")
     if _BIDS.value and arguments:
         raise InputError(f"--bids and {arguments[0]} exclude each other; give one of them")
     if _FILTER.value and not _BIDS.value:

@@ -9,7 +9,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.checkpoints.manager import Checkpoints
 from cyclegan_jax.trained import model_folder
-from cyclegan_jax.trained.shipped import find_model
+from cyclegan_jax.trained.shipped import find_model, models
 
 BEST = "best"
 
@@ -93,7 +93,10 @@ def origin_of(workdir: str | None, checkpoint: str, model: str | None) -> Origin
         --model, or there is no such model.
     """
     if not workdir and not model:
-        raise InputError("give --workdir, the folder of a run, or --model, an exported model")
+        raise InputError(
+            "give --workdir, the folder of a run, or --model, an exported model or one of "
+            f"{', '.join(models())}"
+        )
     if workdir and model:
         raise InputError("--workdir and --model exclude each other; give one of them")
     if workdir:

@@ -71,7 +71,7 @@ class Ensemble:
     def image(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Translates an image as `Translator.image` does; the result is the rounded mean."""
         made, notes = zip(*(member.image(pixels) for member in self.members), strict=True)
-        return np.mean(made, axis=0).round().astype(pixels.dtype), _each_once(notes)
+        return np.mean(made, axis=0).round().astype(pixels.dtype), self._notes(notes)
 
     def volume(self, volume: Volume, *, resample: bool, cycle_error: bool) -> TranslatedVolume:
         """Translates a volume as `translate_volume` does; the result has `sd`."""
@@ -93,9 +93,20 @@ class Ensemble:
             denormalise(mean, self.target_range),
             np.mean(errors, axis=0) if errors else None,
             made[0].source_range,
-            _each_once([one.notes for one in made]),
+            self._notes([one.notes for one in made]),
             sd.astype(np.float32),
         )
+
+    def _notes(self, notes: Sequence[Sequence[str]]) -> list[str]:
+        """Returns the notes of all; one that not all members give says whose it is."""
+        said: dict[str, list[str]] = {}
+        for member, some in zip(self.members, notes, strict=True):
+            for note in some:
+                said.setdefault(note, []).append(member.model)
+        return [
+            note if len(names) == len(self.members) else f"{', '.join(names)}: {note}"
+            for note, names in said.items()
+        ]
 
 
 def ensemble_of(translators: Sequence[Translator]) -> Translator | Ensemble:
@@ -110,7 +121,3 @@ def translated(
     if isinstance(translator, Ensemble):
         return translator.volume(volume, resample=resample, cycle_error=cycle_error)
     return translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
-
-
-def _each_once(notes: Sequence[Sequence[str]]) -> list[str]:
-    return list(dict.fromkeys(note for some in notes for note in some))

@@ -91,7 +91,7 @@ class Record:
             row["source_sha256"] = file_digest(source)
             row["result_sha256"] = file_digest(target)
         self._write({**self._rows(), row["result"]: row})
-        said = f"{len(notes)} above" if notes and status == DONE else ""
+        said = f"{len(notes)} notes" if notes and status == DONE else ""
         self._show(source, target, row["seconds"] if status == DONE else status, said)
 
     def add_there(self, source: Path, target: Path) -> None:

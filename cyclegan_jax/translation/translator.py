@@ -314,8 +314,8 @@ class Translator:
         if below <= 0:
             return ""
         return (
-            f"slices 0-{below - 1} of {len(slices)}, counted from 0, lie more than {reach:g} mm "
-            "below the top of the head, where training had none (--below_vertex); they may be wrong"
+            f"the lowest {below} of {len(slices)} axial slices lie more than {reach:g} mm below "
+            "the top of the head, where training had none; do not use them"
         )
 
     @property

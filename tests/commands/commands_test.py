@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan_jax import commands
+from cyclegan_jax import __version__, commands
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {name: name for name in commands.COMMANDS} | {"prepare": "prepare_data"}
@@ -53,6 +53,11 @@ def test_the_overview_has_a_line_for_each_command(program, arguments):
     for name, what in commands.COMMANDS.items():
         assert re.search(rf"^  {name} +{what}$", done.stdout, re.MULTILINE)
     assert "LOADED []" in done.stdout
+
+
+def test_the_version_is_said(program):
+    done = program("--version")
+    assert (done.returncode, done.stdout.split("\n")[0]) == (0, f"cyclegan_jax {__version__}")
 
 
 @pytest.mark.parametrize("argument", ["trian", "prepare_data", "__init__", "--workdir=w"])

@@ -50,7 +50,11 @@ def test_the_result_is_the_mean_and_where_models_differ(three):
     errors = np.stack([one.cycle_error for one in alone])
     np.testing.assert_allclose(made.cycle_error, errors.mean(axis=0), atol=1e-6)
     assert made.source_range == alone[0].source_range
-    assert sorted(made.notes) == sorted({note for one in alone for note in one.notes})
+    for note in {note for one in alone for note in one.notes}:
+        givers = [m.model for m, one in zip(three, alone, strict=True) if note in one.notes]
+        wanted = note if len(givers) == 3 else f"{', '.join(givers)}: {note}"
+        assert wanted in made.notes
+    assert len(made.notes) == len(set(made.notes))
 
 
 def test_one_model_is_itself(three):

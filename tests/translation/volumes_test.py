@@ -108,7 +108,7 @@ def test_slices_below_those_of_training_are_noted(translator):
         notes = translate_volume(made, volume, resample=False, cycle_error=False).notes
         found = [note for note in notes if "below the top of the head" in note]
         assert bool(found) is is_noted
-        assert not found or found[0].startswith("slices 0-21 of 32, counted from 0")
+        assert not found or found[0].startswith("the lowest 22 of 32 axial slices lie")
 
 
 def test_a_head_whose_top_is_cut_off_is_noted(translator):

@@ -164,8 +164,8 @@ function belowNote({ data, shape, spacing }, facts) {
   const vertex = highestSlice(toSlices(data, shape, facts.axis), size);
   const below = vertex - Math.trunc(reach / across(spacing, facts.axis));
   if (vertex < 0 || below <= 0) return "";
-  return `slices 0-${below - 1} of ${size[0]}, counted from 0, lie more than ${reach} mm below the ` +
-    "top of the head, where training had none; they may be wrong";
+  return `the lowest ${below} of ${size[0]} axial slices lie more than ${reach} mm below the top of ` +
+    "the head, where training had none; do not use them";
 }
 
 function mm(sizes) {
