@@ -134,6 +134,7 @@ HEADS = {
     "z_scored": {"dtype": np.float32, "change": lambda d: np.where(d > 40, d / 100 - 3, 0.0)},
     "other_pixels": {"spacing": (1.9, 2.2, 3.0), "size": 96},
     "thick": {"spacing": (3.0, 3.0, 9.0)},
+    "fading": {"change": lambda d: d * np.linspace(0.02, 1, 12)},
     "resized": {"size": 96, "mode": "resize"},
     "coronal": {"axis": "coronal", "spacing": (3.6, 6.0, 3.6)},
 }

@@ -52,7 +52,7 @@ export class Viewer {
 
   /** Sets the values that are black and white. */
   window(which, low, high) {
-    const picture = this.pictures[which], volume = picture.volumes[0];
+    const picture = this.pictures[which], volume = picture?.volumes[0];
     if (!volume) return;
     [volume.cal_min, volume.cal_max] = [low, Math.max(high, low + 1e-6)];
     picture.updateGLVolume();
@@ -64,6 +64,7 @@ export class Viewer {
 
   /** Moves the crosshairs of both pictures. */
   moveTo(fractions) {
+    if (!this.pictures.length) return; // there is no WebGL
     for (const picture of this.pictures) {
       picture.scene.crosshairPos = Float32Array.from(fractions);
       if (picture.volumes.length) picture.drawScene();

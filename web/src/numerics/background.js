@@ -4,7 +4,7 @@
  * It is `cyclegan_jax/data/background.py`, number by number.
  */
 
-import { percentile, percentiles } from "./intensity.js";
+import { extremes, otherThan, percentile, percentiles } from "./intensity.js";
 import { Refusal } from "./refusal.js";
 
 const LEAST_PADDING = 0.005, FAR = 0.5, LEAST_SIDE = 5;
@@ -19,14 +19,14 @@ const BUSY = 0.12, BRIGHT = 0.15, LEAST_VALID = 0.02;
  */
 export function withDarkAir(data, shape) {
   const notes = [];
-  const padding = lowestOf(data), lowest = lowestReal(data, padding);
+  const padding = extremes(data)[0], lowest = lowestReal(data, padding);
   if (lowest !== null) {
     data = data.map((v) => (v === padding || v < lowest ? lowest : v));
     notes.push(`the padding value ${padding}, which no tissue has, is read as air`);
   }
   const background = commonValue(data, shape);
   if (background !== null && sideOf(data, background) === "amid") {
-    const tissue = percentile(data.filter((v) => v !== background), 0.1);
+    const tissue = percentile(otherThan(data, background), 0.1);
     data = data.map((v) => (v === background ? tissue : v));
     notes.push(`the background has the value ${background}, amid those of the tissue (a z-scored ` +
       "scan without skull?); it is read as air");
@@ -36,9 +36,9 @@ export function withDarkAir(data, shape) {
 }
 
 function lowestReal(data, value) {
-  const rest = data.filter((v) => v !== value), share = 1 - rest.length / data.length;
+  const rest = otherThan(data, value), share = 1 - rest.length / data.length;
   if (value >= 0 || share < LEAST_PADDING || share === 1) return null;
-  const lowest = lowestOf(rest), [low, high] = percentiles(rest, [5, 99]);
+  const lowest = extremes(rest)[0], [low, high] = percentiles(rest, [5, 99]);
   if (value > low - FAR * (high - low)) return null;
   return Math.fround(lowest - value > (low - value) / 2 ? lowest : low);
 }
@@ -61,7 +61,7 @@ function facesOf(data, shape) {
 
 /** Returns the constant that much of the border and of the volume has, or null. */
 function commonValue(data, shape) {
-  const lowest = lowestOf(data), counts = new Map();
+  const lowest = extremes(data)[0], counts = new Map();
   let border = 0, value = 0, most = 0;
   for (const face of facesOf(data, shape)) {
     border += face.values.length;
@@ -69,12 +69,12 @@ function commonValue(data, shape) {
   }
   for (const [v, n] of counts) if (n > most || (n === most && v < value)) [value, most] = [v, n];
   if (!most || most < COMMON_AT_BORDER * border) return null;
-  const share = data.reduce((n, v) => n + (v === value), 0) / data.length;
+  const share = 1 - otherThan(data, value).length / data.length;
   return share >= COMMON && share <= MOST_COMMON ? value : null;
 }
 
 function sideOf(data, value) {
-  const [low, high] = percentiles(data.filter((v) => v !== value), [5, 95]);
+  const [low, high] = percentiles(otherThan(data, value), [5, 95]);
   if (value < low + AMID * (high - low)) return "below";
   return value < high ? "amid" : "above";
 }
@@ -86,7 +86,7 @@ function refuseBright(data, shape) {
       "the scan, or set the voxels outside the head to the lowest value");
   }
   const [low, high] = percentiles(everySecond(data, shape), [1, 99]);
-  const faces = facesOf(data, shape), fill = lowestOf(data);
+  const faces = facesOf(data, shape), fill = extremes(data)[0];
   if (!faces.length || high <= low) return;
   const noisy = faces.filter((face) => isNoisy(face, fill, low, high)).length;
   if (noisy >= faces.length / 2) {
@@ -107,7 +107,7 @@ function everySecond(data, [x, y, z]) {
 }
 
 function isNoisy({ values, rows, columns }, fill, low, high) {
-  const valid = values.filter((v) => v !== fill);
+  const valid = otherThan(values, fill);
   if (valid.length / values.length < LEAST_VALID) return false;
   const differences = [];
   const add = (a, b) => {
@@ -123,10 +123,4 @@ function isNoisy({ values, rows, columns }, fill, low, high) {
   if (!differences.length) return false;
   const level = (percentile(valid, 50) - low) / (high - low);
   return percentile(Float32Array.from(differences), 50) / (high - low) > BUSY && level > BRIGHT;
-}
-
-function lowestOf(values) {
-  let lowest = Infinity;
-  for (const v of values) if (v < lowest) lowest = v;
-  return lowest;
 }

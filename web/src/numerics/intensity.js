@@ -14,7 +14,7 @@ const f32 = Math.fround;
 
 /** Returns percentiles of numbers, as NumPy does of float32 and a list of percentiles. */
 export function percentiles(values, wanted) {
-  const sorted = Float32Array.from(values).sort();
+  const sorted = values.slice().sort();
   return wanted.map((q) => {
     const place = (sorted.length - 1) * (q / 100), before = Math.floor(place);
     const a = sorted[before], b = sorted[Math.min(before + 1, sorted.length - 1)];
@@ -25,7 +25,7 @@ export function percentiles(values, wanted) {
 
 /** Returns one percentile, as NumPy does of float32: it counts in float32 then. */
 export function percentile(values, q) {
-  const sorted = Float32Array.from(values).sort();
+  const sorted = values.slice().sort();
   const place = f32((sorted.length - 1) * f32(f32(q) / 100));
   const before = Math.floor(place);
   if (before >= sorted.length - 1) return sorted[sorted.length - 1];
@@ -33,10 +33,29 @@ export function percentile(values, q) {
   return t >= 0.5 ? f32(b - f32(step * f32(1 - t))) : f32(a + f32(step * t));
 }
 
+/** Returns the lowest and the highest value. */
+export function extremes(values) {
+  let low = Infinity, high = -Infinity;
+  for (let i = 0; i < values.length; i++) { // for-of takes ten times as long
+    const v = values[i];
+    if (v < low) low = v;
+    if (v > high) high = v;
+  }
+  return [low, high];
+}
+
+/** Returns the values other than one. */
+export function otherThan(values, value) {
+  const chosen = new Float32Array(values.length);
+  let at = 0;
+  for (let i = 0; i < values.length; i++) if (values[i] !== value) chosen[at++] = values[i];
+  return chosen.subarray(0, at);
+}
+
 /** Returns the values where a mask is 1 (or 0). */
 export function where(values, mask, is = 1) {
   let count = 0;
-  for (const m of mask) count += m === is;
+  for (let i = 0; i < mask.length; i++) if (mask[i] === is) count++;
   const chosen = new Float32Array(count);
   for (let i = 0, at = 0; i < values.length; i++) if (mask[i] === is) chosen[at++] = values[i];
   return chosen;
@@ -137,7 +156,7 @@ export function atLeast(values, limit) {
 
 export function count(mask) {
   let sum = 0;
-  for (const m of mask) sum += m;
+  for (let i = 0; i < mask.length; i++) sum += mask[i];
   return sum;
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { affineOfQuaternion, agree, orientationOf, spacingOf } from "./affine.js";
+import { extremes } from "./intensity.js";
 import { Refusal } from "./refusal.js";
 
 /** A page must hold a volume several times; a whole head of 0.5 mm has 2 ** 26.6 voxels. */
@@ -246,12 +247,9 @@ function voxels(bytes, { offset, count, bytes: size, value, little, slope, inter
 }
 
 function checkValues(values) {
-  let bad = 0, low = Infinity, high = -Infinity;
-  for (const value of values) {
-    if (!Number.isFinite(value)) bad++;
-    if (value < low) low = value;
-    if (value > high) high = value;
-  }
+  let bad = 0;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) bad++;
   if (bad) throw new Refusal(`has ${bad} voxels that are NaN or infinite; set them to the air value`);
+  const [low, high] = extremes(values);
   if (low === high) throw new Refusal(`has ${low} in every voxel; give a volume with contrast`);
 }

@@ -6,6 +6,7 @@
  */
 
 import { roundHalfEven } from "./framing.js";
+import { extremes } from "./intensity.js";
 
 const VARIANCE_OF_FWHM = 1 / (8 * Math.LN2), MOST_ERROR = 0.01, WIDEST = 32;
 const POLE = Math.sqrt(3) - 2, TOLERANCE = 1e-10;
@@ -26,11 +27,7 @@ export function resampledShape(shape, spacing, wanted) {
  * @returns {Float32Array}
  */
 export function resample(data, shape, spacing, wanted, wantedShape, extend = false) {
-  let low = Infinity, high = -Infinity;
-  for (const v of data) {
-    if (v < low) low = v;
-    if (v > high) high = v;
-  }
+  const [low, high] = extremes(data);
   let now = data, size = [...shape];
   for (const axis of [2, 1, 0]) {
     const variance = Math.max(wanted[axis] ** 2 - spacing[axis] ** 2, 0) * VARIANCE_OF_FWHM;
@@ -47,7 +44,8 @@ export function resample(data, shape, spacing, wanted, wantedShape, extend = fal
     size[axis] = wantedShape[axis];
   }
   if (extend) extendNearest(now, size, smooth, shape, places);
-  return now.map((v) => Math.min(Math.max(v, low), high));
+  for (let i = 0; i < now.length; i++) now[i] = Math.min(Math.max(now[i], low), high);
+  return now;
 }
 
 /** Applies a function of lines along an axis; the result has `length` values along it. */
