@@ -1,6 +1,6 @@
 """Writes a page on which a scan is translated in the browser, and nothing leaves the computer.
 
-    cyclegan-jax web --model=models/mine --out=site --serve
+    cyclegan-jax web --model=ixi-2mm --out=site --serve
     cyclegan-jax web --out=site --serve
 
 The folder holds all that the page needs, so any static server serves it. --serve does so on this

@@ -117,7 +117,7 @@ def test_a_head_is_translated_and_saved_as_by_translate(site, model, head, tmp_p
     assert [line for line in other if not line.startswith(("data:", "blob:"))] == []
     assert name == "anna_T2.nii.gz"
     assert "was resampled from 5.75 x 5.75 x 5 mm" in notes
-    assert translate(model, Direction.T1_TO_T2, [head], tmp_path / "ours") == 0
+    assert translate([model], Direction.T1_TO_T2, [head], tmp_path / "ours") == 0
     ours, theirs = nib.load(tmp_path / "ours" / name), nib.load(tmp_path / "saved.nii.gz")
     assert ours.header.binaryblock == theirs.header.binaryblock
     expected = ours.get_fdata()

@@ -7,15 +7,15 @@
 import { withDarkAir } from "./background.js";
 import { copyFramed, fit, fittedSize, place, unfit } from "./framing.js";
 import {
-  AIR, HEAD, above, atLeast, boxOf, denormalise, headMl, headRange, highestSlice, normalise,
-  partSizes,
+  AIR, HEAD, above, atLeast, boxOf, count, denormalise, foreground, headMl, headRange, highestSlice,
+  normalise, partSizes,
 } from "./intensity.js";
 import { Refusal } from "./refusal.js";
 import { resample, resampledShape } from "./resampling.js";
 import { across, fromSlices, inPlane, sliceShape, toSlices, voxel } from "./slicing.js";
 import { MOST_VOXELS } from "./nifti.js";
 
-const LARGER = 1.3, SHARE_OF_FRAME = 0.005, SAME_SIZE = 1.05;
+const CUT = 0.4, LARGER = 1.3, SHARE_OF_FRAME = 0.005, SAME_SIZE = 1.05;
 
 /**
  * Translates a volume.
@@ -161,7 +161,17 @@ function belowNote({ data, shape, spacing }, facts) {
   const reach = facts.source.below_vertex_mm;
   if (!reach) return "";
   const size = sliceShape(shape, facts.axis);
-  const vertex = highestSlice(toSlices(data, shape, facts.axis), size);
+  const slices = toSlices(data, shape, facts.axis);
+  const vertex = highestSlice(slices, size);
+  if (vertex === size[0] - 1) {
+    const mask = foreground(slices), area = size[1] * size[2];
+    const areas = Array.from({ length: size[0] }, (_, i) =>
+      count(mask.subarray(i * area, (i + 1) * area)));
+    if (areas.at(-1) > CUT * Math.max(...areas)) {
+      return "the top of the head is not in the scan: it ends in its highest slice, which still " +
+        "shows much of it; give a scan of the whole brain, or trust only slices inside the brain";
+    }
+  }
   const below = vertex - Math.trunc(reach / across(spacing, facts.axis));
   if (vertex < 0 || below <= 0) return "";
   return `the lowest ${below} of ${size[0]} axial slices lie more than ${reach} mm below the top of ` +
