@@ -15,7 +15,7 @@ from cyclegan_jax.export.card import card
 from cyclegan_jax.export.texts import check_texts
 from cyclegan_jax.inference import pixels_in_training
 from cyclegan_jax.report.result import SUBJECTS, WORST, Evaluation, newest_evaluation
-from cyclegan_jax.system.files import hidden_folder_beside, publish, write_whole
+from cyclegan_jax.system.files import new_folder, write_whole
 from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.trained.model_folder import CARD, Facts, read_model, write_model
 from cyclegan_jax.trained.origin import Run
@@ -122,11 +122,7 @@ def _write(
     stored_as: str,
     evaluation: Evaluation | None,
 ) -> None:
-    try:
-        work = hidden_folder_beside(out)
-    except OSError as error:
-        raise InputError(f"--out={out}: cannot be written ({error.strerror})") from error
-    try:
+    with new_folder(out) as work:
         write_model(work, facts, arrays, stored_as)
         pictures = []
         for name in (SUBJECTS, WORST):
@@ -135,10 +131,3 @@ def _write(
                 pictures.append(name)
         written = read_model(work)  # what cannot be read back must not come out later
         write_whole(work / CARD, card(out.name, written.meta, pictures))
-        publish(work, out)
-    except OSError as error:
-        raise InputError(
-            f"--out={out}: cannot be written ({error.strerror}); make room or name another"
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

@@ -15,7 +15,7 @@ from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW, Phantom, make_phantom
 from cyclegan_jax.domains import Direction
 from cyclegan_jax.export.onnx import SUFFIX, make_onnx
 from cyclegan_jax.export.program import check_out
-from cyclegan_jax.system.files import hidden_folder_beside, publish
+from cyclegan_jax.system.files import new_folder
 from cyclegan_jax.trained.origin import Origin
 
 FACTS = "model.json"  # the page reads it first
@@ -44,11 +44,7 @@ def write_site(
     if not (_PAGE / "index.html").is_file():
         raise InputError(f"the page was not built; run: {BUILD} (in a clone, with Node and npm)")
     check_out(out, "")
-    try:
-        work = hidden_folder_beside(out)
-    except OSError as error:
-        raise InputError(f"--out={out}: cannot be written ({error.strerror})") from error
-    try:
+    with new_folder(out) as work:
         shutil.copytree(_PAGE, work, dirs_exist_ok=True)
         directions = {
             str(direction): _add_direction(work, origin, direction, name, data, data_license)
@@ -57,13 +53,6 @@ def write_site(
         failures = origin.read().meta.get("failures", [])
         about = _about(next(iter(directions.values()))["facts"], failures)
         (work / FACTS).write_text(json.dumps({"about": about, "directions": directions}, indent=1))
-        publish(work, out)
-    except OSError as error:
-        raise InputError(
-            f"--out={out}: cannot be written ({error.strerror}); make room or name another"
-        ) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def check_site(folder: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -41,6 +42,28 @@ def publish(folder: Path, path: Path) -> None:
     os.umask(umask)
     folder.chmod(0o777 & ~umask)  # a temporary folder is its owner's alone
     os.replace(folder, path)
+
+
+@contextlib.contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """Yields an empty hidden folder, which becomes `out` only if the block succeeds.
+
+    Raises:
+      InputError: it cannot be made, written or renamed; the message names the flag --out.
+    """
+    try:
+        work = hidden_folder_beside(out)
+    except OSError as error:
+        raise InputError(f"--out={out}: cannot be written ({error.strerror})") from error
+    try:
+        yield work
+        publish(work, out)
+    except OSError as error:
+        raise InputError(
+            f"--out={out}: cannot be written ({error.strerror}); make room or name another"
+        ) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 @contextlib.contextmanager

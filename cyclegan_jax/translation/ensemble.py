@@ -6,7 +6,6 @@ not see an error that all of them share.
 """
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -79,18 +78,17 @@ class Ensemble:
             translate_volume(member, volume, resample=resample, cycle_error=cycle_error)
             for member in self.members
         ]
-        # one after the other: a scan of 1 mm has 60 MB
-        shown = [
-            normalise(one.data, member.target_range)
-            for one, member in zip(made, self.members, strict=True)
-        ]
-        mean = functools.reduce(np.add, shown) / len(shown)
-        squares = functools.reduce(np.add, ((one - mean) ** 2 for one in shown))
+        shown = np.stack(
+            [
+                normalise(one.data, member.target_range)
+                for one, member in zip(made, self.members, strict=True)
+            ]
+        )
         low, high = self.target_range
-        sd = np.sqrt(squares / (len(shown) - 1)) * (high - low) / 2
+        sd = shown.std(axis=0, ddof=1) * (high - low) / 2
         errors = [one.cycle_error for one in made if one.cycle_error is not None]
         return TranslatedVolume(
-            denormalise(mean, self.target_range),
+            denormalise(shown.mean(axis=0), self.target_range),
             np.mean(errors, axis=0) if errors else None,
             made[0].source_range,
             self._notes([one.notes for one in made]),

@@ -95,13 +95,8 @@ def scan_source(
         split: _scans(chosen, _several(items, chosen), domains[split[-1]].read)
         for split, chosen in wanted.items()
     }
-    options: dict[str, Any] = {
-        "axis": axis,
-        "holdout": holdout,
-        "validation": validation,
-        "unpaired": unpaired,
-    }
-    options |= of_volumes
+    options: dict[str, Any] = {"axis": axis, "holdout": holdout, "validation": validation}
+    options |= {"unpaired": unpaired, **of_volumes}
     options |= {"brain_only": True} if brain_only else {}
     if between:
         options["slice_mm"] = between
