@@ -33,6 +33,7 @@ CHOICES = {
     "data.fit": ("pad", "resize"),
     "data.views": (1, 4),
     "data.phantom.unpaired": ("disjoint", "shared"),
+    "data.phantom.lesions_in": ("both", "x", "y"),
     "generator.type": tuple(GENERATORS),
     "generator.upsampling": ("transpose", "resize", "pixel_shuffle"),
     "generator.norm": ("instance", "none"),
@@ -89,6 +90,7 @@ _APPLIED_ON_RESUME = (
 
 # Options that the saved configs of earlier versions lack. Their default does what those did.
 _ADDED = (
+    "data.phantom.lesions_in",
     "generator.type",
     "matmul_precision",
     "loss.structure_weight",
@@ -124,7 +126,8 @@ def base_config() -> Config:
     c.data.phantom.held_out = 4  # further heads to validate on, and as many to test on
     c.data.phantom.unpaired = "disjoint"  # or "shared": both domains train on all heads
     c.data.phantom.slices = 12  # axial slices of each head
-    c.data.phantom.lesions = False
+    c.data.phantom.lesions = False  # in white matter, of training heads and of those held out
+    c.data.phantom.lesions_in = "both"  # contrasts of the training heads: "both", "x" or "y"
     c.data.phantom.noise = 0.03  # sd, relative to white matter
     c.data.phantom.bias = 0.15  # largest relative change by the bias field
 

@@ -174,6 +174,8 @@ def _check_phantom(source: dict[str, Any], entry: dict[str, Any]) -> None:
     made = height == width and height * width * slices <= _MOST_MADE_AGAIN
     _require(made, "size of a phantom", (height, width, slices))
     _require(type(source["lesions"]) is bool, "lesions", source["lesions"])
+    lesioned = source.get("lesions_in", "both")
+    _require(lesioned in ("both", *DOMAINS), "lesions_in", lesioned)
     for key in ("noise", "bias"):
         _require(_is_number(source[key]) and source[key] >= 0, key, source[key])
     for name in entry["names"]:

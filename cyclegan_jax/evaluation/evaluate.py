@@ -27,6 +27,7 @@ from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
+from cyclegan_jax.evaluation.implants import heads_with_implants
 from cyclegan_jax.evaluation.metrics import BRAIN, METRICS, PROTOCOLS
 from cyclegan_jax.evaluation.region_picture import save_region_picture
 from cyclegan_jax.evaluation.region_scores import RegionScore, score_regions, summarised
@@ -97,8 +98,8 @@ def evaluate(
     the headline protocol. Where slices of one scan are neighbours it has "slice_jumps", see
     `slice_jumps`, where the tissues of pixels are known "tissues" and "polarity", see `regions`,
     with label maps "regions", see `region_scores`, where ventricles are known "ventricles", see
-    `ventricles`, and for phantoms "lesions", see `lesions`. Without pairs it has "unpaired"
-    instead, about training images. A mean over nothing is null.
+    `ventricles`, and where white matter and fluid are known "lesions", see `lesions`. Without pairs
+    it has "unpaired" instead, about training images. A mean over nothing is null.
 
     Args:
       origin: of the generators.
@@ -252,9 +253,12 @@ def _score_pairs(
     if volumes := ventricle_volumes(pairs, translated, voxel):
         scores["ventricles"] = volumes
     if phantom:
-        pixel = phantom_truth.pixel_size(dataset, **frame)
-        scores["lesions"] = lesions.lesion_scores(heads, translate, pixel)
-        scores["lesions_in_data"] = dataset.manifest["source"]["lesions"]
+        width = phantom_truth.pixel_size(dataset, **frame)
+        scores["lesions"] = lesions.lesion_scores(heads, translate, width**2)
+        scores["lesions_in_data"] = phantom_truth.lesioned_contrasts(dataset)
+    elif voxel and (heads := heads_with_implants(pairs, voxel[:2])):
+        scores["lesions"] = lesions.lesion_scores(heads, translate, voxel[0] * voxel[1])
+        scores["lesions_in_data"] = None
     of_images = dict.fromkeys(per_image[ranking], pairs.names)
     pictures = _pictures(pairs, translated, per_image[ranking])
     return _Outcome(scores, per_image, of_images, pictures, groups, pairs, of_regions)

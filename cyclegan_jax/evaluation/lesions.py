@@ -1,10 +1,12 @@
-"""Tests on phantoms whether lesions survive a translation, and whether it invents lesions.
+"""Tests whether lesions survive a translation, and whether it invents lesions.
 
 Every head is translated twice: without lesions ("plain") and with them ("lesioned"). The two differ
-in nothing else, so a difference between their translations comes from the lesions alone.
+in nothing else, so a difference between their translations comes from the lesions alone. Heads are
+phantoms, or real scans with drawn lesions, see `implants`.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,23 +20,26 @@ from cyclegan_jax.evaluation.metrics import mean_and_sd
 from cyclegan_jax.evaluation.scoring import TranslateTo
 
 MIN_PIXELS = 4  # of a lesion that counts; a smaller one is no more than a noisy pixel or two
+_SIZES_MM2 = (0.0, 50.0, 100.0, np.inf)  # limits of the groups by size
+# Lesions are faint below this share of the contrast that nine of ten lesions do not reach.
+_FAINT = 0.7
+_RETAINED = 0.5  # of the true change, at least
 _IN_PLANE = np.zeros((3, 3, 3), bool)  # neighbours in the slice, which is all that a network sees
 _IN_PLANE[1] = ndimage.generate_binary_structure(2, 1)
 
 
 def lesion_scores(
-    heads: Sequence[Head], translate: TranslateTo, pixel: float
+    heads: Sequence[Head], translate: TranslateTo, pixel_mm2: float
 ) -> dict[str, dict[str, Any]]:
     """Translates heads without and with lesions and returns the result of the lesion test.
 
     Args:
-      heads: phantoms without and with lesions.
+      heads: without and with lesions.
       translate: takes a direction and images `[S, H, W, 1]`, and returns their translation.
-      pixel: the width of a pixel in mm.
+      pixel_mm2: the area of a pixel in mm².
 
     Returns:
-      `{direction: scores}` with the scores of `retention_and_invention` and "smallest_mm2", the
-      area in mm² of the smallest lesion that counts.
+      `{direction: scores}` with the scores of `retention_and_invention`.
     """
     scores = {}
     for direction in DIRECTIONS:
@@ -49,8 +54,7 @@ def lesion_scores(
             white_matter = head.plain.labels == TISSUES.index("white_matter")
             images = (image[..., 0] for image in (*truths, *translations))
             cases.append(LesionCase(head.subject, lesions, white_matter, *images))
-        found = retention_and_invention(cases)
-        scores[direction] = found | {"smallest_mm2": found["smallest"] * pixel**2}
+        scores[direction] = retention_and_invention(cases, pixel_mm2)
     return scores
 
 
@@ -77,7 +81,7 @@ class LesionCase:
     lesioned_translation: np.ndarray
 
 
-def retention_and_invention(cases: Sequence[LesionCase]) -> dict[str, Any]:
+def retention_and_invention(cases: Sequence[LesionCase], pixel_mm2: float) -> dict[str, Any]:
     """Counts the lesions that survive a translation and the lesions that it invents.
 
     A **lesion** is a connected region (in the slice) of the lesion label with at least
@@ -94,17 +98,23 @@ def retention_and_invention(cases: Sequence[LesionCase]) -> dict[str, Any]:
 
     Args:
       cases: all heads, translated in one direction.
+      pixel_mm2: the area of a pixel in mm².
 
     Returns:
-      `lesions` and `too_small`: how many count and how many do not; `smallest`: pixels of the
-      smallest that counts; `contrast`: the typical contrast; `retention`: `{mean, sd, n}` over
-      heads of the share of lesions that are retained; `invention`: the same of the share of slices
-      with an invention; `heads`: `{subject: {"lesions", "retained", "inventions", "slices",
-      "slices_with_inventions"}}`. Without a lesion that counts, shares and contrast are NaN.
+      `lesions` and `too_small`: how many count and how many do not; `smallest` and `smallest_mm2`:
+      the size of the smallest that counts, in pixels and in mm²; `kept`: the median share of the
+      true change that the translation has; `kinds`: `{kind: {"lesions", "retained", "kept"}}` of
+      the lesions of one size or contrast; `contrast`: the typical contrast; `retention`: `{mean,
+      sd, n}` over heads of the share of lesions that are retained; `invention`: the same of the
+      share of slices with an invention; `heads`: `{subject: {"lesions", "retained", "inventions",
+      "slices", "slices_with_inventions"}}`. Without a lesion that counts, shares and contrasts are
+      NaN.
     """
     found = [_measured(case) for case in cases]
-    contrasts = np.concatenate([lesions.contrasts for lesions in found])
-    sizes = np.concatenate([lesions.sizes for lesions in found])
+    contrasts, sizes, shares = (
+        np.concatenate([getattr(lesions, name) for lesions in found])
+        for name in ("contrasts", "sizes", "shares")
+    )
     contrast = float(np.median(contrasts)) if len(contrasts) else float("nan")
     smallest = int(sizes.min()) if len(sizes) else MIN_PIXELS
     heads, retention, invention = {}, [], []
@@ -112,20 +122,23 @@ def retention_and_invention(cases: Sequence[LesionCase]) -> dict[str, Any]:
         inventions = _inventions(case, contrast, smallest)
         heads[case.subject] = {
             "lesions": len(lesions.sizes),
-            "retained": int(lesions.retained.sum()),
+            "retained": int((lesions.shares >= _RETAINED).sum()),
             "inventions": int(inventions.sum()),
             "slices": len(inventions),
             "slices_with_inventions": int((inventions > 0).sum()),
         }
         if len(lesions.sizes):
-            retention.append(lesions.retained.mean())
+            retention.append((lesions.shares >= _RETAINED).mean())
         if len(contrasts):
             invention.append((inventions > 0).mean())
     return {
         "lesions": len(contrasts),
         "too_small": sum(lesions.too_small for lesions in found),
         "smallest": smallest,
+        "smallest_mm2": smallest * pixel_mm2,
         "contrast": contrast,
+        "kept": float(np.median(shares)) if len(shares) else float("nan"),
+        "kinds": _by_kind(sizes * pixel_mm2, np.abs(contrasts), shares),
         "retention": mean_and_sd(retention),
         "invention": mean_and_sd(invention),
         "heads": heads,
@@ -138,7 +151,7 @@ class _Lesions:
 
     sizes: np.ndarray  # int [L], pixels
     contrasts: np.ndarray  # float64 [L], the true change of the target image
-    retained: np.ndarray  # bool [L]
+    shares: np.ndarray  # float64 [L], of the true change that the translation has
     too_small: int
 
 
@@ -153,8 +166,30 @@ def _measured(case: LesionCase) -> _Lesions:
             case.lesioned_translation - case.plain_translation,
         )
     )
-    retained = seen * np.sign(true) >= np.abs(true) / 2
-    return _Lesions(pixels[chosen], true, retained, count - len(chosen))
+    return _Lesions(pixels[chosen], true, seen / true, count - len(chosen))
+
+
+def _by_kind(areas: np.ndarray, contrasts: np.ndarray, shares: np.ndarray) -> dict[str, Any]:
+    """Returns the lesions, those retained and the median share of the change of each kind."""
+    if not len(areas):
+        return {}
+    kinds = {
+        f"{low:.0f} to {high:.0f} mm²" if np.isfinite(high) else f"{low:.0f} mm² and more": (
+            (areas >= low) & (areas < high)
+        )
+        for low, high in itertools.pairwise(_SIZES_MM2)
+    }
+    faint = contrasts < _FAINT * np.quantile(contrasts, 0.9)
+    kinds |= {"faint": faint, "strong": ~faint}
+    return {
+        kind: {
+            "lesions": int(chosen.sum()),
+            "retained": int((shares[chosen] >= _RETAINED).sum()),
+            "kept": float(np.median(shares[chosen])),
+        }
+        for kind, chosen in kinds.items()
+        if chosen.any()
+    }
 
 
 def _inventions(case: LesionCase, contrast: float, smallest: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Makes tables of the scores of a checkpoint, for a terminal and for a page."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cyclegan_jax.domains import BASELINES, CONTRASTS, TARGETS, label
@@ -32,8 +32,9 @@ _LESION_TERMS = (
     "A lesion is retained if the translation changes inside it by at least half of the true "
     "change. An invention is a region of white matter in the translation of a head without "
     "lesions. It is at least as large as the smallest lesion and wrong by at least half of a "
-    "typical lesion's contrast, to the lesions' side; mottled white matter counts too. Values are "
-    "mean ± sd over heads."
+    "typical lesion's contrast, to the lesions' side; mottled white matter counts too. The "
+    "contrast is the median over lesions; above 100 % they stand out more than they should. Values "
+    "are mean ± sd over heads."
 )
 _SLICE_JUMPS = (
     "How much images change from slice to slice, relative to the true images: 1 is as in the "
@@ -65,8 +66,8 @@ def score_tables(scores: dict[str, Any]) -> list[Table]:
 
     With pairs there is one table for each protocol, one of the jumps between slices, and one of
     tissues for each direction if they are known; with label maps there are tables of the regions
-    with the largest errors and one of the volume of the ventricles; phantoms have tables of lesions
-    besides. Without pairs there are tables of cycles and of histograms.
+    with the largest errors, one of the volume of the ventricles, and tables of lesions. Without
+    pairs there are tables of cycles and of histograms.
 
     Args:
       scores: the content of the file, as `evaluate` writes it.
@@ -261,31 +262,46 @@ def _ventricle_table(scores: Mapping[str, Any]) -> Table:
     return Table(f"volume of the {scores['what']} / {unit}", note, header, rows)
 
 
-def _lesion_tables(scores: dict[str, Any], lesions_in_data: bool) -> list[Table]:
+def _lesion_tables(
+    scores: dict[str, Any], lesions_in_data: bool | Sequence[str] | None
+) -> list[Table]:
     some = next(iter(scores.values()))
     note = (
         f"{some['lesions']} lesions in {len(some['heads'])} heads count; each has at least "
         f"{some['smallest']} pixels in a slice ({some['smallest_mm2']:.0f} mm²). "
-        f"{some['too_small']} smaller ones are left out. The training heads of this data set have "
-        f"{'lesions' if lesions_in_data else 'none'}. {_LESION_TERMS}"
+        f"{some['too_small']} smaller ones are left out. {_origin_of_lesions(lesions_in_data)} "
+        f"{_LESION_TERMS}"
     )
-    shares, counts = [], []
+    shares, kinds, counts = [], [], []
     for direction, entry in scores.items():
+        name = label(direction)
         cells = [_mean_sd(entry[key], 1, 100) for key in ("retention", "invention")]
-        shares.append([label(direction), *cells])
+        shares.append([name, *cells, f"{100 * entry.get('kept', math.nan):.0f}"])
+        for kind, found in entry.get("kinds", {}).items():
+            numbers = (found["retained"], found["lesions"])
+            kinds.append([f"{name} {kind}", *map(str, numbers), f"{100 * found['kept']:.0f}"])
         for subject, head in entry["heads"].items():
             numbers = (head["retained"], head["lesions"], head["inventions"])
             slices = f"{head['slices_with_inventions']} of {head['slices']}"
-            counts.append([f"{label(direction)} {subject}", *map(str, numbers), slices])
-    return [
-        Table("lesions", note, ["", "retained / %", "slices with inventions / %"], shares),
-        Table(
-            "lesions of each head",
-            "",
-            ["", "retained", "lesions", "inventions", "slices with inventions"],
-            counts,
-        ),
+            counts.append([f"{name} {subject}", *map(str, numbers), slices])
+    kept, of_heads = "contrast / % of the true one", ["", "retained", "lesions", "inventions"]
+    header = ["", "retained / %", "slices with inventions / %", kept]
+    tables = [
+        Table("lesions", note, header, shares),
+        Table("lesions by size and contrast", "", ["", "retained", "lesions", kept], kinds),
+        Table("lesions of each head", "", [*of_heads, "slices with inventions"], counts),
     ]
+    return [table for table in tables if table.rows]
+
+
+def _origin_of_lesions(lesions_in_data: bool | Sequence[str] | None) -> str:
+    """Says which heads have lesions; earlier versions stored whether phantoms have some."""
+    if lesions_in_data is None:
+        return "They are drawn into the white matter of real scans, every second one faint."
+    if not lesions_in_data:
+        return "The training heads of this data set have none."
+    where = "" if isinstance(lesions_in_data, bool) else f" in {' and '.join(lesions_in_data)}"
+    return f"The training heads of this data set have lesions{where}."
 
 
 def _unpaired_tables(scores: dict[str, Any]) -> list[Table]:

@@ -164,7 +164,7 @@ def test_phantoms_have_tissues_and_lesions(workdir, monkeypatch):
         evaluate.regions, "polarity", lambda *a: [compared.extend(a[-1]), inner(*a)][1]
     )
     scores = json.loads((evaluate.evaluate(Run(workdir, "latest")) / "scores.json").read_text())
-    assert scores["lesions_in_data"] is False
+    assert scores["lesions_in_data"] == []
     for direction in ("t1_to_t2", "t2_to_t1"):
         assert {"csf", "grey_matter", "white_matter", "deep_grey_matter", "scalp"} <= scores[
             "tissues"
@@ -401,6 +401,7 @@ def test_another_data_set_has_the_axis_and_the_pixels_of_training(workdir, tmp_p
         slices=1,
         size=64,
         lesions=False,
+        lesions_in="both",
         noise=0.0,
         bias=0.0,
     )

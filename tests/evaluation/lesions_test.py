@@ -65,7 +65,7 @@ def erasing(heads):
 
 
 def test_a_perfect_translator_keeps_every_lesion_and_invents_none(heads):
-    for scores in lesion_scores(heads, perfect(heads), 2.0).values():
+    for scores in lesion_scores(heads, perfect(heads), 4.0).values():
         assert scores["retention"] == {"mean": 1, "sd": 0, "n": 2}
         assert scores["invention"] == {"mean": 0, "sd": 0, "n": 2}
         assert (scores["lesions"], scores["too_small"], scores["smallest"]) == (4, 2, 8)
@@ -77,6 +77,25 @@ def test_a_perfect_translator_keeps_every_lesion_and_invents_none(heads):
             "slices": 4,
             "slices_with_inventions": 0,
         }
+
+
+def test_lesions_are_counted_by_size_and_contrast(heads):
+    # seen from the lesions: 9 pixels and 8 pixels in each head, of 10 mm² each
+    ideal, without = perfect(heads), erasing(heads)
+
+    def half_of_the_large(direction, source):
+        image = ideal(direction, source).copy()
+        image[:1] = (image[:1] + without(direction, source)[:1]) / 2
+        return image
+
+    for scores in lesion_scores(heads, half_of_the_large, 10.0).values():
+        kinds = scores["kinds"]
+        assert kinds.keys() == {"50 to 100 mm²", "strong"}
+        assert kinds["strong"] == {"lesions": 4, "retained": 4, "kept": pytest.approx(0.75)}
+    small, large = (lesion_scores(heads, erasing(heads), mm2) for mm2 in (6.0, 11.5))
+    assert small["t1_to_t2"]["kinds"]["0 to 50 mm²"]["lesions"] == 2
+    assert small["t1_to_t2"]["kinds"]["50 to 100 mm²"]["retained"] == 0
+    assert large["t1_to_t2"]["kinds"]["100 mm² and more"]["lesions"] == 2
 
 
 def test_an_erasing_translator_retains_none(heads):

@@ -248,6 +248,12 @@ def spin_echo(pd: np.ndarray, t1: np.ndarray, t2: np.ndarray, tr: float, te: flo
     return pd * (1 - np.exp(-tr / t1)) * np.exp(-te / t2)
 
 
+def tissue_signal(tissue: str, sequence: tuple[float, float]) -> float:
+    """Returns the signal of one of `TISSUES` in a spin echo of the given TR and TE in ms."""
+    pd, t1, t2 = np.array(_PROPERTIES[tissue])
+    return float(spin_echo(pd, t1, t2, *sequence))
+
+
 def _scan(rng: np.random.Generator, clean: np.ndarray, noise: float, bias: float) -> np.ndarray:
     """Applies coil shading and noise to a volume [slices, size, size] of signal >= 0.
 

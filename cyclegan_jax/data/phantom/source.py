@@ -16,6 +16,7 @@ def phantom_source(
     unpaired: str,
     slices: int,
     lesions: bool,
+    lesions_in: str,
     noise: float,
     bias: float,
     size: int,
@@ -31,15 +32,20 @@ def phantom_source(
         domains on all.
       slices: number of axial slices of each head.
       lesions: whether white-matter lesions occur.
+      lesions_in: the domain whose training heads have them, or "both"; those held out have them in
+        both.
       noise: standard deviation of the noise, relative to white matter.
       bias: largest relative change by the bias field.
       size: height and width in pixels.
     """
 
-    def scan(subject: int, domain: str) -> Scan:
+    def scan(subject: int, split: str) -> Scan:
+        domain = split[-1]
+        has_lesions = lesions and (lesions_in in ("both", domain) or not split.startswith("train"))
+
         def read() -> ScanImages:
             phantom = make_phantom(
-                subject, size=size, slices=slices, lesions=lesions, noise=noise, bias=bias
+                subject, size=size, slices=slices, lesions=has_lesions, noise=noise, bias=bias
             )
             volume = phantom.t1 if domain == "x" else phantom.t2
             brain = np.isin(phantom.labels, list(_NUMBERS.values()))
@@ -55,8 +61,10 @@ def phantom_source(
         members = {"train_x": train[::2], "train_y": train[1::2]}
     for name, group in (("val", val), ("test", test)):
         members |= {f"{name}_x": group, f"{name}_y": group}
-    splits = {name: [scan(s, name[-1]) for s in group] for name, group in members.items()}
+    splits = {name: [scan(s, name) for s in group] for name, group in members.items()}
     facts = {"kind": "phantom", "unpaired": unpaired, "slices_per_head": slices}
     facts |= {"lesions": lesions, "noise": noise, "bias": bias}
+    if lesions and lesions_in != "both":  # data of earlier versions keep their digests
+        facts["lesions_in"] = lesions_in
     names = {tissue: [number] for tissue, number in _NUMBERS.items()}
     return Source(splits, dict.fromkeys(DOMAINS, "float32"), facts, label_names=names)

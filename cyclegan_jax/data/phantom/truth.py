@@ -16,6 +16,7 @@ from cyclegan_jax.data.framing import fit, fitted_size
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW, TISSUES, Phantom, make_phantom
 from cyclegan_jax.data.slicing import index_of_slice, subject_of_slice
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 
 # The largest difference between the stored images and those of a processor that rounds in another
 # way, of a range of 2.
@@ -64,6 +65,13 @@ def pixel_size(dataset: Dataset, image_size: int, mode: str) -> float:
     size = _size(dataset)
     seen = fitted_size((size, size), (image_size, image_size)) if mode == "resize" else (size, size)
     return FIELD_OF_VIEW / seen[0]
+
+
+def lesioned_contrasts(dataset: Dataset) -> list[str]:
+    """Returns the contrasts whose training heads have lesions, for example ["T1"]."""
+    facts = dataset.manifest["source"]
+    domains = [d for d in DOMAINS if facts.get("lesions_in", "both") in ("both", d)]
+    return [CONTRASTS[domain] for domain in domains] if facts["lesions"] else []
 
 
 def heads(dataset: Dataset, split: str, *, image_size: int, mode: str) -> Iterator[Head]:

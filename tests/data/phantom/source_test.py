@@ -1,6 +1,7 @@
 """Tests of how phantom heads are divided into splits."""
 
 import numpy as np
+import pytest
 
 from cyclegan_jax.data.phantom.head import TISSUES, make_phantom
 from cyclegan_jax.data.phantom.source import phantom_source
@@ -18,6 +19,7 @@ def phantoms(unpaired: str) -> Source:
         unpaired=unpaired,
         slices=2,
         lesions=False,
+        lesions_in="both",
         noise=0.03,
         bias=0.15,
         size=16,
@@ -57,3 +59,15 @@ def test_the_labels_of_phantoms_are_their_brain_tissues():
     assert set(np.unique(stored)) & {*outside} == {0}
     np.testing.assert_array_equal(stored > 0, ~np.isin(head.labels, outside))
     np.testing.assert_array_equal(stored[stored > 0], head.labels[stored > 0])
+
+
+@pytest.mark.parametrize("lesions_in", ["both", "x", "y"])
+def test_lesions_lie_in_the_training_heads_of_the_domains_that_are_named(lesions_in):
+    options = {"subjects": 2, "held_out": 1, "unpaired": "shared", "slices": 6, "size": 48}
+    source = phantom_source(**options, lesions=True, lesions_in=lesions_in, noise=0, bias=0)
+    lesion = TISSUES.index("lesion")
+    for split, scans in source.splits.items():
+        labels = np.stack([label for scan in scans for label in scan.read().labels.values()])
+        wanted = lesions_in in ("both", split[-1]) or not split.startswith("train")
+        assert (lesion in labels) == wanted, split
+    assert source.facts.get("lesions_in", "both") == lesions_in

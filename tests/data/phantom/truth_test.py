@@ -25,6 +25,7 @@ def dataset(tmp_path_factory, request) -> Dataset:
         unpaired="disjoint",
         slices=3,
         lesions=request.param,
+        lesions_in="both",
         noise=0.02,
         bias=0.1,
         size=48,
