@@ -7,6 +7,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.config import Config
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
+from cyclegan_jax.data.slicing import alike
 from cyclegan_jax.domains import DIRECTIONS, DOMAINS, Direction
 from cyclegan_jax.models.networks import Networks, init_params
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -93,6 +94,23 @@ class TrainedGenerators:
 def _mirrored(images: np.ndarray) -> np.ndarray:
     """Returns images `[N, H, W, 1]` with left and right interchanged."""
     return np.ascontiguousarray(images[:, :, ::-1])
+
+
+def slice_jump_wanted(saved: Checkpoint, domain: str, between: float | None) -> float | None:
+    """Returns how much a translation into `domain` shall change from slice to slice at most.
+
+    See `data.through_plane`; it is None where this is not known.
+
+    Args:
+      saved: a checkpoint or model.
+      domain: of the translation.
+      between: the distance of its slices in mm, if it is known; it must be that of training.
+    """
+    facts = saved.meta.get("data", {})
+    trained = facts.get("slice_mm", {}).get(domain)
+    if between is None or trained is None or not alike((between,), (trained,)):
+        return None
+    return facts.get("slice_jump", {}).get(domain)
 
 
 def pixels_in_training(saved: Checkpoint) -> dict[str, tuple[float, float]]:

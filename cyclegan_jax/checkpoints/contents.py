@@ -176,6 +176,7 @@ def provenance(
             "below_vertex_mm": dataset.manifest["source"].get("below_vertex"),
             "pixel_seen_mm": from_config.pixels_seen(config, dataset),
             "slice_mm": dataset.manifest["source"].get("slice_mm", {}),
+            "slice_jump": dataset.slice_jumps,
             # not known of data that an older version prepared
             "least_head": {d: splits[f"train_{d}"].get("least_head") for d in DOMAINS},
         },

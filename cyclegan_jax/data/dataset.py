@@ -8,7 +8,8 @@ checksums) and `contact_sheet.png`. Where pairs have label maps, these are split
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax.data import limits
+from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.manifest import MANIFEST, holds_images, read_manifest
-from cyclegan_jax.data.slicing import AXES
-from cyclegan_jax.domains import CONTRASTS
+from cyclegan_jax.data.slicing import AXES, is_slice, scan_of_slice
+from cyclegan_jax.data.through_plane import typical_jump
+from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.system.files import json_digest
 
+_FURTHEST = 1.5  # pixels between slices, for which slices can be compared with pixels
+_MOST_VOLUMES = 20  # that are measured
 RECORDS = Path("mri_slices", "1.0.0")  # name and version of the TFDS data set
 FEATURES = tfds.features.FeaturesDict(
     {
@@ -105,6 +110,34 @@ class Dataset:
         asked = {k: v for k, v in asked.items() if v not in (AXES[0], None)}
         settings = source if source["kind"] == "phantom" else asked
         return json_digest([settings, self.manifest["domains"], made_of])
+
+    @functools.cached_property
+    def slice_jumps(self) -> dict[str, float]:
+        """How much training scans change from slice to slice, by domain; see `typical_jump`.
+
+        Of at most 20 scans of each domain. Where slices are much further apart than pixels, or
+        their distance is not known, it says nothing and is left out.
+        """
+        found = {}
+        for domain in DOMAINS:
+            pixel = self.manifest["domains"][domain].get("pixel_mm")
+            between = self.manifest["source"].get("slice_mm", {}).get(domain)
+            if pixel and between and between <= _FURTHEST * sum(pixel) / 2:
+                value = typical_jump(self._volumes(f"train_{domain}", _MOST_VOLUMES))
+                if np.isfinite(value):
+                    found[domain] = value
+        return found
+
+    def _volumes(self, split: str, at_most: int) -> Iterator[np.ndarray]:
+        """Yields the slices `[N, H, W]` in [-1, 1] of some scans, from the first on."""
+        records, places = self.split(split), {}
+        for place, name in enumerate(self.names(split)):
+            if is_slice(name):
+                places.setdefault(scan_of_slice(name), []).append(place)
+        for scan in list(places)[:at_most]:
+            images = [from_storage(records[place]["image"][..., 0]) for place in places[scan]]
+            if len({image.shape for image in images}) == 1:
+                yield np.stack(images)
 
     def image_bytes(self, split: str) -> int:
         """Returns an upper bound of the memory in bytes that the decoded images of `split` need."""

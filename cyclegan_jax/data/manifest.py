@@ -108,6 +108,7 @@ def check_training_facts(facts: dict[str, Any]) -> None:
     for height, width in facts["pixel_seen_mm"].values():
         _check_each_is_positive("pixel_seen_mm", {"height": height, "width": width})
     _check_each_is_positive("slice_mm", facts["slice_mm"])
+    _check_each_is_positive("slice_jump", facts.get("slice_jump", {}))
     for least in facts["least_head"].values():
         if least is not None:
             _check_least_head(least)

@@ -24,7 +24,7 @@ from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.data.phantom.head import BRAIN_TISSUES
 from cyclegan_jax.data.preparation.label_names import LabelNames, read_label_names
 from cyclegan_jax.data.slicing import subject_of_slice
-from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
+from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS, Direction
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.implants import heads_with_implants
@@ -43,10 +43,10 @@ from cyclegan_jax.evaluation.scoring import (
     score_pairs,
     untranslated,
 )
-from cyclegan_jax.evaluation.slice_jumps import slice_jumps
+from cyclegan_jax.evaluation.slice_jumps import slice_jumps, smoothed_pairs
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.evaluation.ventricles import ventricle_volumes
-from cyclegan_jax.inference import TrainedGenerators
+from cyclegan_jax.inference import TrainedGenerators, slice_jump_wanted
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
@@ -140,7 +140,7 @@ def evaluate(
     if split == "train":
         outcome = _score_unpaired(config, dataset, translate)
     else:
-        outcome = _score_pairs(config, dataset, split, translate, names)
+        outcome = _score_pairs(saved, dataset, split, translate, names)
     scores = _without_nan({"step": step, "data": str(dataset.folder), **outcome.scores})
     own = f"{split}_{dataset.folder.resolve().name}" if data_dir else split
     folder = out or Workdir(origin.path).evaluation(step, own)
@@ -153,6 +153,18 @@ def evaluate(
     for table in score_tables(scores):
         print(f"\n{as_text(table)}")
     return folder
+
+
+def _as_volumes(
+    images: np.ndarray,
+    names: list[str],
+    saved: Checkpoint,
+    direction: Direction,
+    voxel: Sequence[float] | None,
+) -> np.ndarray:
+    """Returns translated slices smoothed across slices, where the command translate does it."""
+    wanted = slice_jump_wanted(saved, direction.target, voxel[2] if voxel else None)
+    return images if wanted is None else smoothed_pairs(names, images, wanted)
 
 
 def _check_out(origin: Origin, out: Path | None) -> None:
@@ -207,12 +219,13 @@ def _make_folder(out: Path) -> None:
 
 
 def _score_pairs(
-    config: config_lib.Config,
+    saved: Checkpoint,
     dataset: Dataset,
     split: str,
     translate: TranslateTo,
     names: LabelNames | None,
 ) -> _Outcome:
+    config = saved.config
     pairs = from_config.scored_pairs(config, dataset, split)
     if names is not None:
         pairs = dataclasses.replace(pairs, tissues=names.tissues, regions=names.regions)
@@ -220,7 +233,11 @@ def _score_pairs(
     frame: dict[str, Any] = {"image_size": config.image_size, "mode": config.data.fit}
     heads = list(phantom_truth.heads(dataset, split, **frame)) if phantom else []
     sources = {"x": pairs.x, "y": pairs.y}
-    translated: dict[str, Any] = {d: translate(d, sources[d.source]) for d in DIRECTIONS}
+    voxel = from_config.voxel_of_pairs(config, dataset, split)
+    translated: dict[str, Any] = {
+        d: _as_volumes(translate(d, sources[d.source]), pairs.names, saved, d, voxel)
+        for d in DIRECTIONS
+    }
     protocols = protocols_for(pairs)
     images = translated | untranslated(pairs)
     per_image = score_pairs(pairs, images, pairs.head, protocols)
@@ -249,7 +266,6 @@ def _score_pairs(
         scores["polarity"] = regions.polarity(pairs, translated, labels, brain)
     if of_regions := score_regions(pairs, translated):
         scores["regions"] = summarised(of_regions)
-    voxel = from_config.voxel_of_pairs(config, dataset, split)
     if volumes := ventricle_volumes(pairs, translated, voxel):
         scores["ventricles"] = volumes
     if phantom:

@@ -1,14 +1,11 @@
-"""Scores whether translated slices fit together to a volume.
-
-Each slice is translated alone, so that its intensities may jump against those of the next one. In a
-plane across the slices this looks like stripes.
-"""
+"""Scores whether translated slices fit together to a volume; see `data.through_plane`."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from cyclegan_jax.data import through_plane
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import index_of_slice, is_slice, subject_of_slice
 from cyclegan_jax.domains import TARGETS
@@ -33,18 +30,35 @@ def slice_jumps(pairs: Pairs, images: Mapping[str, np.ndarray]) -> dict[str, Any
     truths = {"x": pairs.x, "y": pairs.y}
     inside = (pairs.head if pairs.brain is None else pairs.brain)[..., 0]
     found: dict[str, list[float]] = {name: [] for name in images}
-    for below, above in _neighbours(pairs.names):
+    for links in _neighbours(pairs.names):
         wanted = {
-            domain: _jump(truth[..., 0], inside, below, above) for domain, truth in truths.items()
+            domain: through_plane.jump(truth[..., 0], inside, links)
+            for domain, truth in truths.items()
         }
         for name, made in images.items():
             if wanted[TARGETS[name]] > 0:
-                jump = _jump(made[..., 0], inside, below, above)
+                jump = through_plane.jump(made[..., 0], inside, links)
                 found[name].append(jump / wanted[TARGETS[name]])
     return {name: mean_and_sd(values) for name, values in found.items() if values}
 
 
-def _neighbours(names: list[str]) -> list[tuple[list[int], list[int]]]:
+def smoothed_pairs(names: list[str], images: np.ndarray, wanted: float) -> np.ndarray:
+    """Returns `through_plane.smoothed` of the slices of each subject, as translated volumes are.
+
+    Args:
+      names: of the slices.
+      images: their translations `[N, H, W, 1]` in [-1, 1].
+      wanted: the jump of real scans of their contrast.
+    """
+    result = images.copy()
+    for below, above in _neighbours(names):
+        own, places = np.unique([below, above], return_inverse=True)
+        links = (places.reshape(2, -1)[0], places.reshape(2, -1)[1])
+        result[own, ..., 0] = through_plane.smoothed(images[own, ..., 0], wanted, links)
+    return result
+
+
+def _neighbours(names: list[str]) -> list[through_plane.Links]:
     """Returns, for each subject, the places of its slices that have a next one, and of the next."""
     places = {
         (subject_of_slice(name), index_of_slice(name)): place
@@ -57,19 +71,4 @@ def _neighbours(names: list[str]) -> list[tuple[list[int], list[int]]]:
             below, above = found.setdefault(subject, ([], []))
             below.append(place)
             above.append(places[subject, index + 1])
-    return list(found.values())
-
-
-def _jump(images: np.ndarray, inside: np.ndarray, below: list[int], above: list[int]) -> float:
-    """Returns the mean square change across slices over that within them; NaN if there is none."""
-    across = _mean_square(images[above] - images[below], inside[above] & inside[below])
-    own, there = images[below], inside[below]
-    down = _mean_square(own[:, 1:] - own[:, :-1], there[:, 1:] & there[:, :-1])
-    right = _mean_square(own[:, :, 1:] - own[:, :, :-1], there[:, :, 1:] & there[:, :, :-1])
-    within = (down + right) / 2
-    return across / within if within else float("nan")
-
-
-def _mean_square(differences: np.ndarray, counted: np.ndarray) -> float:
-    values = differences[counted].astype(np.float64)
-    return float(np.mean(values**2)) if values.size else float("nan")
+    return [(np.array(below), np.array(above)) for below, above in found.values()]

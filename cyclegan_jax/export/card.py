@@ -134,7 +134,8 @@ def _limits(facts: Facts) -> str:
         "that the source did not hold."
     )
     limits.append(
-        f"The networks see one {data['axis']} slice at a time, so planes across slices show steps."
+        f"The networks see one {data['axis']} slice at a time, so planes across slices can show "
+        "steps."
     )
     if data["pixel_seen_mm"]:
         limits.append(

@@ -94,6 +94,7 @@ def _facts(
         "brain_only": False,
         "below_vertex_mm": None,
         "slice_mm": {},
+        "slice_jump": {},
         "least_head": dict.fromkeys(DOMAINS),
     }
     pixels = {domain: list(size) for domain, size in pixels_in_training(saved).items()}

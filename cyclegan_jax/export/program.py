@@ -158,6 +158,7 @@ def _facts(
         "source": source,
         "target": target,
         "axis": there.axis,
+        "slice_jump": there.slice_jump,
         "fit": there.mode,
         "image_size": there.image_size,
         "image_size_multiple": there.multiple,

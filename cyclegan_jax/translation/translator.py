@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from cyclegan_jax import __version__
-from cyclegan_jax.data import intensity, slicing
+from cyclegan_jax.data import intensity, slicing, through_plane
 from cyclegan_jax.data.framing import AIR, fit, fitted_size, pixel_as_seen, unfit
 from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.domains import Direction
@@ -59,6 +59,8 @@ class Translator:
         cut out for training ("most_head_ml"), and how far below the vertex training slices reached
         in mm ("below_vertex_mm").
       target: the same of the target domain.
+      slice_jump: how much a volume's translation changes from slice to slice at most, see
+        `inference.slice_jump_wanted`; None where it is not smoothed.
       brain_only: whether brains were cut out for training.
       weights_sha256: see `Checkpoint.weights_digest`; "" if it was not asked for.
     """
@@ -73,6 +75,7 @@ class Translator:
     axis: str
     source: dict[str, Any]
     target: dict[str, Any]
+    slice_jump: float | None = None
     brain_only: bool = False
     weights_sha256: str = ""
 
@@ -134,6 +137,8 @@ class Translator:
     def volume(self, data: np.ndarray, view: View) -> np.ndarray:
         """Translates a volume `[X, Y, Z]` in RAS+ slice by slice; slices of air stay air.
 
+        The result is smoothed across slices if it changes more than real scans, see `slice_jump`.
+
         Args:
           data: the whole volume.
           view: what `view` returned of it.
@@ -143,6 +148,9 @@ class Translator:
         """
         stack = slicing.to_slices(intensity.normalise(data, view.range), self.axis)
         translated = self._translated(stack, view)
+        if self.slice_jump is not None:
+            links = through_plane.links_of(view.chosen)
+            translated = through_plane.smoothed(translated, self.slice_jump, links)
         return intensity.denormalise(slicing.from_slices(translated, self.axis), self.target_range)
 
     def _translated(self, stack: np.ndarray, view: View, *, back: bool = False) -> np.ndarray:
@@ -247,6 +255,12 @@ class Translator:
         height, width = self.source["pixel_mm"]
         between = self.source.get("slice_mm", slicing.across(spacing, self.axis))
         return slicing.voxel((height, width), between, self.axis)
+
+    def slices_as_in_training(self, spacing: tuple[float, float, float]) -> bool:
+        """Returns whether slices of voxels of this size in mm are as far apart as in training."""
+        trained = self.source.get("slice_mm")
+        own = slicing.across(spacing, self.axis)
+        return trained is not None and slicing.alike((own,), (trained,))
 
     def pixel_note(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> str:
         """Returns a note where the networks see other pixels than in training, else "".
@@ -378,6 +392,7 @@ def translator_of(generators: TrainedGenerators, direction: Direction) -> Transl
         axis=facts["axis"],
         source=stored | {key: value for key, value in known.items() if value},
         target=facts["domains"][direction.target],
+        slice_jump=facts.get("slice_jump", {}).get(direction.target),
         brain_only=facts.get("brain_only", False),
     )
 

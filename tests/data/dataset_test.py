@@ -1,14 +1,18 @@
 """Tests of opening a prepared data set: its records, their order and its summary."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from cyclegan_jax.data.dataset import Dataset, open_dataset
+from cyclegan_jax.data.intensity import IntensityRange
 from cyclegan_jax.data.preparation.file_source import scan_source
 from cyclegan_jax.data.preparation.folders import list_folders
+from cyclegan_jax.data.preparation.scan import Scan, ScanImages
 from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.system.files import json_digest
 
@@ -78,3 +82,27 @@ def test_the_summary_has_counts_and_sizes(tmp_path, constant, two_scans):
     assert str(tmp_path / "out") in lines[0]
     assert re.search(r"train_x +3 images of 2 subjects, 6x4 pixels", lines[1])
     assert lines[-2:] == ["  x (T1): float32, 0..1 is -1..1", "  y (T2): float32, 0..1 is -1..1"]
+
+
+def test_the_jump_between_slices_is_known_where_they_lie_as_close_as_pixels(tmp_path, two_scans):
+    rows = np.arange(1, 5, dtype=np.float32)[:, None] / 5 + np.zeros(6, np.float32)
+
+    def rising(subject: str, step: float) -> Scan:
+        images = {f"{subject}#{i}": rows * 0.5 + np.float32(step * i) for i in range(3)}
+        return Scan(subject, lambda: ScanImages(images, IntensityRange(0.0, 1.0), (3, 4, 6)))
+
+    source = two_scans(*(rising(name, step) for name, step in (("a", 0.05), ("c", 0.1))))
+    source.splits["train_y"] = [rising("b", 0.2)]
+    made = prepare(source, tmp_path / "out")
+    assert made.slice_jumps == {}  # no size is known
+
+    def known(pixel: float, between: float) -> dict[str, float]:
+        facts = {**made.manifest["source"], "slice_mm": {"x": between, "y": between}}
+        domains = {d: {**made.manifest["domains"][d], "pixel_mm": [pixel, pixel]} for d in "xy"}
+        manifest = {**made.manifest, "source": facts, "domains": domains}
+        return dataclasses.replace(made, manifest=manifest).slice_jumps
+
+    # pixels change by 0.1 along one of two sides
+    expected = {"x": (0.5 + 2.0) / 2, "y": 8.0}
+    assert known(2.0, 2.9) == pytest.approx(expected, rel=1e-3)
+    assert known(2.0, 3.1) == {}

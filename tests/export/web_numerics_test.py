@@ -119,6 +119,7 @@ def _facts(translator) -> dict:
         "image_size": translator.image_size,
         "image_size_multiple": translator.multiple,
         "descrip": translator.descrip,
+        "slice_jump": translator.slice_jump,
     }
 
 
@@ -136,6 +137,8 @@ HEADS = {
     "thick": {"spacing": (3.0, 3.0, 9.0)},
     "fading": {"change": lambda d: d * np.linspace(0.02, 1, 12)},
     "resized": {"size": 96, "mode": "resize"},
+    "smoothed": {"spacing": (3.0, 3.0, 5.0), "slice_jump": 0.7},
+    "slices_apart": {"spacing": (3.6, 3.6, 4.0), "slice_jump": 0.7},
     "coronal": {"axis": "coronal", "spacing": (3.6, 6.0, 3.6)},
 }
 
@@ -143,7 +146,7 @@ HEADS = {
 @pytest.mark.parametrize("which", HEADS)
 def test_a_head_is_translated_as_by_python(which, scan, page, translator):
     told = dict(HEADS[which])
-    changed = {key: told.pop(key) for key in ("mode", "axis") if key in told}
+    changed = {key: told.pop(key) for key in ("mode", "axis", "slice_jump") if key in told}
     known = {} if which == "resized" else KNOWN
     made_by = translator(
         _generate,

@@ -1,5 +1,7 @@
 """Tests of volumes that are translated at the voxel size of training."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
@@ -119,3 +121,26 @@ def test_a_head_whose_top_is_cut_off_is_noted(translator):
         cut = Volume(data, Nifti1Image(data, volume.source.affine))
         notes = translate_volume(made, cut).notes
         assert any("the top of the head is not in the scan" in note for note in notes) is is_noted
+
+
+@pytest.mark.parametrize(("slice_mm", "is_smoothed"), [(4.0, True), (9.0, False), (None, False)])
+def test_a_translation_is_smoothed_across_slices_that_lie_as_in_training(
+    slice_mm, is_smoothed, translator
+):
+    def striped(images):
+        made = images.copy()
+        made[::2] = np.where(made[::2] > -0.8, made[::2] * 0.8, made[::2])
+        return made
+
+    known = VOLUME | ({"slice_mm": slice_mm} if slice_mm else {})
+    made = translator(striped, source=known, target=VOLUME, image_size=32)
+    plain = translate_volume(made, ball((4, 4, 4), (32, 32, 30)), resample=False)
+    wanted = dataclasses.replace(made, slice_jump=0.5)
+    result = translate_volume(wanted, ball((4, 4, 4), (32, 32, 30)), resample=False)
+    assert np.array_equal(plain.data, result.data) != is_smoothed
+    before, after = (_second_difference(found.data) for found in (plain, result))
+    assert (after < 0.9 * before) == is_smoothed
+
+
+def _second_difference(data: np.ndarray) -> float:
+    return float(np.abs(np.diff(data, 2, axis=2)).mean())

@@ -14,6 +14,7 @@ import { Refusal } from "./refusal.js";
 import { resample, resampledShape } from "./resampling.js";
 import { across, fromSlices, inPlane, sliceShape, toSlices, voxel } from "./slicing.js";
 import { MOST_VOXELS } from "./nifti.js";
+import { smooth } from "./throughplane.js";
 
 const CUT = 0.4, LARGER = 1.3, SHARE_OF_FRAME = 0.005, SAME_SIZE = 1.05;
 
@@ -34,6 +35,10 @@ export async function translateVolume(volume, facts, generate) {
   const seen = { ...volume, data: dark.data };
   const notes = [...volume.notes, ...dark.notes, headNote(seen, facts), belowNote(seen, facts)];
   const wanted = spacingWanted(volume, facts);
+  const trained = facts.source.slice_mm;
+  const between = across(wanted ?? volume.spacing, facts.axis);
+  // as real scans were measured
+  if (!trained || !alike(between / trained)) facts = { ...facts, slice_jump: null };
   let made;
   if (wanted === null) {
     made = await translateAt(seen.data, seen.shape, facts, generate);
@@ -129,6 +134,7 @@ async function translateAt(data, shape, facts, generate) {
     if (facts.fit === "resize") into.set(unfit(from, [h, w], frame));
     else copyFramed(into, from, [h, w], placement, true);
   });
+  if (facts.slice_jump) smooth(translated, size, chosen, facts.slice_jump);
   const made = denormalise(fromSlices(translated, shape, facts.axis), facts.target.range);
   return { data: made, range, notes };
 }
@@ -140,11 +146,7 @@ function spacingWanted({ shape, spacing }, facts) {
   const own = inPlane(spacing, facts.axis), size = sliceShape(shape, facts.axis).slice(1);
   const frame = [facts.image_size, facts.image_size];
   const seen = facts.fit === "resize" ? fittedSize(size, frame) : size;
-  const alike = own.every((mm_, i) => {
-    const ratio = (mm_ * size[i]) / seen[i] / trained[i];
-    return ratio >= 1 / SAME_SIZE && ratio <= SAME_SIZE;
-  });
-  if (alike) return null;
+  if (own.every((mm_, i) => alike((mm_ * size[i]) / seen[i] / trained[i]))) return null;
   return voxel(trained, facts.source.slice_mm ?? across(spacing, facts.axis), facts.axis);
 }
 
@@ -176,6 +178,10 @@ function belowNote({ data, shape, spacing }, facts) {
   if (vertex < 0 || below <= 0) return "";
   return `the lowest ${below} of ${size[0]} axial slices lie more than ${reach} mm below the top of ` +
     "the head, where training had none; do not use them";
+}
+
+function alike(ratio) {
+  return ratio >= 1 / SAME_SIZE && ratio <= SAME_SIZE;
 }
 
 function mm(sizes) {
