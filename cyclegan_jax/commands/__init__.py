@@ -22,6 +22,7 @@ COMMANDS = {  # {name: what it does}, in the order of use
     "export": "write what a run has learned as a model folder, ONNX or StableHLO",
     "web": "write a page that translates in the browser",
     "checkpoint": "list, verify or export checkpoints",
+    "compile": "compile the training step for GPUs or TPUs that need not be there",
     "benchmark": "time the training step, translation and the input",
 }
 

@@ -36,6 +36,10 @@ class TrainStep:
         self._function, self._finish = function, finish
         self.is_compiled = False
 
+    def lower(self, *arguments: Any) -> Any:
+        """Returns what JAX's `lower` returns; the arguments may be shapes and types alone."""
+        return self._function.lower(*arguments)
+
     def compile(self, *arguments: Any) -> Any:
         """Returns what JAX's `lower(...).compile()` returns. Later calls find the step compiled."""
         runtime.release_memory()

@@ -1,0 +1,1 @@
+"""The training step compiled for hardware that is not there, and what the program shows."""
