@@ -20,6 +20,7 @@ from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.system.workdir import Workdir
 from cyclegan_jax.trained.origin import BEST, ModelFolder, Origin, Run
 from cyclegan_jax.trained.shipped import find_model
+from cyclegan_jax.translation.familiar import unlike_training
 from cyclegan_jax.translation.inputs import check_name
 from cyclegan_jax.translation.translate_files import translate_scan
 from cyclegan_jax.translation.translator import Translator, translator_of
@@ -54,6 +55,7 @@ class Model:
         *,
         spacing: tuple[float, float, float] | None = None,
         resample: bool = True,
+        strict: bool = False,
     ) -> np.ndarray: ...
 
     @overload
@@ -64,6 +66,7 @@ class Model:
         *,
         frame: int | None = None,
         resample: bool = True,
+        strict: bool = False,
     ) -> Nifti1Image: ...
 
     @overload
@@ -74,6 +77,7 @@ class Model:
         *,
         frame: int | None = None,
         resample: bool = True,
+        strict: bool = False,
     ) -> Any: ...
 
     def translate(
@@ -84,6 +88,7 @@ class Model:
         spacing: tuple[float, float, float] | None = None,
         frame: int | None = None,
         resample: bool = True,
+        strict: bool = False,
     ) -> Any:
         """Translates one scan and returns what the command `translate` writes, bit for bit.
 
@@ -99,6 +104,8 @@ class Model:
           frame: of a NIfTI file or image of several frames, from 0.
           resample: whether a volume of other pixels than in training is translated at the voxel
             size of training, and resampled back to its own grid.
+          strict: whether a scan that is not like those of training is refused, instead of a
+            warning.
 
         Returns:
           For an array of a volume, float32 of the same shape in the intensity range of training.
@@ -107,21 +114,23 @@ class Model:
           an image, an array of its type and shape.
 
         Raises:
-          InputError: the scan cannot be read or used, or its name or header says that it already
-            has the contrast to make.
+          InputError: the scan cannot be read or used, it is refused, or its name or header says
+            that it already has the contrast to make.
         """
         translator = self._translators[_direction(direction)]
         if isinstance(scan, np.ndarray):
             _refuse_options(_ARRAY, frame=frame)
             if scan.ndim == 2:
                 _refuse_options(_ARRAY, spacing=spacing)
-                return _image(translator, scan)
-            return _volume(translator, _ARRAY, _volume_of(scan, spacing), resample)[0]
+                return _image(translator, _ARRAY, scan, strict)
+            volume = _volume_of(scan, spacing)
+            return _volume(translator, _ARRAY, volume, resample, strict)[0]
         _refuse_options(_IMAGE, spacing=spacing)
         if isinstance(scan, SpatialImage):
             name = Path(scan.get_filename() or _IMAGE)
             check_name(name, translator.direction)
-            return _volume(translator, name, nifti.as_volume(name, scan, frame), resample)[1]
+            volume = nifti.as_volume(name, scan, frame)
+            return _volume(translator, name, volume, resample, strict)[1]
         if not isinstance(scan, str | os.PathLike):
             raise InputError(f"a {type(scan).__name__} is no scan; give one path, image or array")
         path = Path(scan)
@@ -131,8 +140,8 @@ class Model:
             raise InputError(f"{path}: there is no such file or folder")
         if row.kind == "image":
             _refuse_options(path, frame=frame)
-            return _image(translator, row.read(path))
-        return _volume(translator, path, readers.read_volume(path, frame), resample)[1]
+            return _image(translator, path, row.read(path), strict)
+        return _volume(translator, path, readers.read_volume(path, frame), resample, strict)[1]
 
 
 def load_model(name: str | os.PathLike[str], checkpoint: str | int = BEST) -> Model:
@@ -166,22 +175,23 @@ def _refuse_options(name: Path, **given: Any) -> None:
             raise InputError(f"{option}={value!r} does not fit {name}; omit it")
 
 
-def _image(translator: Translator, pixels: np.ndarray) -> np.ndarray:
+def _image(translator: Translator, name: Path, pixels: np.ndarray, strict: bool) -> np.ndarray:
     if pixels.dtype not in _INTEGERS or 0 in pixels.shape:
         raise InputError(
             f"the array: has type {pixels.dtype} and shape {pixels.shape}; give an image as uint8 "
             "or uint16 [H, W], or a volume as [X, Y, Z]"
         )
+    unlike = unlike_training(translator, pixels, name, strict=strict)
     made, notes = translator.image(pixels)
-    _warn(notes)
+    _warn([*unlike, *notes])
     return made
 
 
 def _volume(
-    translator: Translator, name: Path, volume: Volume, resample: bool
+    translator: Translator, name: Path, volume: Volume, resample: bool, strict: bool
 ) -> tuple[np.ndarray, Nifti1Image]:
     """Returns a translation in RAS+, and as an image on the grid of its source."""
-    volume, made = translate_scan(translator, name, volume, resample)
+    volume, made = translate_scan(translator, name, volume, resample, strict=strict)
     _warn([*volume.notes, *made.notes])
     return made.data, nifti.to_image(made.data, volume, translator.descrip)
 

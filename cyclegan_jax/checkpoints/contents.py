@@ -179,6 +179,7 @@ def provenance(
             "slice_jump": dataset.slice_jumps,
             # not known of data that an older version prepared
             "least_head": {d: splits[f"train_{d}"].get("least_head") for d in DOMAINS},
+            "training_scans": dataset.training_scans,
         },
     }
 

@@ -43,6 +43,18 @@ _RESAMPLE = flags.DEFINE_bool(
     "Translate volumes of other pixels than in training at the voxel size of training, and "
     "resample the result back to their grid.",
 )
+_STRICT = flags.DEFINE_bool(
+    "strict",
+    False,
+    "Refuse a scan that is not like those of training, instead of saying so in a note.",
+)
+_INTERVAL = flags.DEFINE_float(
+    "interval",
+    None,
+    "Also write <subject>_<contrast>_lower.nii.gz and _upper.nii.gz of volumes: intervals that "
+    "hold the true value in this share of the head's voxels, on average: 0.5, 0.8, 0.9 or 0.95. "
+    "The model must have been calibrated.",
+)
 _BIDS = flags.DEFINE_string(
     "bids",
     None,
@@ -83,6 +95,8 @@ def main(arguments: list[str]) -> int:
         _RESAMPLE.value,
         Path(_BIDS.value) if _BIDS.value else None,
         read_filters(_FILTER.value),
+        _STRICT.value,
+        _INTERVAL.value,
     )
     if failed:
         print(f"{failed} of the scans failed; see above")

@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 
 from cyclegan_jax.data import limits
+from cyclegan_jax.data.familiarity import limits_of
 from cyclegan_jax.data.intensity import from_storage
 from cyclegan_jax.data.manifest import MANIFEST, holds_images, read_manifest
 from cyclegan_jax.data.slicing import AXES, is_slice, scan_of_slice
@@ -138,6 +139,28 @@ class Dataset:
             images = [from_storage(records[place]["image"][..., 0]) for place in places[scan]]
             if len({image.shape for image in images}) == 1:
                 yield np.stack(images)
+
+    @property
+    def training_scans(self) -> dict[str, dict[str, Any]]:
+        """The limits that the training scans of each domain set, see `familiarity.limits_of`.
+
+        They are empty for data that an older version prepared, and for stacks.
+        """
+        found = {}
+        for domain in DOMAINS:
+            entry, facts = (self.manifest[k] for k in ("splits", "domains"))
+            entry, facts = entry[f"train_{domain}"], facts[domain]
+            between = self.manifest["source"].get("slice_mm", {}).get(domain)
+            voxel = (between, *facts["pixel_mm"]) if between and "pixel_mm" in facts else None
+            natives = np.array(entry.get("native_mm", [])).reshape(-1, 3)
+            largest = natives.max(axis=0).tolist() if len(natives) else None
+            found[domain] = limits_of(
+                list(entry.get("measures", {}).values()),
+                "volume" if facts["dtype"] == "float32" else "image",
+                voxel,
+                largest,
+            )
+        return found
 
     def image_bytes(self, split: str) -> int:
         """Returns an upper bound of the memory in bytes that the decoded images of `split` need."""

@@ -27,7 +27,7 @@ from cyclegan_jax.system.runtime import cache_folder
 # Training images of both domains that are kept decoded, in every process that reads; larger sets
 # are read again in each epoch.
 _KEPT_BYTES = 2**30
-_PHANTOM_HAS = "labels"  # what a cached phantom must have that earlier ones had not
+_PHANTOM_HAS = "labels, measures"  # what a cached phantom must have that earlier ones lack
 _SAGITTAL = "sagittal"
 _LOOKED_AT = 64  # images of each split, to see whether heads fit
 _MOST_CROPPED = 0.01  # of a head: noise and artefacts in the air count as head too

@@ -9,6 +9,8 @@ from typing import Any
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
+from cyclegan_jax.data.familiarity import check_limits
+from cyclegan_jax.data.scan_measures import check_measures
 from cyclegan_jax.data.slicing import AXES
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.system.command_line import start_of
@@ -112,6 +114,8 @@ def check_training_facts(facts: dict[str, Any]) -> None:
     for least in facts["least_head"].values():
         if least is not None:
             _check_least_head(least)
+    for of_scans in facts.get("training_scans", {}).values():
+        check_limits(of_scans)
 
 
 def _check_domains(domains: dict[str, Any]) -> None:
@@ -127,7 +131,7 @@ def _check_domains(domains: dict[str, Any]) -> None:
         _require(_is_number(most) and most > 0, "most_head_ml", most)
 
 
-def _check_each_is_positive(what: str, values: dict[str, Any]) -> None:
+def _check_each_is_positive(what: str, values: dict[Any, Any]) -> None:
     for value in values.values():
         _require(_is_number(value) and value > 0, what, value)
 
@@ -148,6 +152,11 @@ def _check_split(entry: dict[str, Any]) -> None:
         _require(whole and height * width <= limits.MOST_PIXELS, "size", (height, width))
     if "least_head" in entry:  # older manifests lack it
         _check_least_head(entry["least_head"])
+    for measures in entry.get("measures", {}).values():
+        check_measures(measures)
+    for voxel in entry.get("native_mm", []):
+        _check_each_is_positive("native_mm", dict(enumerate(voxel)))
+        _require(len(voxel) == 3, "native_mm", voxel)
     for file in entry.get("files", []):
         # a path may have any characters: it is never shown as it is
         _require(isinstance(file["file"], str) and _is_text(file["sha256"]), "file", file)

@@ -40,6 +40,11 @@ def across(spacing: tuple[float, float, float], axis: str) -> float:
     return spacing[_order(axis)[0]]
 
 
+def slice_voxel(spacing: tuple[float, float, float], axis: str) -> tuple[float, float, float]:
+    """Returns a voxel size as ``to_slices`` has it: from slice to slice, height and width."""
+    return (across(spacing, axis), *in_plane(spacing, axis))
+
+
 def voxel(pixel: tuple[float, float], slice_: float, axis: str) -> tuple[float, float, float]:
     """Returns the voxel size in mm along X, Y and Z of RAS+ of slices with such pixels.
 

@@ -24,7 +24,7 @@ from cyclegan_jax.data.phantom import truth as phantom_truth
 from cyclegan_jax.data.phantom.head import BRAIN_TISSUES
 from cyclegan_jax.data.preparation.label_names import LabelNames, read_label_names
 from cyclegan_jax.data.slicing import subject_of_slice
-from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS, Direction
+from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS
 from cyclegan_jax.evaluation import lesions, regions, unpaired
 from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.implants import heads_with_implants
@@ -43,10 +43,10 @@ from cyclegan_jax.evaluation.scoring import (
     score_pairs,
     untranslated,
 )
-from cyclegan_jax.evaluation.slice_jumps import slice_jumps, smoothed_pairs
+from cyclegan_jax.evaluation.slice_jumps import as_volumes, slice_jumps
 from cyclegan_jax.evaluation.tables import score_tables
 from cyclegan_jax.evaluation.ventricles import ventricle_volumes
-from cyclegan_jax.inference import TrainedGenerators, slice_jump_wanted
+from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.render.text_table import as_text
@@ -155,18 +155,6 @@ def evaluate(
     return folder
 
 
-def _as_volumes(
-    images: np.ndarray,
-    names: list[str],
-    saved: Checkpoint,
-    direction: Direction,
-    voxel: Sequence[float] | None,
-) -> np.ndarray:
-    """Returns translated slices smoothed across slices, where the command translate does it."""
-    wanted = slice_jump_wanted(saved, direction.target, voxel[2] if voxel else None)
-    return images if wanted is None else smoothed_pairs(names, images, wanted)
-
-
 def _check_out(origin: Origin, out: Path | None) -> None:
     if out is None:
         if origin.workdir is None:
@@ -235,7 +223,7 @@ def _score_pairs(
     sources = {"x": pairs.x, "y": pairs.y}
     voxel = from_config.voxel_of_pairs(config, dataset, split)
     translated: dict[str, Any] = {
-        d: _as_volumes(translate(d, sources[d.source]), pairs.names, saved, d, voxel)
+        d: as_volumes(translate(d, sources[d.source]), pairs.names, saved, d, voxel)
         for d in DIRECTIONS
     }
     protocols = protocols_for(pairs)

@@ -1,15 +1,17 @@
 """Scores whether translated slices fit together to a volume; see `data.through_plane`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.data import through_plane
 from cyclegan_jax.data.pairs import Pairs
 from cyclegan_jax.data.slicing import index_of_slice, is_slice, subject_of_slice
-from cyclegan_jax.domains import TARGETS
+from cyclegan_jax.domains import TARGETS, Direction
 from cyclegan_jax.evaluation.metrics import mean_and_sd
+from cyclegan_jax.inference import slice_jump_wanted
 
 
 def slice_jumps(pairs: Pairs, images: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -42,14 +44,25 @@ def slice_jumps(pairs: Pairs, images: Mapping[str, np.ndarray]) -> dict[str, Any
     return {name: mean_and_sd(values) for name, values in found.items() if values}
 
 
-def smoothed_pairs(names: list[str], images: np.ndarray, wanted: float) -> np.ndarray:
-    """Returns `through_plane.smoothed` of the slices of each subject, as translated volumes are.
+def as_volumes(
+    images: np.ndarray,
+    names: list[str],
+    saved: Checkpoint,
+    direction: Direction,
+    voxel: Sequence[float] | None,
+) -> np.ndarray:
+    """Returns translated slices smoothed across slices, where the command translate does it.
 
     Args:
+      images: the translations `[N, H, W, 1]` in [-1, 1].
       names: of the slices.
-      images: their translations `[N, H, W, 1]` in [-1, 1].
-      wanted: the jump of real scans of their contrast.
+      saved: the checkpoint or model that translated.
+      direction: in which it did.
+      voxel: height, width and distance of the pixels in mm, if they are known.
     """
+    wanted = slice_jump_wanted(saved, direction.target, voxel[2] if voxel else None)
+    if wanted is None:
+        return images
     result = images.copy()
     for below, above in _neighbours(names):
         own, places = np.unique([below, above], return_inverse=True)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from cyclegan_jax.config import flatten
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS, label
 from cyclegan_jax.evaluation.scoring import headline_of
-from cyclegan_jax.evaluation.tables import protocol_table, score_tables
+from cyclegan_jax.evaluation.tables import protocol_table, region_tables, score_tables
+from cyclegan_jax.evaluation.trust_tables import interval_tables, limit_table
 from cyclegan_jax.render.text_table import as_markdown
 from cyclegan_jax.report.page import NOT_FOR_DIAGNOSIS
 from cyclegan_jax.report.result import caption_of
@@ -20,6 +21,7 @@ from cyclegan_jax.trained.model_folder import TYPES, WEIGHTS, Facts
 
 _NOT_GIVEN = "not given"
 _PHANTOM = "phantom heads, which cyclegan_jax made itself", "none is needed"  # and their licence
+_WORST_REGIONS = 8  # of each direction, that the card shows
 _PROTOCOLS = ("brain", "fixed", "foreground")  # whose tables the card shows; the headline is first
 
 
@@ -36,6 +38,7 @@ def card(folder: str, facts: Facts, pictures: Sequence[str]) -> str:
         "Training": _training(folder, facts),
         "Scores": _scores(facts),
         "Known failures": _failures(facts, pictures),
+        "Trust": _trust(facts),
         "Limits": _limits(facts),
         "Files": _files(facts),
     }
@@ -125,6 +128,18 @@ def _failures(facts: Facts, pictures: Sequence[str]) -> str:
         caption = caption_of(name, scores)
         shown.append(f"![{caption}]({name})\n\n*{caption}. Errors are white.*")
     return "\n\n".join(shown)
+
+
+def _trust(facts: Facts) -> str:
+    regions = (facts["scores"] or {}).get("regions", {})
+    tables = [
+        *interval_tables(facts.get("intervals", {})),
+        *region_tables(regions, _WORST_REGIONS),
+        *limit_table(facts["data"].get("training_scans", {})),
+    ]
+    if not tables:
+        return "Nothing was measured; `cyclegan-jax calibrate` does it."
+    return "\n\n".join(map(as_markdown, tables))
 
 
 def _limits(facts: Facts) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cyclegan_jax import InputError
 from cyclegan_jax.evaluation.tables import score_tables
+from cyclegan_jax.evaluation.trust_tables import interval_tables, limit_table
 from cyclegan_jax.render import html
 from cyclegan_jax.report.page import Sections, shown
 from cyclegan_jax.report.result import SUBJECTS, WORST, scored_picture
@@ -34,6 +35,7 @@ def write_model_page(folder: Path, out: Path) -> Path:
         "Result": lambda: _pictures(folder, facts),
         "Scores": lambda: _scores(facts),
         "Known failures": lambda: _failures(facts),
+        "Trust": lambda: _trust(facts),
         "Model": lambda: _model(facts),
     }
     # what inference does not need is not checked when it is read, and can raise anything
@@ -67,6 +69,12 @@ def _failures(facts: Facts) -> list[html.PagePart]:
     if facts["failures"]:
         return [html.Caution(f"{sentence}.") for sentence in facts["failures"]]
     return [html.Paragraph("No known failure was seen in training.")]
+
+
+def _trust(facts: Facts) -> list[html.PagePart]:
+    scans = facts["data"].get("training_scans", {})
+    tables = [*interval_tables(facts.get("intervals", {})), *limit_table(scans)]
+    return [*tables] or [html.Paragraph("Nothing was measured; cyclegan-jax calibrate does it.")]
 
 
 def _model(facts: Facts) -> list[html.PagePart]:

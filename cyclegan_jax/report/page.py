@@ -19,6 +19,7 @@ from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.scoring import headline_of
 from cyclegan_jax.evaluation.tables import protocol_table, region_tables, score_tables
+from cyclegan_jax.evaluation.trust_tables import limit_table
 from cyclegan_jax.parallel import multihost
 from cyclegan_jax.render import html
 from cyclegan_jax.render.text_table import Table, as_text
@@ -238,7 +239,8 @@ def _data(config: Mapping[str, Any]) -> list[html.PagePart]:
         folder = Path(directory)
     else:
         folder = from_config.data_folder(config_lib.from_json(json.dumps(config)))
-    manifest = open_dataset(folder.expanduser()).manifest
+    dataset = open_dataset(folder.expanduser())
+    manifest = dataset.manifest
     splits = [
         [
             name,
@@ -261,6 +263,10 @@ def _data(config: Mapping[str, Any]) -> list[html.PagePart]:
         Table("", "", ["split", "images", "subjects", "width x height"], splits),
         html.Facts(ranges),
         *(html.Paragraph(f"Note: {note}") for note in manifest.get("notes", ())),
+        *(
+            html.Details("What is known of the scans", [t])
+            for t in limit_table(dataset.training_scans)
+        ),
         html.Details("Where the data come from", [html.Facts(origin)]),
     ]
 

@@ -25,8 +25,11 @@ from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints import integrity
 from cyclegan_jax.checkpoints.contents import Checkpoint, difference, generators_by_path
 from cyclegan_jax.data import limits
+from cyclegan_jax.data.intervals import check_intervals
 from cyclegan_jax.data.manifest import check_training_facts
+from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.models.networks import build_modules, init_params
+from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import MODEL, Workdir
 
 FORMAT = 1
@@ -36,7 +39,8 @@ CARD = "README.md"
 # The content of `model.json`: "format", "made_by", "name", "step", "averaged" (whether the weights
 # are averages), "config", "data" (see `checkpoints.contents.provenance`), "about" (what the card
 # says of the data: {"data", "license"}), "scores" (the content of a `scores.json`, or null),
-# "failures" (sentences) and "weights" ({"type", "bytes", "sha256"} of their file).
+# "failures" (sentences) and "weights" ({"type", "bytes", "sha256"} of their file). A calibrated
+# model also has "intervals", `{direction: data.intervals.Intervals}`.
 Facts = dict[str, Any]
 
 _MOST_FACTS, _MOST_HEADER = 2**24, 2**20  # bytes
@@ -81,8 +85,21 @@ def write_model(
             "sha256": hashlib.sha256(content).hexdigest(),
         },
     }
-    text = json.dumps(integrity.with_digest(known), indent=1, allow_nan=False)
-    (folder / MODEL).write_text(text)
+    (folder / MODEL).write_text(_sealed(known))
+
+
+def rewrite_facts(folder: Path, facts: Facts) -> None:
+    """Replaces `model.json` of a folder by other facts on the same weights.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    _check(facts)
+    write_whole(folder / MODEL, _sealed(facts))
+
+
+def _sealed(facts: Facts) -> str:
+    return json.dumps(integrity.with_digest(facts), indent=1, allow_nan=False)
 
 
 def read_facts(folder: Path) -> Facts:
@@ -214,6 +231,10 @@ def _check(facts: Facts) -> None:
     if _stored_as(facts) not in TYPES:
         raise ValueError(f"no type of weights can be {str(_stored_as(facts))[:80]!r}")
     check_training_facts(facts["data"])
+    for direction, intervals in facts.get("intervals", {}).items():
+        if direction not in DIRECTIONS:
+            raise ValueError(f"no direction can be {str(direction)[:80]!r}")
+        check_intervals(intervals)
 
 
 def check_text(what: str, text: Any, longest: int = _LONGEST_TEXT) -> None:

@@ -26,8 +26,9 @@ _BIDS_VERSION = "1.10.0"
 _SOFTWARE = "cyclegan_jax"
 _RAW = "raw"  # what the derivative data set calls the raw one in its URIs
 _SOURCE_DATA = "sourcedata"  # where a derivative data set may hold the raw one
+_ENDS = ("*_lower.nii.gz", "*_upper.nii.gz")  # of intervals
 # What is beside the results and has no name in BIDS; a validator reads this list.
-_IGNORED = ("*_preview.png", "*_cycle_error.nii.gz", "*_sd.nii.gz", TABLE)
+_IGNORED = ("*_preview.png", "*_cycle_error.nii.gz", "*_sd.nii.gz", *_ENDS, TABLE)
 _WARNING = (
     "Synthetic images: a CycleGAN made them from scans of another contrast. They can lack or "
     "invent anatomy, and hold no information that the scans do not hold. Not for diagnosis."

@@ -6,14 +6,17 @@ not see an error that all of them share.
 """
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
 
-from cyclegan_jax import __version__
+from cyclegan_jax import InputError, __version__
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.intensity import IntensityRange, denormalise, normalise
+from cyclegan_jax.data.intervals import LEVELS
 from cyclegan_jax.domains import Direction
+from cyclegan_jax.system.command_line import start_of
 from cyclegan_jax.translation.translator import Translator
 from cyclegan_jax.translation.volumes import TranslatedVolume, translate_volume
 
@@ -70,7 +73,7 @@ class Ensemble:
     def image(self, pixels: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Translates an image as `Translator.image` does; the result is the rounded mean."""
         made, notes = zip(*(member.image(pixels) for member in self.members), strict=True)
-        return np.mean(made, axis=0).round().astype(pixels.dtype), self._notes(notes)
+        return np.mean(made, axis=0).round().astype(pixels.dtype), self.notes_of(notes)
 
     def volume(self, volume: Volume, *, resample: bool, cycle_error: bool) -> TranslatedVolume:
         """Translates a volume as `translate_volume` does; the result has `sd`."""
@@ -91,11 +94,11 @@ class Ensemble:
             denormalise(shown.mean(axis=0), self.target_range),
             np.mean(errors, axis=0) if errors else None,
             made[0].source_range,
-            self._notes([one.notes for one in made]),
+            self.notes_of([one.notes for one in made]),
             sd.astype(np.float32),
         )
 
-    def _notes(self, notes: Sequence[Sequence[str]]) -> list[str]:
+    def notes_of(self, notes: Sequence[Sequence[str]]) -> list[str]:
         """Returns the notes of all; one that not all members give says whose it is."""
         said: dict[str, list[str]] = {}
         for member, some in zip(self.members, notes, strict=True):
@@ -113,9 +116,36 @@ def ensemble_of(translators: Sequence[Translator]) -> Translator | Ensemble:
 
 
 def translated(
-    translator: Translator | Ensemble, volume: Volume, *, resample: bool, cycle_error: bool
+    translator: Translator | Ensemble,
+    volume: Volume,
+    *,
+    resample: bool,
+    cycle_error: bool,
+    level: float | None = None,
 ) -> TranslatedVolume:
-    """Translates a volume by one translator or by several, see `translate_volume`."""
+    """Translates a volume by one translator or by several, see `translate_volume`.
+
+    Raises:
+      InputError: there are no intervals of `level`, see `check_level`; else as `translate_volume`.
+    """
+    check_level(translator, level)
     if isinstance(translator, Ensemble):
         return translator.volume(volume, resample=resample, cycle_error=cycle_error)
-    return translate_volume(translator, volume, resample=resample, cycle_error=cycle_error)
+    return translate_volume(
+        translator, volume, resample=resample, cycle_error=cycle_error, level=level
+    )
+
+
+def check_level(translator: Translator | Ensemble, level: float | None) -> None:
+    """Refuses the level of an interval that cannot be computed; None asks for no interval."""
+    if level is None:
+        return
+    if isinstance(translator, Ensemble):
+        raise InputError(f"--interval={level:g}: each model has its own; give one --model")
+    if level not in LEVELS:
+        raise InputError(f"--interval={level:g}: give one of {', '.join(map(str, LEVELS))}")
+    if not translator.intervals:
+        raise InputError(
+            f"--interval={level:g}: {translator.model} has no calibrated intervals; make them with "
+            f"{shlex.join(start_of('calibrate'))}, or omit it"
+        )

@@ -1,5 +1,6 @@
 """Translates scans with trained generators and writes what came out; needs no training data."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from cyclegan_jax.translation.derivative import (
     write_description,
     write_sidecar,
 )
-from cyclegan_jax.translation.ensemble import Ensemble, ensemble_of, translated
+from cyclegan_jax.translation.ensemble import Ensemble, check_level, ensemble_of, translated
+from cyclegan_jax.translation.familiar import unlike_training
 from cyclegan_jax.translation.inputs import check_header, plan, preview_of, result_suffix
 from cyclegan_jax.translation.preview import save_preview
 from cyclegan_jax.translation.record import DONE, FAILED, Record, record_of
@@ -32,6 +34,8 @@ def translate_file(
     frame: int | None = None,
     cycle_error: bool = False,
     resample: bool = True,
+    strict: bool = False,
+    level: float | None = None,
 ) -> list[str]:
     """Translates one image, NIfTI file or DICOM series' folder.
 
@@ -45,21 +49,26 @@ def translate_file(
       frame: of a NIfTI file of several, from 0.
       cycle_error: whether `<subject>_cycle_error.nii.gz` is written too; volumes only.
       resample: see `translate_volume`.
+      strict: whether a scan that is not like the training scans is refused, see `familiar`.
+      level: of the interval whose ends are written too, as `<subject>_<contrast>_lower.nii.gz` and
+        `_upper.nii.gz`; volumes only. None writes none.
 
     Returns:
       What the user must know of the result, a line each.
 
     Raises:
-      InputError: the scan cannot be read, used or written, or its header says that it already has
-        the contrast to make.
+      InputError: the scan cannot be read, used or written, it is refused, or its header says that
+        it already has the contrast to make.
     """
     row = readers.format_of(source)
     if row.kind == "image":
-        made, notes = translator.image(row.read(source))
+        pixels = row.read(source)
+        unlike = unlike_training(translator, pixels, source, strict=strict)
+        made, notes = translator.image(pixels)
         images.write_image(target, made)
-        return notes
+        return [*unlike, *notes]
     volume = readers.read_volume(source, frame)
-    volume, made = translate_scan(translator, source, volume, resample, cycle_error)
+    volume, made = translate_scan(translator, source, volume, resample, cycle_error, strict, level)
     nifti.write_volume(target, made.data, volume, translator.descrip)
     stem = readers.stem(target)
     way = translator.direction
@@ -81,6 +90,9 @@ def translate_file(
         nifti.write_volume(
             target.with_name(f"{stem}_sd.nii.gz"), made.sd, volume, translator.descrip
         )
+    for name, end in zip(("lower", "upper"), made.interval or (), strict=False):
+        path = target.with_name(f"{stem}_{name}.nii.gz")
+        nifti.write_volume(path, end, volume, translator.descrip)
     return [*volume.notes, *made.notes]
 
 
@@ -90,6 +102,8 @@ def translate_scan(
     volume: Volume,
     resample: bool = True,
     cycle_error: bool = False,
+    strict: bool = False,
+    level: float | None = None,
 ) -> tuple[Volume, TranslatedVolume]:
     """Checks and translates a volume that was read.
 
@@ -99,6 +113,8 @@ def translate_scan(
       volume: as its reader returned it.
       resample: see `translate_volume`.
       cycle_error: whether the cycle error is computed too.
+      strict: see `translate_file`.
+      level: see `translate_volume`.
 
     Returns:
       The volume with dark air, and its translation.
@@ -108,13 +124,16 @@ def translate_scan(
     """
     check_header(source, volume, translator.direction)
     volume = with_dark_air(source, volume)
+    unlike = unlike_training(translator, volume, source, strict=strict)
     try:
-        made = translated(translator, volume, resample=resample, cycle_error=cycle_error)
+        made = translated(
+            translator, volume, resample=resample, cycle_error=cycle_error, level=level
+        )
     except ValueError as error:
         raise (
             error if isinstance(error, InputError) else InputError(f"{source}: {error}")
         ) from error
-    return volume, made
+    return volume, dataclasses.replace(made, notes=[*unlike, *made.notes])
 
 
 def translate(
@@ -127,6 +146,8 @@ def translate(
     resample: bool = True,
     bids: Path | None = None,
     filters: Sequence[Filter] = (),
+    strict: bool = False,
+    level: float | None = None,
 ) -> int:
     """Translates scans and folders of them; one that fails is reported, the rest continue.
 
@@ -143,6 +164,8 @@ def translate(
       bids: instead of `inputs`: the root of a raw BIDS data set, of which `out` becomes a
         derivative one.
       filters: which of its scans are translated, see `derivative.plan_derivative`.
+      strict: see `translate_file`.
+      level: see `translate_file`.
 
     Returns:
       The number of scans that failed.
@@ -158,6 +181,7 @@ def translate(
     for note in notes:
         print(f"note: {note}", flush=True)
     translator = ensemble_of([load_translator(origin, direction) for origin in origins])
+    check_level(translator, level)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -165,13 +189,19 @@ def translate(
     if bids is not None:
         write_description(bids, out)
     options = f"frame={frame} cycle_error={cycle_error} resample={resample}"
+    if strict:  # a result that was made without it was not compared
+        options += " strict=True"
+    if level is not None:
+        options += f" interval={level:g}"
     record = record_of(out, translator, options, bids)
     there = {target for source, target in pairs if record.is_made(source, target)}
     _print_there(record, [target for _, target in pairs], there)
 
     def attempt(source: Path, target: Path) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
-        notes = translate_file(translator, source, target, frame, cycle_error, resample)
+        notes = translate_file(
+            translator, source, target, frame, cycle_error, resample, strict, level
+        )
         if bids is not None:
             write_sidecar(bids, source, target, translator, notes)
         return notes

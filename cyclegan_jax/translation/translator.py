@@ -1,15 +1,17 @@
 """Translates images and volumes of any size in one direction, and back, with trained generators."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from cyclegan_jax import __version__
 from cyclegan_jax.data import intensity, slicing, through_plane
+from cyclegan_jax.data.familiarity import Limits
 from cyclegan_jax.data.framing import AIR, fit, fitted_size, pixel_as_seen, unfit
 from cyclegan_jax.data.intensity import IntensityRange
+from cyclegan_jax.data.intervals import Intervals, head_bounds
 from cyclegan_jax.domains import Direction
 from cyclegan_jax.inference import TrainedGenerators, pixels_in_training
 from cyclegan_jax.trained.origin import Origin
@@ -63,6 +65,9 @@ class Translator:
         `inference.slice_jump_wanted`; None where it is not smoothed.
       brain_only: whether brains were cut out for training.
       weights_sha256: see `Checkpoint.weights_digest`; "" if it was not asked for.
+      training_scans: what the training scans of each domain looked like, see `familiarity.Limits`;
+        empty where it is not known.
+      intervals: see `intervals.Intervals`; empty where none are calibrated.
     """
 
     model: str
@@ -78,6 +83,8 @@ class Translator:
     slice_jump: float | None = None
     brain_only: bool = False
     weights_sha256: str = ""
+    training_scans: Mapping[str, Limits] = dataclasses.field(default_factory=dict)
+    intervals: Intervals = dataclasses.field(default_factory=dict)
 
     @property
     def descrip(self) -> str:
@@ -337,6 +344,30 @@ class Translator:
         """The intensities that -1 and 1 stand for in translated volumes."""
         return IntensityRange(*self.target["range"])
 
+    def interval(
+        self, data: np.ndarray, view: View, translated: np.ndarray, level: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the ends of the calibrated interval of each voxel; see `data.intervals`.
+
+        Args:
+          data: the source volume `[X, Y, Z]` in RAS+.
+          view: what `view` returned of it.
+          translated: the translation that `volume` made of it.
+          level: one of `intervals.LEVELS`.
+
+        Returns:
+          Lower and upper end, float32 of the same shape, in the intensities of the translation.
+        """
+        source, made = (
+            slicing.to_slices(intensity.normalise(values, range_), self.axis)
+            for values, range_ in ((data, view.range), (translated, self.target_range))
+        )
+        lower, upper = (
+            intensity.denormalise(slicing.from_slices(end, self.axis), self.target_range)
+            for end in head_bounds(self.intervals, level, source, made)
+        )
+        return lower, upper
+
     def cycle_error(self, data: np.ndarray, view: View, translated: np.ndarray) -> np.ndarray:
         """Returns |F(G(x)) - x| or |G(F(y)) - y|: where translating back does not give the source.
 
@@ -394,6 +425,8 @@ def translator_of(generators: TrainedGenerators, direction: Direction) -> Transl
         target=facts["domains"][direction.target],
         slice_jump=facts.get("slice_jump", {}).get(direction.target),
         brain_only=facts.get("brain_only", False),
+        training_scans=facts.get("training_scans", {}),
+        intervals=saved.meta.get("intervals", {}).get(direction, {}),
     )
 
 

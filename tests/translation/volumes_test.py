@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
+from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.intensity import highest_slice
+from cyclegan_jax.data.intervals import LEVELS
 from cyclegan_jax.data.slicing import to_slices
+from cyclegan_jax.translation.ensemble import Ensemble, check_level
 from cyclegan_jax.translation.volumes import translate_volume
 
 VOLUME = {"dtype": "float32", "range": [0.0, 100.0], "pixel_mm": [4.0, 4.0]}
@@ -144,3 +147,47 @@ def test_a_translation_is_smoothed_across_slices_that_lie_as_in_training(
 
 def _second_difference(data: np.ndarray) -> float:
     return float(np.abs(np.diff(data, 2, axis=2)).mean())
+
+
+def intervals() -> dict:
+    """Intervals from 0.2 below to 0.1 above a translation, whatever its groups."""
+    edges = np.linspace(-0.9, 0.9, 11).tolist()
+
+    def tables(value):
+        return {str(level): [[value] * 12] * 12 for level in LEVELS}
+
+    return {"source_edges": edges, "made_edges": edges, "low": tables(-0.2), "high": tables(0.1)}
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape"), [((4, 4, 4), (20, 20, 16)), ((2, 2, 4), (40, 40, 16))]
+)
+def test_intervals_lie_around_the_translation_on_the_grid_of_the_scan(translator, spacing, shape):
+    volume = ball(spacing, shape)
+    facts = {"source": VOLUME, "target": VOLUME, "image_size": 32}
+    made_of = translator(intervals=intervals(), **facts)
+    plain = translate_volume(made_of, volume)
+    made = translate_volume(made_of, volume, level=0.9)
+    assert plain.interval is None
+    assert made.interval is not None
+    np.testing.assert_array_equal(made.data, plain.data)
+    lower, upper = made.interval
+    assert lower.shape == upper.shape == volume.data.shape
+    assert (lower <= upper).all()  # resampling overshoots at edges
+    core = (made.data > 40) & (made.data < 80)
+    assert core.any()
+    np.testing.assert_allclose(np.median((made.data - lower)[core]), 10, rtol=0.05)
+    np.testing.assert_allclose(np.median((upper - made.data)[core]), 5, rtol=0.05)
+
+
+def test_intervals_that_cannot_be_had_are_one_line(translator):
+    made_of = translator(intervals=intervals())
+    check_level(made_of, 0.9)
+    check_level(translator(), None)
+    for given, level, words in (
+        (translator(), 0.9, "run has no calibrated intervals; make them with"),
+        (made_of, 0.7, "--interval=0.7: give one of 0.5, 0.8, 0.9, 0.95"),
+        (Ensemble((made_of, made_of)), 0.9, "each model has its own; give one --model"),
+    ):
+        with pytest.raises(InputError, match=words):
+            check_level(given, level)

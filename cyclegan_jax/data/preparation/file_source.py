@@ -307,20 +307,23 @@ def _read_volume(
     if cut and labels is not None:
         data = np.where(labels > 0, data, np.float32(np.percentile(data, 1)))  # as in volume_range
     slices = slicing.to_slices(data, axis)
+    voxel = volume.spacing if spacing is None else (spacing, spacing, spacing)
     try:
-        found = ScanImages.of_volume(slices, name, min_head, below)
+        found = ScanImages.of_volume(
+            slices, name, min_head, below, slicing.slice_voxel(voxel, axis)
+        )
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     # of the scan as it is: resampling blurs a clipped maximum
     clipped = found.clipped if spacing is None else saturated(volume.data)
     notes = (*volume.notes, *found.notes)
-    voxel = volume.spacing if spacing is None else (spacing, spacing, spacing)
     found = dataclasses.replace(
         found,
         clipped=clipped,
         corners=volume.corners,
         notes=notes,
         head_ml=head_ml(slices, voxel) if cut else None,
+        native_mm=slicing.slice_voxel(volume.spacing, axis),
     )
     return found.with_labels(None if labels is None else slicing.to_slices(labels, axis))
 

@@ -5,7 +5,7 @@ read their voxels; `write.prepare` reads a few scans at a time.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from cyclegan_jax.data.intensity import (
     stack_range,
     volume_range,
 )
+from cyclegan_jax.data.scan_measures import Voxel, measure, measure_volume
 from cyclegan_jax.data.slicing import index_of_slice, slice_name, subject_of_slice
 
 _MOST_BELOW_AIR = 0.1  # of a stack's values that are not 0; z-scored tissue has half
@@ -38,6 +39,8 @@ class ScanImages:
       notes: what a user must know of how the scan was read, see `Volume.notes`.
       head_ml: how much of a volume is brighter than air, in ml; None where it is not known.
       labels: maps the names of `images` to uint16 `[H, W]` labels; empty if there is no label map.
+      measures: what the whole scan looks like, see `scan_measures`; empty where it is not measured.
+      native_mm: the voxel of a volume's file in mm, from slice to slice, in height and in width.
     """
 
     images: dict[str, np.ndarray]
@@ -48,6 +51,8 @@ class ScanImages:
     notes: Sequence[str] = ()
     head_ml: float | None = None
     labels: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    measures: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    native_mm: Voxel | None = None
 
     def with_labels(self, slices: np.ndarray | None) -> "ScanImages":
         """Returns the same images with labels: `slices` `[N, H, W]` of the whole scan, or None."""
@@ -61,16 +66,23 @@ class ScanImages:
     @classmethod
     def of_image(cls, image: np.ndarray, name: str, intensity: IntensityRange) -> "ScanImages":
         """Normalises one image `[H, W]` by the range of its domain's training images."""
-        return cls({name: normalise(image, intensity)}, intensity, (1, *image.shape))
+        shown = normalise(image, intensity)
+        return cls({name: shown}, intensity, (1, *image.shape), measures=measure(shown[None]))
 
     @classmethod
     def of_volume(
-        cls, slices: np.ndarray, name: str, min_head: float = 0.0, below: int | None = None
+        cls,
+        slices: np.ndarray,
+        name: str,
+        min_head: float = 0.0,
+        below: int | None = None,
+        voxel: Voxel | None = None,
     ) -> "ScanImages":
         """Normalises a whole volume `[N, H, W]` at once, never slice by slice.
 
         Slices with a smaller fraction of head than `min_head` are left out. So are those more than
-        `below` slices before the last one that is left, the vertex if slices are axial.
+        `below` slices before the last one that is left, the vertex if slices are axial. `voxel` is
+        the size of `slices` in mm, where it is known.
         Raises ValueError if none is left, or if the volume has no foreground.
         """
         head = foreground(slices)
@@ -83,7 +95,8 @@ class ScanImages:
         images = {
             slice_name(name, i): normalise(s, intensity) for i, s in enumerate(slices) if chosen[i]
         }
-        return cls(images, intensity, slices.shape, saturated(slices, head))
+        measures = measure_volume(slices, voxel)
+        return cls(images, intensity, slices.shape, saturated(slices, head), measures=measures)
 
     @classmethod
     def of_stack(cls, slices: np.ndarray, name: str) -> "ScanImages":

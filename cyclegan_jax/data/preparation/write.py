@@ -32,6 +32,7 @@ from cyclegan_jax.system.files import file_digest, hidden_folder_beside, publish
 CONTACT_SHEET = "contact_sheet.png"
 _SHARD = 4096  # records in a file
 _SHEET_COLUMNS = 8
+_MOST_MEASURED = 500  # scans of a split whose measures the manifest holds: each has 2 KB
 
 
 def prepare(source: Source, out: Path) -> Dataset:
@@ -196,6 +197,8 @@ def _manifest(
         for split, scans in source.splits.items()
     }
     for split, entry in splits.items():
+        if split.startswith("train"):
+            entry |= _measures(stored[split])
         if files := [scan.file for scan in stored[split] if scan.file]:
             entry["files"] = files
         if source.facts.get("brain_only"):  # then the images depend on the labels
@@ -227,6 +230,19 @@ def _manifest(
         **({"groups": source.groups} if source.groups else {}),
         "notes": [line for line in lines if line],
     }
+
+
+def _measures(scans: Sequence[_Stored]) -> dict[str, Any]:
+    """Returns what the manifest says of how training scans look; no digest depends on it."""
+    measured = [scan for scan in scans if scan.read.measures]
+    chosen = [measured[i] for i in spread(len(measured), _MOST_MEASURED)] if measured else []
+    natives = {scan.read.native_mm for scan in scans if scan.read.native_mm is not None}
+    entry: dict[str, Any] = {}
+    if chosen:
+        entry["measures"] = {scan.name: scan.read.measures for scan in chosen}
+    if natives:
+        entry["native_mm"] = sorted(natives)
+    return entry
 
 
 def _labels_entry(scans: Sequence[_Stored]) -> dict[str, Any]:
