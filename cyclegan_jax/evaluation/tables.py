@@ -276,7 +276,8 @@ def _lesion_tables(
     for direction, entry in scores.items():
         name = label(direction)
         cells = [_mean_sd(entry[key], 1, 100) for key in ("retention", "invention")]
-        shares.append([name, *cells, f"{100 * entry.get('kept', math.nan):.0f}"])
+        share = entry.get("kept")  # without a lesion that counts, and in earlier versions, None
+        shares.append([name, *cells, "none" if share is None else f"{100 * share:.0f}"])
         for kind, found in entry.get("kinds", {}).items():
             numbers = (found["retained"], found["lesions"])
             kinds.append([f"{name} {kind}", *map(str, numbers), f"{100 * found['kept']:.0f}"])
