@@ -1,6 +1,7 @@
 """Adds to a model folder what says how far its translations can be trusted."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,12 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
-from cyclegan_jax.data.intensity import head_mask
-from cyclegan_jax.data.intervals import measured
+from cyclegan_jax.data.intervals import Voxels, measured, places
 from cyclegan_jax.data.pairs import Pairs
-from cyclegan_jax.data.slicing import subject_of_slice
+from cyclegan_jax.data.slicing import index_of_slice, scan_of_slice, subject_of_slice
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.evaluation.comparable import check_comparable
-from cyclegan_jax.evaluation.scoring import TranslateTo
+from cyclegan_jax.evaluation.region_scores import score_regions, summarised
 from cyclegan_jax.export.card import card
 from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.report.result import SUBJECTS, WORST
@@ -24,6 +24,7 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.trained.model_folder import CARD, read_model, rewrite_facts
 
 _FEWEST_SUBJECTS = 3
+_WORST = 8  # regions of each direction that the folder keeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +62,8 @@ def calibrate_model(folder: Path, data_dir: str = "") -> Calibrated:
     if scans := _training_scans(saved, dataset, done.notes):
         facts["data"] = {**facts["data"], "training_scans": scans}
         done.added.append("limits of the training scans")
-    if intervals := _intervals(folder, saved, dataset, done.notes):
-        facts["intervals"] = intervals
+    if of_pairs := _of_pairs(folder, saved, dataset, done.notes):
+        facts |= of_pairs
         done.added.append("calibrated intervals")
     if not done.added:
         raise InputError(f"{folder}: nothing is added, since {'; '.join(done.notes)}")
@@ -88,10 +89,10 @@ def _open(folder: Path, saved: Checkpoint, data_dir: str) -> Dataset:
     return from_config.open_data(config)
 
 
-def _intervals(
+def _of_pairs(
     folder: Path, saved: Checkpoint, dataset: Dataset, notes: list[str]
 ) -> dict[str, Any]:
-    """Returns `{direction: Intervals}`, or nothing where there are too few pairs."""
+    """Returns the facts "intervals" and "regions", or nothing where there are too few pairs."""
     config = saved.config
     notes += check_comparable(saved, config, dataset)
     splits = [s for s in ("val", "test") if dataset.has(f"{s}_x") and dataset.has(f"{s}_y")]
@@ -103,17 +104,39 @@ def _intervals(
         )
         return {}
     translate = TrainedGenerators(saved, folder.name, config).translate
+    made = [{str(d): translate(d, getattr(p, d.source)) for d in DIRECTIONS} for p in pairs]
     found = {}
     for direction in DIRECTIONS:
-        subjects, *others = (_subjects(some, direction, translate) for some in pairs)
+        subjects, *others = (
+            _subjects(p, direction, m[direction], _below(dataset, split, direction, p.names))
+            for split, p, m in zip(splits, pairs, made, strict=True)
+        )
         found[str(direction)] = measured(subjects, *others) | {"data": dataset.folder.name}
-    return found
+    regions = {
+        direction: dict(sorted(all_.items(), key=lambda r: -r[1]["mae"]["mean"])[:_WORST])
+        for direction, all_ in summarised(score_regions(pairs[0], made[0])).items()
+    }
+    return {"intervals": found, "regions": regions}
 
 
-def _subjects(pairs: Pairs, direction: Direction, translate: TranslateTo) -> list[dict[str, Any]]:
-    """Returns the voxels in the head of each subject, see `intervals.measured`."""
+def _below(dataset: Dataset, split: str, direction: Direction, names: Sequence[str]) -> np.ndarray:
+    """Returns how far slices lie below the highest one of their scan in mm; 0 if not known."""
+    between = dataset.manifest["source"].get("slice_mm", {}).get(direction.source)
+    if between is None:
+        return np.zeros(len(names))
+    top: dict[str, int] = {}
+    for name in dataset.names(f"{split}_{direction.source}"):
+        scan = scan_of_slice(name)
+        top[scan] = max(top.get(scan, 0), index_of_slice(name))
+    return np.array([(top[scan_of_slice(n)] - index_of_slice(n)) * between for n in names])
+
+
+def _subjects(
+    pairs: Pairs, direction: Direction, made: np.ndarray, below: np.ndarray
+) -> list[Voxels]:
+    """Returns the voxels in the head of each subject; `below` is of each slice, see `places`."""
     source, truth = getattr(pairs, direction.source), getattr(pairs, direction.target)
-    made, head = translate(direction, source), head_mask(source)[..., 0]
+    head, depth, below = places(source[..., 0], below)
     of_slices = np.array([subject_of_slice(name) for name in pairs.names])
     labels = np.zeros(head.shape, int) if pairs.labels is None else pairs.labels
     names = np.full(int(labels.max()) + 1, "", object)
@@ -129,6 +152,8 @@ def _subjects(pairs: Pairs, direction: Direction, translate: TranslateTo) -> lis
                 "source": source[own][inside][:, 0],
                 "made": made[own][inside][:, 0],
                 "truth": truth[own][inside][:, 0],
+                "depth": depth[own][inside],
+                "below": below[own][inside],
                 "height": np.broadcast_to(heights, inside.shape)[inside],
                 "tissue": names[labels[own][inside]].astype(str),
             }
