@@ -96,6 +96,26 @@ def test_images(model, command, tmp_path, dtype):
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_scan_unlike_those_of_training_is_a_warning_and_strict_refuses_it(
+    tiny_run, tmp_path, head
+):
+    model = cyclegan_jax.load_model(tiny_run)
+    path = tmp_path / "a_T1.nii"
+    save(path, head(18, 15, 7).astype(np.int16), "RAS")
+    image = nib.load(path)
+    for scan, options in (
+        (path, {}),
+        (image, {}),
+        (np.asarray(image.dataobj), {"spacing": ZOOMS}),
+    ):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            model.translate(scan, "t1_to_t2", **options)
+        assert any("than any training scan" in str(w.message) for w in said)
+        with pytest.raises(InputError, match="is not like the training scans"):
+            model.translate(scan, "t1_to_t2", strict=True, **options)
+
+
 @pytest.mark.usefixtures("quiet")
 def test_a_model_is_loaded_by_folder_by_name_and_by_run(model, tiny_run, tmp_path, monkeypatch):
     export_model(tiny_run, "best", tmp_path / "shipped" / "tiny")

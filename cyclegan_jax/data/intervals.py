@@ -1,14 +1,16 @@
 """Intervals of intensity that hold the true value with a known frequency, by split conformal.
 
 Held-out pairs say how far translations lie from the truth. Voxels are grouped by the intensity of
-the source and that of the translation, and the quantiles of the signed error of each group make an
-interval. All intervals are then widened by one factor, so that those of the other subjects hold the
-true values of each subject as often as is wanted, on average: conformalised quantile regression
-(Romano et al. 2019, https://arxiv.org/abs/1905.03222), across subjects. This holds on average over
-the heads of people who are like those that calibrated it, and promises nothing for a single voxel.
+the source and of the translation, by how deep they lie in the head and how far below its top, and
+the quantiles of the signed error of each group make an interval. All intervals are then widened by
+one factor, so that those of the other subjects hold the true values of each subject as often as is
+wanted, on average: conformalised quantile regression (Romano et al. 2019,
+https://arxiv.org/abs/1905.03222), across subjects. This holds on average over the heads of people
+who are like those that calibrated it, and promises nothing for a single voxel.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,82 +21,106 @@ from cyclegan_jax.data.intensity import head_mask
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # shares of the voxels of heads whose true value is inside
 MAIN = 0.9  # at which tissues and heights are measured
-_GROUPS = 12  # of each of the two intensities
-_FEWEST = 200  # voxels of a group; a smaller one gets the quantiles of all voxels
+GROUPS = {"source": 6, "made": 6, "depth": 4, "below": 4}  # of each quantity, see `Voxels`
+_SIZE = math.prod(GROUPS.values())
+_FEWEST = 200  # voxels of a group; a smaller one gets the quantiles of a larger one around it
 _LEAST = 0.01  # of an interval that is widened
-_MOST = 150_000  # voxels of each subject that count
+_MOST = 300_000  # voxels of each subject that count
 _HEIGHTS = ("lowest quarter", "second quarter", "third quarter", "highest quarter")
 
-# What is known of one direction: "source_edges" and "made_edges" between groups, "low" and "high"
-# `{level: [_GROUPS][_GROUPS]}`, what is added to a translation, by groups of the source and of the
-# translation, and how it was measured, see `measured`.
+_TAILS = [tail for level in LEVELS for tail in ((1 - level) / 2, (1 + level) / 2)]
+
+# Voxels in heads, `[V]` of each: "source" and "made", intensities of the scan and of its
+# translation in [-1, 1]; "depth" and "below", see `places`. For calibration also "truth", the true
+# intensities; for measuring also "height" (0 in the lowest slice of a subject, 1 in the highest)
+# and "tissue", a name or "".
+Voxels = Mapping[str, np.ndarray]
+
+# What is known of one direction: "edges" `{quantity: [n - 1]}` between groups, "low" and "high"
+# `{level: text}`, what is added to a translation in each group, as numbers in the order of
+# `GROUPS`, and how it was measured, see `measured`.
 Intervals = Mapping[str, Any]
 
 
-def calibrated(source: np.ndarray, made: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Returns the intervals that the voxels of heads set.
-
-    Args:
-      source: `[V]` in [-1, 1], the voxels in the heads of the sources.
-      made: of their translations.
-      truth: of the true images.
-    """
-    shares = np.linspace(0, 1, _GROUPS + 1)[1:-1]
-    edges = {"source_edges": np.quantile(source, shares), "made_edges": np.quantile(made, shares)}
-    groups = _groups(edges, source, made)
-    order = np.argsort(groups, kind="stable")
-    errors = (truth - made)[order].astype(np.float64)
-    tails = np.array([[(1 - level) / 2, (1 + level) / 2] for level in LEVELS]).ravel()
-    found = np.tile(np.quantile(errors, tails), (_GROUPS**2, 1))
-    ends = np.searchsorted(groups[order], np.arange(_GROUPS**2 + 1))
-    for group, (first, last) in enumerate(itertools.pairwise(ends)):
-        if last - first >= _FEWEST:
-            found[group] = np.quantile(errors[first:last], tails)
-    tables = np.round(found, 4).T.reshape(len(LEVELS), 2, _GROUPS, _GROUPS)
+def calibrated(voxels: Voxels) -> dict[str, Any]:
+    """Returns the quantiles of the errors of voxels as intervals, not widened."""
+    edges = {
+        name: np.round(np.quantile(voxels[name], np.linspace(0, 1, n + 1)[1:-1]), 5).tolist()
+        for name, n in GROUPS.items()
+    }
+    error = (voxels["truth"] - voxels["made"]).astype(np.float64)
+    groups = _groups(edges, voxels)
+    inner = GROUPS["depth"] * GROUPS["below"]
+    found = np.tile(np.quantile(error, _TAILS), (_SIZE // inner, 1))
+    found = _quantiles_of(error, groups // inner, found)
+    found = _quantiles_of(error, groups, np.repeat(found, inner, axis=0))
     return {
-        **{name: np.round(values, 5).tolist() for name, values in edges.items()},
-        "low": {str(n): t[0].tolist() for n, t in zip(LEVELS, tables, strict=True)},
-        "high": {str(n): t[1].tolist() for n, t in zip(LEVELS, tables, strict=True)},
+        "edges": edges,
+        "low": {str(level): _text(found[:, 2 * i]) for i, level in enumerate(LEVELS)},
+        "high": {str(level): _text(found[:, 2 * i + 1]) for i, level in enumerate(LEVELS)},
     }
 
 
 def bounds(
-    intervals: Intervals, level: float, source: np.ndarray, made: np.ndarray
+    intervals: Intervals, level: float, voxels: Voxels
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the lower and the upper end of the interval of each voxel, cut to [-1, 1].
-
-    Args:
-      intervals: of the direction.
-      level: one of `LEVELS`.
-      source: of any shape in [-1, 1].
-      made: its translation.
-    """
-    groups = _groups(intervals, source, made)
+    """Returns the lower and the upper end of the interval of each voxel, cut to [-1, 1]."""
+    groups = _groups(intervals["edges"], voxels)
     ends = []
     for side in ("low", "high"):
-        added = np.asarray(intervals[side][str(level)], np.float32).ravel()[groups]
-        ends.append(np.clip(made + added, -1, 1).astype(np.float32))
+        added = _table(intervals[side][str(level)]).astype(np.float32)[groups]
+        ends.append(np.clip(voxels["made"] + added, -1, 1).astype(np.float32))
     return ends[0], ends[1]
 
 
 def head_bounds(
-    intervals: Intervals, level: float, source: np.ndarray, made: np.ndarray
+    intervals: Intervals, level: float, source: np.ndarray, made: np.ndarray, below: np.ndarray
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns `bounds` of slices `[N, H, W]`; outside the head both ends are the translation."""
+    """Returns `bounds` of slices; outside the head both ends are the translation.
+
+    Args:
+      intervals: of the direction.
+      level: one of `LEVELS`.
+      source: `[N, H, W]` in [-1, 1].
+      made: its translation.
+      below: `[N]`, see `places`.
+    """
+    head, depth, below = places(source, below)
+    low, high = made.astype(np.float32), made.astype(np.float32)
+    voxels = {"source": source, "made": made, "depth": depth, "below": below}
+    low[head], high[head] = bounds(intervals, level, {k: v[head] for k, v in voxels.items()})
+    return low, high
+
+
+def places(
+    source: np.ndarray, below: np.ndarray
+) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
+    """Returns where the voxels of slices lie.
+
+    Args:
+      source: `[N, H, W]` in [-1, 1].
+      below: `[N]`, how far each slice lies below the highest one in mm; 0 where it is not known.
+
+    Returns:
+      The head, bool `[N, H, W]`; the depth of each voxel in it, the distance to its edge in its
+      slice in parts of the root of its area there; and `below` of each voxel.
+    """
+    from scipy.ndimage import distance_transform_edt  # late: it would delay every start
+
     head = head_mask(source[..., None])[..., 0]
-    lower, upper = bounds(intervals, level, source, made)
-    return np.where(head, lower, made), np.where(head, upper, made)
+    depth = np.zeros(head.shape, np.float32)
+    for own, mask in zip(depth, head, strict=True):
+        if mask.any():
+            own[:] = np.asarray(distance_transform_edt(mask)) / math.sqrt(mask.sum())
+    of_slices = np.asarray(below, np.float32)[:, None, None]
+    return head, depth, np.broadcast_to(of_slices, head.shape)
 
 
-def measured(
-    subjects: Sequence[Mapping[str, np.ndarray]], others: Sequence[Mapping[str, np.ndarray]] = ()
-) -> dict[str, Any]:
+def measured(subjects: Sequence[Voxels], others: Sequence[Voxels] = ()) -> dict[str, Any]:
     """Returns intervals of some subjects, and their coverage of others.
 
     Args:
-      subjects: that calibrate; at least two. Each has the voxels of its head: "source", "made" and
-        "truth" `[V]` in [-1, 1], "height" (0 in the lowest slice, 1 in the highest), and "tissue",
-        a name for each voxel or "".
+      subjects: the voxels of each that calibrates; at least two.
       others: whose coverage is measured; if there are none, each of `subjects` is measured by the
         intervals of the rest.
 
@@ -114,7 +140,7 @@ def measured(
     parts: dict[str, list[float]] = {}
     for intervals, test in tests:
         for level in LEVELS:
-            low, high = bounds(intervals, level, test["source"], test["made"])
+            low, high = bounds(intervals, level, test)
             inside = (test["truth"] >= low) & (test["truth"] <= high)
             coverage[str(level)].append(float(inside.mean()))
             widths[str(level)].append(float((high - low).mean()) / 2)
@@ -135,14 +161,14 @@ def measured(
 
 def check_intervals(intervals: Any) -> None:
     """Raises KeyError, TypeError, AttributeError or ValueError for what are no `Intervals`."""
-    for name in ("source_edges", "made_edges"):
-        edges = _numbers(intervals[name], (_GROUPS - 1,))
+    for name, n in GROUPS.items():
+        edges = _numbers(intervals["edges"][name], (n - 1,))
         if (np.diff(edges) < 0).any():
-            raise ValueError(f"no {name} can be {str(intervals[name])[:80]!r}")
+            raise ValueError(f"no edges of {name} can be {str(intervals['edges'])[:80]!r}")
     for level in LEVELS:
-        low, high = (
-            _numbers(intervals[side][str(level)], (_GROUPS, _GROUPS)) for side in ("low", "high")
-        )
+        low, high = (_table(intervals[side][str(level)]) for side in ("low", "high"))
+        if low.shape != (_SIZE,) or high.shape != (_SIZE,) or not (abs(low + high) < 1e9).all():
+            raise ValueError(f"no interval can be {intervals['low'][str(level)][:80]!r}")
         if (low > high).any():
             raise ValueError("the low ends of intervals lie above their high ends")
     for entry in (*intervals["coverage"].values(), *intervals["parts"].values()):
@@ -161,33 +187,41 @@ def _numbers(values: Any, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _together(subjects: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
+def _together(subjects: Sequence[Voxels]) -> dict[str, Any]:
     """Returns the intervals of all voxels, widened by what left-out subjects need."""
-    found = _quantiles(subjects)
+    found = calibrated(_joined(subjects))
     if len(subjects) < 2:
         return found
     needed: dict[str, list[np.ndarray]] = {str(level): [] for level in LEVELS}
     for own in subjects:
-        rest = _quantiles([s for s in subjects if s is not own])
-        groups = _groups(rest, own["source"], own["made"])
-        error = own["truth"] - own["made"]
+        rest = calibrated(_joined([s for s in subjects if s is not own]))
+        groups, error = _groups(rest["edges"], own), own["truth"] - own["made"]
         for level, scores in needed.items():
-            low, high = (np.array(rest[side][level]).ravel()[groups] for side in ("low", "high"))
+            low, high = (_table(rest[side][level])[groups] for side in ("low", "high"))
             scores.append(np.maximum(low - error, error - high) / np.maximum(high - low, _LEAST))
     for level, scores in needed.items():
         # each subject counts alike, however large its head is
         factor = _weighted_quantile(scores, float(level))
-        low, high = (np.array(found[side][level]) for side in ("low", "high"))
-        room = factor * np.maximum(high - low, _LEAST)
-        ends = np.minimum(low - room, (low + high) / 2), np.maximum(high + room, (low + high) / 2)
-        found["low"][level], found["high"][level] = (np.round(e, 4).tolist() for e in ends)
+        low, high = (_table(found[side][level]) for side in ("low", "high"))
+        room, middle = factor * np.maximum(high - low, _LEAST), (low + high) / 2
+        found["low"][level] = _text(np.minimum(low - room, middle))
+        found["high"][level] = _text(np.maximum(high + room, middle))
     return found
 
 
-def _quantiles(subjects: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Any]:
-    return calibrated(
-        *(np.concatenate([s[name] for s in subjects]) for name in ("source", "made", "truth"))
-    )
+def _joined(subjects: Sequence[Voxels]) -> Voxels:
+    return {name: np.concatenate([s[name] for s in subjects]) for name in (*GROUPS, "truth")}
+
+
+def _quantiles_of(error: np.ndarray, groups: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Returns the quantiles `_TAILS` of each group, or `otherwise` of a group that is small."""
+    order = np.argsort(groups, kind="stable")
+    ends = np.searchsorted(groups[order], np.arange(len(otherwise) + 1))
+    sorted_, found = error[order], otherwise.copy()
+    for group, (first, last) in enumerate(itertools.pairwise(ends)):
+        if last - first >= _FEWEST:
+            found[group] = np.quantile(sorted_[first:last], _TAILS)
+    return found
 
 
 def _weighted_quantile(values: Sequence[np.ndarray], share: float) -> float:
@@ -198,17 +232,27 @@ def _weighted_quantile(values: Sequence[np.ndarray], share: float) -> float:
     return float(together[order][np.searchsorted(reached, share * reached[-1])])
 
 
-def _thinned(subject: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _thinned(subject: Voxels) -> dict[str, np.ndarray]:
     step = max(1, len(subject["source"]) // _MOST)
     return {name: values[::step] for name, values in subject.items()}
 
 
-def _groups(edges: Mapping[str, Any], source: np.ndarray, made: np.ndarray) -> NDArray[np.intp]:
-    rows = np.searchsorted(np.asarray(edges["source_edges"]), source, side="right")
-    return rows * _GROUPS + np.searchsorted(np.asarray(edges["made_edges"]), made, side="right")
+def _groups(edges: Mapping[str, Any], voxels: Voxels) -> NDArray[np.intp]:
+    groups = np.zeros(voxels["source"].shape, np.intp)
+    for name, n in GROUPS.items():
+        groups = groups * n + np.searchsorted(np.asarray(edges[name]), voxels[name], side="right")
+    return groups
 
 
-def _parts(test: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _text(values: np.ndarray) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+def _table(text: str) -> NDArray[np.float64]:
+    return np.array([float(word) for word in text.split(" ")])
+
+
+def _parts(test: Voxels) -> dict[str, np.ndarray]:
     """Returns which voxels make each tissue and each quarter of the height; empty ones are not."""
     quarters = np.minimum((test["height"] * len(_HEIGHTS)).astype(int), len(_HEIGHTS) - 1)
     found = {str(t): test["tissue"] == t for t in np.unique(test["tissue"]) if t}

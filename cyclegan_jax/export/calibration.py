@@ -11,12 +11,12 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
-from cyclegan_jax.data.intensity import head_mask
-from cyclegan_jax.data.intervals import measured
+from cyclegan_jax.data.intervals import Voxels, measured, places
 from cyclegan_jax.data.pairs import Pairs
-from cyclegan_jax.data.slicing import subject_of_slice
+from cyclegan_jax.data.slicing import index_of_slice, scan_of_slice, subject_of_slice
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.evaluation.comparable import check_comparable
+from cyclegan_jax.evaluation.region_scores import score_regions, summarised
 from cyclegan_jax.evaluation.slice_jumps import as_volumes
 from cyclegan_jax.export.card import card
 from cyclegan_jax.inference import TrainedGenerators
@@ -25,6 +25,7 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.trained.model_folder import CARD, read_model, rewrite_facts
 
 _FEWEST_SUBJECTS = 3
+_WORST = 8  # regions of each direction that the folder keeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +68,8 @@ def calibrate_model(folder: Path, data_dir: str = "") -> Calibrated:
         }
         saved = saved._replace(meta=facts)
         done.added.append("limits of the training scans")
-    if intervals := _intervals(folder, saved, dataset, done.notes):
-        facts["intervals"] = intervals
+    if of_pairs := _of_pairs(folder, saved, dataset, done.notes):
+        facts |= of_pairs
         done.added.append("calibrated intervals")
     if not done.added:
         raise InputError(f"{folder}: nothing is added, since {'; '.join(done.notes)}")
@@ -94,10 +95,10 @@ def _open(folder: Path, saved: Checkpoint, data_dir: str) -> Dataset:
     return from_config.open_data(config)
 
 
-def _intervals(
+def _of_pairs(
     folder: Path, saved: Checkpoint, dataset: Dataset, notes: list[str]
 ) -> dict[str, Any]:
-    """Returns `{direction: Intervals}`, or nothing where there are too few pairs."""
+    """Returns the facts "intervals" and "regions", or nothing where there are too few pairs."""
     config = saved.config
     notes += check_comparable(saved, config, dataset)
     splits = [s for s in ("val", "test") if dataset.has(f"{s}_x") and dataset.has(f"{s}_y")]
@@ -109,29 +110,51 @@ def _intervals(
         )
         return {}
     translate = TrainedGenerators(saved, folder.name, config).translate
-    voxels = [from_config.voxel_of_pairs(config, dataset, split) for split in splits]
-
-    def subjects_of(of_split: Pairs, voxel: Sequence[float] | None, direction: Direction) -> Any:
-        made = translate(direction, getattr(of_split, direction.source))
-        made = as_volumes(made, of_split.names, saved, direction, voxel)
-        return _subjects(of_split, direction, made)
-
+    made = [
+        {
+            str(d): as_volumes(
+                translate(d, getattr(p, d.source)),
+                p.names,
+                saved,
+                d,
+                from_config.voxel_of_pairs(config, dataset, split),
+            )
+            for d in DIRECTIONS
+        }
+        for split, p in zip(splits, pairs, strict=True)
+    ]
     found = {}
     for direction in DIRECTIONS:
         subjects, *others = (
-            subjects_of(some, voxel, direction) for some, voxel in zip(pairs, voxels, strict=True)
+            _subjects(p, direction, m[direction], _below(dataset, split, direction, p.names))
+            for split, p, m in zip(splits, pairs, made, strict=True)
         )
         found[str(direction)] = measured(subjects, *others) | {"data": dataset.folder.name}
-    return found
+    regions = {
+        direction: dict(sorted(all_.items(), key=lambda r: -r[1]["mae"]["mean"])[:_WORST])
+        for direction, all_ in summarised(score_regions(pairs[0], made[0])).items()
+    }
+    return {"intervals": found, "regions": regions}
 
 
-def _subjects(pairs: Pairs, direction: Direction, made: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the voxels in the head of each subject, see `intervals.measured`.
+def _below(dataset: Dataset, split: str, direction: Direction, names: Sequence[str]) -> np.ndarray:
+    """Returns how far slices lie below the highest one of their scan in mm; 0 if not known."""
+    between = dataset.manifest["source"].get("slice_mm", {}).get(direction.source)
+    if between is None:
+        return np.zeros(len(names))
+    top: dict[str, int] = {}
+    for name in dataset.names(f"{split}_{direction.source}"):
+        scan = scan_of_slice(name)
+        top[scan] = max(top.get(scan, 0), index_of_slice(name))
+    return np.array([(top[scan_of_slice(n)] - index_of_slice(n)) * between for n in names])
 
-    `made` are the translations of the pairs, `[N, H, W, 1]`.
-    """
+
+def _subjects(
+    pairs: Pairs, direction: Direction, made: np.ndarray, below: np.ndarray
+) -> list[Voxels]:
+    """Returns the voxels in the head of each subject; `below` is of each slice, see `places`."""
     source, truth = getattr(pairs, direction.source), getattr(pairs, direction.target)
-    head = head_mask(source)[..., 0]
+    head, depth, below = places(source[..., 0], below)
     of_slices = np.array([subject_of_slice(name) for name in pairs.names])
     labels = np.zeros(head.shape, int) if pairs.labels is None else pairs.labels
     names = np.full(int(labels.max()) + 1, "", object)
@@ -147,6 +170,8 @@ def _subjects(pairs: Pairs, direction: Direction, made: np.ndarray) -> list[dict
                 "source": source[own][inside][:, 0],
                 "made": made[own][inside][:, 0],
                 "truth": truth[own][inside][:, 0],
+                "depth": depth[own][inside],
+                "below": below[own][inside],
                 "height": np.broadcast_to(heights, inside.shape)[inside],
                 "tissue": names[labels[own][inside]].astype(str),
             }

@@ -21,7 +21,6 @@ from cyclegan_jax.trained.model_folder import TYPES, WEIGHTS, Facts
 
 _NOT_GIVEN = "not given"
 _PHANTOM = "phantom heads, which cyclegan_jax made itself", "none is needed"  # and their licence
-_WORST_REGIONS = 8  # of each direction, that the card shows
 _PROTOCOLS = ("brain", "fixed", "foreground")  # whose tables the card shows; the headline is first
 
 
@@ -131,10 +130,9 @@ def _failures(facts: Facts, pictures: Sequence[str]) -> str:
 
 
 def _trust(facts: Facts) -> str:
-    regions = (facts["scores"] or {}).get("regions", {})
     tables = [
         *interval_tables(facts.get("intervals", {})),
-        *region_tables(regions, _WORST_REGIONS),
+        *region_tables(facts.get("regions", {})),
         *limit_table(facts["data"].get("training_scans", {})),
     ]
     if not tables:

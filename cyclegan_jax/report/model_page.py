@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from cyclegan_jax import InputError
-from cyclegan_jax.evaluation.tables import score_tables
+from cyclegan_jax.evaluation.tables import region_tables, score_tables
 from cyclegan_jax.evaluation.trust_tables import interval_tables, limit_table
 from cyclegan_jax.render import html
 from cyclegan_jax.report.page import Sections, shown
@@ -73,7 +73,11 @@ def _failures(facts: Facts) -> list[html.PagePart]:
 
 def _trust(facts: Facts) -> list[html.PagePart]:
     scans = facts["data"].get("training_scans", {})
-    tables = [*interval_tables(facts.get("intervals", {})), *limit_table(scans)]
+    tables = [
+        *interval_tables(facts.get("intervals", {})),
+        *region_tables(facts.get("regions", {})),
+        *limit_table(scans),
+    ]
     return [*tables] or [html.Paragraph("Nothing was measured; cyclegan-jax calibrate does it.")]
 
 

@@ -40,7 +40,8 @@ CARD = "README.md"
 # are averages), "config", "data" (see `checkpoints.contents.provenance`), "about" (what the card
 # says of the data: {"data", "license"}), "scores" (the content of a `scores.json`, or null),
 # "failures" (sentences) and "weights" ({"type", "bytes", "sha256"} of their file). A calibrated
-# model also has "intervals", `{direction: data.intervals.Intervals}`.
+# model also has "intervals", `{direction: data.intervals.Intervals}`, and "regions", the worst of
+# the calibrating pairs (see `evaluation.region_scores.summarised`).
 Facts = dict[str, Any]
 
 _MOST_FACTS, _MOST_HEADER = 2**24, 2**20  # bytes

@@ -345,7 +345,12 @@ class Translator:
         return IntensityRange(*self.target["range"])
 
     def interval(
-        self, data: np.ndarray, view: View, translated: np.ndarray, level: float
+        self,
+        data: np.ndarray,
+        view: View,
+        translated: np.ndarray,
+        spacing: tuple[float, float, float],
+        level: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Returns the ends of the calibrated interval of each voxel; see `data.intervals`.
 
@@ -353,6 +358,7 @@ class Translator:
           data: the source volume `[X, Y, Z]` in RAS+.
           view: what `view` returned of it.
           translated: the translation that `volume` made of it.
+          spacing: its voxel size in mm along X, Y and Z.
           level: one of `intervals.LEVELS`.
 
         Returns:
@@ -362,9 +368,11 @@ class Translator:
             slicing.to_slices(intensity.normalise(values, range_), self.axis)
             for values, range_ in ((data, view.range), (translated, self.target_range))
         )
+        top = intensity.highest_slice(slicing.to_slices(data, self.axis)) or 0
+        below = (top - np.arange(len(source))) * slicing.across(spacing, self.axis)
         lower, upper = (
             intensity.denormalise(slicing.from_slices(end, self.axis), self.target_range)
-            for end in head_bounds(self.intervals, level, source, made)
+            for end in head_bounds(self.intervals, level, source, made, below)
         )
         return lower, upper
 

@@ -81,7 +81,7 @@ def _translate_at(
     if not translator.slices_as_in_training(wanted or volume.spacing):
         translator = dataclasses.replace(translator, slice_jump=None)
     if wanted is None:
-        made = _translate(translator, volume.data, also)
+        made = _translate(translator, volume.data, volume.spacing, also)
         return dataclasses.replace(made, notes=[*made.notes, note]) if note else made
     # At the pixels that the networks saw, no slice has to be scaled.
     translator = dataclasses.replace(translator, mode="pad")
@@ -89,7 +89,8 @@ def _translate_at(
     sizes = _mm(volume.spacing), _mm(wanted)
     if math.prod(shape) > limits.MOST_VOXELS:
         raise ValueError(f"too many voxels if {sizes[0]} become {sizes[1]}; crop it")
-    made = _translate(translator, resample_volume(volume.data, volume.spacing, wanted), also)
+    data = resample_volume(volume.data, volume.spacing, wanted)
+    made = _translate(translator, data, wanted, also)
 
     def back(data: np.ndarray) -> np.ndarray:
         return resample_volume(data, wanted, volume.spacing, volume.data.shape)
@@ -111,11 +112,18 @@ def _ordered(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.minimum(lower, upper), np.maximum(lower, upper)
 
 
-def _translate(translator: Translator, data: np.ndarray, also: _Wanted) -> TranslatedVolume:
+def _translate(
+    translator: Translator,
+    data: np.ndarray,
+    spacing: tuple[float, float, float],
+    also: _Wanted,
+) -> TranslatedVolume:
     view = translator.view(data)
     made = translator.volume(data, view)
     error = translator.cycle_error(data, view, made) if also.cycle_error else None
-    interval = None if also.level is None else translator.interval(data, view, made, also.level)
+    interval = None
+    if also.level is not None:
+        interval = translator.interval(data, view, made, spacing, also.level)
     return TranslatedVolume(made, error, view.range, view.notes, interval=interval)
 
 

@@ -96,8 +96,15 @@ def test_intervals_of_held_out_pairs_are_stored_and_used(tiny, tmp_path):
         assert found[direction]["subjects"] == found[direction]["coverage"]["0.9"]["n"] == 3
         assert not found[direction]["left_out"]
         assert "white_matter" in found[direction]["parts"]
+    assert read_model(tmp_path / "model").meta["regions"].keys() == set(DIRECTIONS)
     card = (tmp_path / "model" / "README.md").read_text()
-    for words in ("**intervals, T1→T2**", "| 90 % |", "**training scans**", "| noise, sd"):
+    for words in (
+        "**intervals, T1→T2**",
+        "| 90 % |",
+        "**training scans**",
+        "| noise, sd",
+        "**regions, T1→T2**",
+    ):
         assert words in card, words
     page = write_model_page(tmp_path / "model", tmp_path / "page.html").read_text()
     assert "intervals, T1→T2" in page

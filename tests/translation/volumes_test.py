@@ -1,6 +1,7 @@
 """Tests of volumes that are translated at the voxel size of training."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data import limits
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.intensity import highest_slice
-from cyclegan_jax.data.intervals import LEVELS
+from cyclegan_jax.data.intervals import GROUPS, LEVELS
 from cyclegan_jax.data.slicing import to_slices
 from cyclegan_jax.translation.ensemble import Ensemble, check_level
 from cyclegan_jax.translation.volumes import translate_volume
@@ -151,12 +152,12 @@ def _second_difference(data: np.ndarray) -> float:
 
 def intervals() -> dict:
     """Intervals from 0.2 below to 0.1 above a translation, whatever its groups."""
-    edges = np.linspace(-0.9, 0.9, 11).tolist()
+    edges = {name: list(range(n - 1)) for name, n in GROUPS.items()}
 
-    def tables(value):
-        return {str(level): [[value] * 12] * 12 for level in LEVELS}
+    def tables(value: str) -> dict[str, str]:
+        return {str(level): " ".join([value] * math.prod(GROUPS.values())) for level in LEVELS}
 
-    return {"source_edges": edges, "made_edges": edges, "low": tables(-0.2), "high": tables(0.1)}
+    return {"edges": edges, "low": tables("-0.2"), "high": tables("0.1")}
 
 
 @pytest.mark.parametrize(
