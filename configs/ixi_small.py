@@ -5,8 +5,8 @@
         --label_names=dlmuse --below_vertex=150 --out=data/ixi_small
     cyclegan-jax train --config=ixi_small --workdir=runs/ixi_small
 
-Expected time on one core: 45 to 60 minutes. Expected score inside the brain: SSIM 0.52 to 0.53 and
-19 dB for T1 to T2, 0.44 and 18.5 dB for T2 to T1. docs/ixi.md says how to get the data set, and
+Expected time on one core: 45 to 60 minutes. Expected score inside the brain: SSIM 0.54 to 0.56 and
+19.4 dB for T1 to T2, 0.44 and 18.5 dB for T2 to T1. docs/ixi.md says how to get the data set, and
 what is not right yet.
 """
 
