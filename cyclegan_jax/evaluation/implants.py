@@ -35,7 +35,7 @@ def heads_with_implants(pairs: Pairs, pixel: tuple[float, float]) -> list[Head]:
     """Returns each subject's slices without and with drawn lesions; they differ in nothing else.
 
     Each slice gets up to 3 ellipses with half axes of 2.5 to 6.5 mm, where white matter has room
-    for them, half of them with half of the contrast. A slice's name decides where they lie.
+    for them, two of three with half of the contrast. A slice's name decides where they lie.
 
     Args:
       pairs: held-out images.

@@ -298,7 +298,7 @@ def _lesion_tables(
 def _origin_of_lesions(lesions_in_data: bool | Sequence[str] | None) -> str:
     """Says which heads have lesions; earlier versions stored whether phantoms have some."""
     if lesions_in_data is None:
-        return "They are drawn into the white matter of real scans, every second one faint."
+        return "They are drawn into the white matter of real scans, two of three faint."
     if not lesions_in_data:
         return "The training heads of this data set have none."
     where = "" if isinstance(lesions_in_data, bool) else f" in {' and '.join(lesions_in_data)}"

@@ -49,7 +49,7 @@ def test_implants_change_white_matter_alone_and_as_lesions_do(pairs):
         assert LESION not in plain.labels
 
 
-def test_half_of_the_implants_are_faint_and_have_the_sizes_of_lesions(pairs):
+def test_two_of_three_implants_are_faint_and_have_the_sizes_of_lesions(pairs):
     scores = lesion_scores(heads_with_implants(pairs, (2.0, 2.0)), lambda _, x: x, 4.0)
     for found in scores.values():
         kinds = found["kinds"]
