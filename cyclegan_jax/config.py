@@ -45,6 +45,8 @@ _AT_LEAST = {
     "seed": 0,
     "steps": 1,
     "batch_size": 1,
+    "microbatches": 1,
+    "steps_per_call": 1,
     "generator.kernel_size": 1,
     "discriminator.kernel_size": 1,
     "log_every": 1,
@@ -66,13 +68,17 @@ _AT_LEAST = {
     "optimizer.discriminator_learning_rate": 0,
 }
 
-_WHEN = ("log_every", "sample_every", "eval_every", "save_every", "keep")
+_WORK = ("log_every", "sample_every", "eval_every", "save_every")
+_WHEN = (*_WORK, "keep")
 
 # How the names of options end that a compiled step takes as arguments.
 _ARGUMENTS = ("_weight", "_ratio", "_learning_rate")
 
+# How the same step is computed.
+_HOW = ("parallel", "remat", "microbatches", "steps_per_call")
+
 # A run may be resumed with these changed: they change no result of a step whose numbers are finite.
-FREE_ON_RESUME = ("parallel", "on_nonfinite", "data.dir", "data.workers", *_WHEN)
+FREE_ON_RESUME = (*_HOW, "on_nonfinite", "data.dir", "data.workers", *_WHEN)
 
 # A run may also be resumed with these changed, and with those of `_ARGUMENTS`. They change the
 # steps that follow, but neither the networks, nor the state, nor the frame of the images.
@@ -95,6 +101,9 @@ _ADDED = (
     "loss.start_weight",
     "loss.start_steps",
     "average_mirrored",
+    "remat",
+    "microbatches",
+    "steps_per_call",
 )
 
 
@@ -110,6 +119,9 @@ def base_config() -> Config:
     # Of products of float32 numbers on accelerators. "default": as fast as the device can, with
     # TF32 (10 bits) on newer NVIDIA GPUs and bfloat16 (7 bits) on TPUs; "highest": all 23 bits.
     c.matmul_precision = "default"
+    c.remat = False  # computes the generators again in the backward pass: less memory, more work
+    c.microbatches = 1  # parts of each device's images computed in turn: less memory, same step
+    c.steps_per_call = 1  # steps between two returns to the host; log_every, ... are multiples
 
     c.data = ConfigDict()
     c.data.dir = ""  # folder made by `cyclegan-jax prepare`; "" is the embedded phantom
@@ -119,14 +131,7 @@ def base_config() -> Config:
     c.data.contrast = 0.0  # largest |log gamma| of the intensity change
     c.data.shift = 0  # largest random shift, pixels
     c.data.workers = 0  # worker processes of the input pipeline; 0: threads
-    c.data.phantom = ConfigDict()
-    c.data.phantom.subjects = 32  # training heads
-    c.data.phantom.held_out = 4  # further heads to validate on, and as many to test on
-    c.data.phantom.unpaired = "disjoint"  # or "shared": both domains train on all heads
-    c.data.phantom.slices = 12  # axial slices of each head
-    c.data.phantom.lesions = False
-    c.data.phantom.noise = 0.03  # sd, relative to white matter
-    c.data.phantom.bias = 0.15  # largest relative change by the bias field
+    c.data.phantom = _phantom()
 
     c.generator = ConfigDict()
     c.generator.type = "unet"  # one of GENERATORS
@@ -174,6 +179,18 @@ def base_config() -> Config:
     c.eval_every = 500
     c.save_every = 500
     c.keep = 2  # newest checkpoints kept, beside the best one
+    return c
+
+
+def _phantom() -> Config:
+    c = ConfigDict()
+    c.subjects = 32  # training heads
+    c.held_out = 4  # further heads to validate on, and as many to test on
+    c.unpaired = "disjoint"  # or "shared": both domains train on all heads
+    c.slices = 12  # axial slices of each head
+    c.lesions = False
+    c.noise = 0.03  # sd, relative to white matter
+    c.bias = 0.15  # largest relative change by the bias field
     return c
 
 
@@ -322,6 +339,7 @@ def _check_values(config: Config) -> None:
         config.batch_size,
         f"a multiple of data.views = {config.data.views}",
     )
+    _check_calls(config)
     multiple, size = image_size_multiple(config), config.image_size
     _require(
         size > 0 and size % multiple == 0,
@@ -338,6 +356,21 @@ def _check_values(config: Config) -> None:
         size,
         f"at least {least} (11 for SSIM, twice 2 to the number of generator.features for the norm)",
     )
+
+
+def _check_calls(config: Config) -> None:
+    """Checks that the parts of a batch are equal, and that all work is due between two calls."""
+    _require(
+        config.batch_size % config.microbatches == 0,
+        "microbatches",
+        config.microbatches,
+        f"a divisor of batch_size = {config.batch_size}",
+    )
+    steps = config.steps_per_call
+    for key in ("steps", *_WORK):
+        near = nearest_multiples(config[key], steps)
+        what = f"a multiple of config.steps_per_call = {steps}, for example {near}"
+        _require(config[key] % steps == 0, key, config[key], what)
 
 
 _KNOWN_AS = {  # names that users of other programs give to an option

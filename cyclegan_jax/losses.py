@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import optax
 
 from cyclegan_jax.config import CHOICES, Config, computed_terms, start_steps
-from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
+from cyclegan_jax.models.networks import Networks, Recomputed, apply_network, apply_to_both
 from cyclegan_jax.polarity import reversed_onto
 from cyclegan_jax.structure import structural_difference
 
@@ -106,6 +106,7 @@ def generator_loss(
     modules: Networks,
     objective: Objective,
     weights: Mapping[str, jax.Array],
+    remat: bool = False,
 ) -> tuple[jax.Array, tuple[dict[str, jax.Array], Metrics]]:
     """Returns the weighted sum of both generators' terms. Its gradient serves both at once.
 
@@ -120,22 +121,31 @@ def generator_loss(
       modules: the four networks.
       objective: which terms are computed, and how.
       weights: a scalar for each kind of weighted term.
+      remat: whether the generators' inner maps are computed again for the backward pass.
 
     Returns:
       The scalar sum, and (`{"x": fake_x, "y": fake_y}`, every unweighted term and the total).
     """
     g, f = generators
+    module_g, module_f = modules.generator_g, modules.generator_f
+    if remat:
+        module_g, module_f = Recomputed(module_g), Recomputed(module_f)
     x, y = batch["x"], batch["y"]
     images = {"real_x": x, "real_y": y}
     if "identity" in objective.terms:
-        images["fake_y"], images["same_y"] = apply_to_both(modules.generator_g, g, x, y)
-        images["fake_x"], images["same_x"] = apply_to_both(modules.generator_f, f, y, x)
+        images["fake_y"], images["same_y"] = apply_to_both(module_g, g, x, y)
     else:
-        images["fake_y"] = apply_network(modules.generator_g, g, x)
-        images["fake_x"] = apply_network(modules.generator_f, f, y)
+        images["fake_y"] = apply_network(module_g, g, x)
+    if remat:
+        # In the backward pass G computes these maps again when F has finished with its own.
+        f, images["fake_y"] = jax.lax.optimization_barrier((f, images["fake_y"]))
+    if "identity" in objective.terms:
+        images["fake_x"], images["same_x"] = apply_to_both(module_f, f, y, x)
+    else:
+        images["fake_x"] = apply_network(module_f, f, y)
     fake_x, fake_y = images["fake_x"], images["fake_y"]
-    images["cycled_x"] = apply_network(modules.generator_f, f, fake_y)
-    images["cycled_y"] = apply_network(modules.generator_g, g, fake_x)
+    images["cycled_x"] = apply_network(module_f, f, fake_y)
+    images["cycled_y"] = apply_network(module_g, g, fake_x)
     judged = {
         "fake_y": apply_network(modules.discriminator_y, discriminators.discriminator_y, fake_y),
         "fake_x": apply_network(modules.discriminator_x, discriminators.discriminator_x, fake_x),

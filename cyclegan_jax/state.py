@@ -51,6 +51,9 @@ class Recipe:
       objective: which loss terms are computed, and how.
       ema_decay: of the averaged generators; 0 where there are none.
       skip_nonfinite: whether a step with a loss or gradient that is not finite updates nothing.
+      remat: whether the maps inside the generators are computed again for the backward pass.
+      microbatches: the number of parts of a device's images that are computed in turn.
+      steps_per_call: the number of steps of one call of the program.
     """
 
     modules: Networks
@@ -58,6 +61,9 @@ class Recipe:
     objective: Objective
     ema_decay: float
     skip_nonfinite: bool
+    remat: bool
+    microbatches: int
+    steps_per_call: int
 
 
 def build_recipe(config: Config) -> Recipe:
@@ -68,6 +74,9 @@ def build_recipe(config: Config) -> Recipe:
         objective=build_objective(config),
         ema_decay=config.ema_decay,
         skip_nonfinite=config.on_nonfinite == "skip",
+        remat=config.remat,
+        microbatches=config.microbatches,
+        steps_per_call=config.steps_per_call,
     )
 
 

@@ -1,6 +1,7 @@
 """The steps that train, sample and translate: pure functions. The room `parallel` compiles them."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,38 @@ from cyclegan_jax.state import Recipe, TrainState
 Batch = dict[str, jax.Array]
 Pools = dict[str, ImagePool]
 
+_T = TypeVar("_T")
+
 GRADIENT = "gradient_"  # before a network's name: the metric that is the norm of its gradient
+
+
+def train_steps(
+    state: TrainState,
+    batches: Batch,
+    hyper: Hyperparameters,
+    recipe: Recipe,
+    *,
+    axis_name: str | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Does the steps of one call: one, or `recipe.steps_per_call` without returning to the host.
+
+    Args:
+      state: before the first step.
+      batches: of one step, as `train_step` takes it; of several steps `[K, B, H, W, 1]`.
+      hyper: of every step.
+      recipe: of every step.
+      axis_name: of every step.
+
+    Returns:
+      The state after the last step, and the metrics; of several steps each is `[K]`.
+    """
+    if recipe.steps_per_call == 1:
+        return train_step(state, batches, hyper, recipe, axis_name=axis_name)
+    return jax.lax.scan(
+        lambda state, batch: train_step(state, batch, hyper, recipe, axis_name=axis_name),
+        state,
+        batches,
+    )
 
 
 def train_step(
@@ -35,7 +67,7 @@ def train_step(
       batch: `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1], unpaired.
       hyper: loss weights and learning rates.
       recipe: modules, optimizers and the kind of the losses.
-      axis_name: under `pmap`, the axis over which gradients, metrics and the queries of the image
+      axis_name: the axis of devices over which gradients, metrics and the queries of the image
         pools are shared; None when the batch is the whole batch.
 
     Returns:
@@ -43,20 +75,7 @@ def train_step(
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
       the recipe skips such steps, only `step` and the learning rates have changed in the state.
     """
-    params, modules, objective = state.params, recipe.modules, recipe.objective
-    generators = (params.generator_g, params.generator_f)
-    weights = objective.weights_at(state.step, hyper.loss_weights)
-    (_, (fakes, metrics)), generator_gradients = jax.value_and_grad(generator_loss, has_aux=True)(
-        generators, params, batch, modules, objective, weights
-    )
-    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
-    pools, pooled_fakes = _through_pools(state.pools, fakes, key, axis_name)
-    discriminators = (params.discriminator_x, params.discriminator_y)
-    discriminator_gradients, discriminator_metrics = jax.grad(discriminator_loss, has_aux=True)(
-        discriminators, batch, pooled_fakes, modules, objective
-    )
-    gradients = Networks(*generator_gradients, *discriminator_gradients)
-    metrics |= discriminator_metrics
+    gradients, metrics, pools = _gradients(state, batch, hyper, recipe, axis_name)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
     # A finite loss can have an infinite gradient. Without the barrier XLA shares the squares with
@@ -77,6 +96,56 @@ def train_step(
         new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, state)
         new = new.replace(opt_state=at_step(new.opt_state, state.step + 1))
     return new.replace(step=state.step + 1), metrics
+
+
+def _gradients(
+    state: TrainState, batch: Batch, hyper: Hyperparameters, recipe: Recipe, axis_name: str | None
+) -> tuple[Networks, Metrics, Pools | None]:
+    """Returns each network's gradient on this device's images, the losses, and the new pools."""
+    params, modules, objective = state.params, recipe.modules, recipe.objective
+    weights = objective.weights_at(state.step, hyper.loss_weights)
+
+    def of_generators(batch: Batch) -> tuple[Any, Batch]:
+        generators = (params.generator_g, params.generator_f)
+        (_, (fakes, metrics)), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
+            generators, params, batch, modules, objective, weights, recipe.remat
+        )
+        return (gradients, metrics), fakes
+
+    def of_discriminators(images: tuple[Batch, Batch]) -> tuple[Any, None]:
+        discriminators = (params.discriminator_x, params.discriminator_y)
+        gradients, metrics = jax.grad(discriminator_loss, has_aux=True)(
+            discriminators, *images, modules, objective
+        )
+        return (gradients, metrics), None
+
+    (generators, metrics), fakes = _by_parts(of_generators, batch, recipe.microbatches)
+    key = jax.random.fold_in(jax.random.key(state.seed), state.step)
+    pools, pooled = _through_pools(state.pools, fakes, key, axis_name)
+    (discriminators, more), _ = _by_parts(of_discriminators, (batch, pooled), recipe.microbatches)
+    return Networks(*generators, *discriminators), metrics | more, pools
+
+
+def _by_parts(function: Callable[[_T], tuple[Any, Any]], images: _T, count: int) -> tuple[Any, Any]:
+    """Returns `function(images)`, computed on `count` equal parts of the images in turn.
+
+    Args:
+      function: maps images to means over them, and arrays with an entry for each image.
+      images: arrays `[B, ...]`, `B` a multiple of `count`.
+      count: of the parts.
+    """
+    if count == 1:
+        return function(images)
+    parts = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[1:]), images)
+    like, _ = jax.eval_shape(function, jax.tree.map(lambda a: a[0], parts))
+
+    def add(means: Any, part: _T) -> tuple[Any, Any]:
+        of_part, each = function(part)
+        return jax.tree.map(lambda mean, m: mean + m / count, means, of_part), each
+
+    zeros = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), like)
+    means, each = jax.lax.scan(add, zeros, parts)
+    return means, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), each)
 
 
 def translate_step(generator: Any, params: Any, images: jax.Array) -> jax.Array:

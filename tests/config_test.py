@@ -34,6 +34,9 @@ def test_base_config_is_valid_and_survives_json():
         ("optimizer.decay_from", 1.5, "no decay"),
         ("data.views", 2, "1, 4"),
         ("dtype", "float16", "'bfloat16'"),
+        ("microbatches", 0, "at least 1"),
+        ("microbatches", 5, "a divisor of batch_size = 32"),
+        ("steps_per_call", 0, "at least 1"),
     ],
 )
 def test_bad_value_is_refused_with_key_value_and_mend(key, value, words):
@@ -66,6 +69,17 @@ def test_batch_must_hold_whole_sets_of_views():
     config = config_lib.base_config()
     config.data.views, config.batch_size, config.data.contrast = 4, 6, 0.2
     with pytest.raises(InputError, match=r"batch_size = 6.*data\.views = 4"):
+        config_lib.validate(config)
+
+
+@pytest.mark.parametrize("key", ["steps", "log_every", "sample_every", "eval_every", "save_every"])
+def test_work_is_due_between_calls_of_the_training_step(key):
+    config = config_lib.base_config()
+    config.steps_per_call = 10
+    config_lib.validate(config)
+    config[key] = 104
+    words = rf"config\.{key} = 104: must be a multiple of config\.steps_per_call = 10.* 100 or 110"
+    with pytest.raises(InputError, match=words):
         config_lib.validate(config)
 
 

@@ -1,12 +1,21 @@
 """The learning-rate schedule, Adam's b1, and the hyperparameters of a config."""
 
+import re
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 from cyclegan_jax.config import base_config
-from cyclegan_jax.optimizer import Hyperparameters, build_optimizers, learning_rate
+from cyclegan_jax.models.networks import Networks
+from cyclegan_jax.optimizer import (
+    Hyperparameters,
+    build_optimizers,
+    learning_rate,
+    update_networks,
+)
 
 
 @pytest.mark.parametrize(
@@ -43,3 +52,19 @@ def test_adam_is_that_of_the_config_but_for_the_last_place_of_a_half(b1):
             for optimizer, state in zip((found, wanted), states, strict=True)
         )
         np.testing.assert_allclose(a["a"], b["a"], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("platform", "flat"), [("cpu", 0), ("tpu", 0), ("cuda", 1)])
+def test_gradients_take_the_layout_of_parameters_on_a_gpu_alone(platform, flat):
+    config = base_config()
+    one = {"kernel": jnp.ones((3, 3, 2, 5))}
+    same = Networks(one, one, one, one)
+    optimizers = build_optimizers(config)
+    states = optimizers.map(lambda o, p: o.init(p), same)
+    rates = Hyperparameters.of(config).learning_rates
+
+    def update(gradients):
+        return update_networks(optimizers, gradients, states, same, rates)
+
+    text = jax.jit(update).trace(same).lower(lowering_platforms=(platform,)).as_text()
+    assert len(re.findall(r"optimization_barrier.*tensor<90xf32>", text)) == flat

@@ -248,3 +248,67 @@ def test_sample_step_names_both_directions(tiny, batch):
     assert pictures.keys() == expected.keys()
     for name, images in expected.items():
         np.testing.assert_allclose(pictures[name], images, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("remat", "microbatches"), [(True, 1), (False, 4), (True, 2)], ids=["remat", "parts", "both"]
+)
+def test_remat_and_parts_of_a_batch_change_no_step(tiny, batch, remat, microbatches):
+    tiny.ema_decay, tiny.history_size = 0.9, 10
+    tiny.loss.structure_weight, tiny.loss.start_weight = 3.0, 5.0
+    # Adam divides by the gradient's size: a small rate keeps rounding from growing
+    tiny.optimizer.generator_learning_rate = tiny.optimizer.discriminator_learning_rate = 1e-5
+    _, start = setup(tiny)
+    hyper = Hyperparameters.of(tiny)
+    results = []
+    for options in ((False, 1), (remat, microbatches)):
+        tiny.remat, tiny.microbatches = options
+        train = jax.jit(functools.partial(step.train_step, recipe=build_recipe(tiny)))
+        state = start
+        for _ in range(2):  # the pools fill in the second step
+            state, metrics = train(state, batch, hyper)
+        results.append((metrics, state))
+    (plain_metrics, plain), (metrics, state) = results
+    assert metrics.keys() == plain_metrics.keys()
+    for name, value in plain_metrics.items():
+        assert metrics[name] == pytest.approx(float(value), rel=1e-5), name
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_remat_computes_each_call_of_a_generator_again(tiny, batch):
+    _, state = setup(tiny)
+
+    def convolutions(remat):
+        tiny.remat = remat
+        train = jax.jit(functools.partial(step.train_step, recipe=build_recipe(tiny)))
+        traced = train.trace(state, batch, Hyperparameters.of(tiny))
+        return traced.lower(lowering_platforms=("cuda",)).as_text().count("stablehlo.convolution(")
+
+    layers = 2 * len(tiny.generator.features)
+    kinds = 2  # of calls: with images to translate and to keep, and back
+    assert convolutions(True) == convolutions(False) + kinds * layers
+
+
+@pytest.mark.parametrize("on_nonfinite", ["stop", "skip"])
+def test_several_steps_in_one_call_equal_the_same_steps_one_by_one(tiny, batch, on_nonfinite):
+    tiny.ema_decay, tiny.history_size, tiny.on_nonfinite = 0.9, 10, on_nonfinite
+    tiny.optimizer.decay_from = 0.0  # every step has a rate of its own
+    recipe, start = setup(tiny)
+    hyper = Hyperparameters.of(tiny)
+    each = [{k: np.roll(v, i, axis=1) for k, v in batch.items()} for i in range(3)]
+    if on_nonfinite == "skip":
+        each[1]["x"] = each[1]["x"] * np.nan
+    train = jax.jit(functools.partial(step.train_steps, recipe=recipe))
+    one_by_one, wanted = start, []
+    for images in each:
+        one_by_one, metrics = train(one_by_one, images, hyper)
+        wanted.append(metrics)
+    tiny.steps_per_call = 3
+    train = jax.jit(functools.partial(step.train_steps, recipe=build_recipe(tiny)))
+    joined = {k: np.stack([images[k] for images in each]) for k in batch}
+    state, found = train(start, joined, hyper)
+    for name, values in found.items():
+        np.testing.assert_allclose(values, [m[name] for m in wanted], rtol=1e-5, err_msg=name)
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(one_by_one), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

@@ -24,6 +24,9 @@ _INIT_FROM = flags.DEFINE_string(
     "",
     "RUN, RUN@STEP or MODEL: a new run starts from the weights of this run or exported model.",
 )
+_PROFILE = flags.DEFINE_string(
+    "profile", "", "STEP:COUNT: traces COUNT steps from step STEP on, to WORKDIR/profile."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed",
     False,
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
     def work() -> int:
         config, workdir = _CONFIG.value, Path(_WORKDIR.value)
         # who asked it to stop may not wait for a report
-        if train(config, workdir, _INIT_FROM.value):
+        if train(config, workdir, _INIT_FROM.value, _PROFILE.value):
             from cyclegan_jax.report.page import finish  # late: it imports matplotlib and scipy
 
             finish(workdir, config.steps)

@@ -5,12 +5,13 @@ with threads or any number of worker processes. Nothing but the step is stored. 
 train together, each reads its share of the same batch.
 """
 
+import itertools
 import multiprocessing
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,35 @@ def read_ahead(
         return _of_workers(lambda: rest.mp_prefetch(options, worker_init_fn=_begin_worker), workers)
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
     return iter(batches[start_step:].to_iter_dataset(options))
+
+
+def in_calls(
+    batches: Iterator[dict[str, np.ndarray]], step: int, steps_per_call: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yields what each call of the training step takes: a batch, or those of several steps.
+
+    A call ends with a multiple of `steps_per_call`. So the first one is shorter if the run resumes
+    from another step.
+
+    Args:
+      batches: of the steps from `step` on.
+      step: number of steps done.
+      steps_per_call: if it is 1, the batches are yielded as they are; else `[K, B, H, W, 1]`.
+    """
+    if steps_per_call == 1:
+        yield from batches
+        return
+    while joined := list(itertools.islice(batches, steps_per_call - step % steps_per_call)):
+        yield {domain: np.stack([batch[domain] for batch in joined]) for domain in DOMAINS}
+        step += len(joined)
+
+
+def of_steps(values: Mapping[str, Any], is_joined: bool) -> list[Mapping[str, Any]]:
+    """Returns the batches, or the metrics, of each step of a call; `in_calls` joins batches."""
+    if not is_joined:
+        return [values]
+    steps = len(next(iter(values.values())))
+    return [{name: value[i] for name, value in values.items()} for i in range(steps)]
 
 
 def _of_workers(start: Callable[[], Iterable[Any]], workers: int) -> Iterator[Any]:

@@ -81,6 +81,17 @@ def init_params(config: Config, modules: Networks, seed: int | jax.Array) -> Net
     return modules.map(lambda module, key: module.init(key, images)["params"], keys)
 
 
+@dataclasses.dataclass(frozen=True)
+class Recomputed:
+    """A module whose inner maps are not kept for the backward pass, but computed again there."""
+
+    module: Any
+
+    def apply(self, variables: Any, images: jax.Array) -> jax.Array:
+        """Returns what the module's `apply` returns."""
+        return jax.checkpoint(self.module.apply)(variables, images)
+
+
 @functools.partial(jax.jit, static_argnums=0)
 def apply_network(module: Any, params: Any, images: jax.Array) -> jax.Array:
     """Returns a network's output, `[B, h, w, 1]`, for `images` `[B, H, W, 1]` in [-1, 1].

@@ -19,6 +19,8 @@ from cyclegan_jax.ops.patches import interleaved, patches, same_padding
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Output pixels of a map from which the native convolution beats patches on a CPU.
 _NATIVE_PIXELS = 32 * 32
+# Channels up to which a block of pixels is taken for channels on a TPU.
+_BLOCK_CHANNELS = 8
 # Patches are made in blocks of at most this size, to stay near the cache and save memory.
 _PATCH_BYTES = 16 * 2**20
 
@@ -46,7 +48,7 @@ def _conv_bwd(stride, residuals, cotangent):
     x, kernel = residuals
     return (
         _adjoint(cotangent, kernel, stride, x.shape[1:3]),
-        _kernel_gradient(x, cotangent, stride, kernel.shape[0]),
+        _kernel_gradient(x, cotangent, stride, kernel.shape[0], pads_anew=True),
     )
 
 
@@ -79,7 +81,7 @@ def _conv_transpose_bwd(stride, residuals, cotangent):
     x, kernel = residuals
     return (
         _apply(cotangent, kernel, stride),
-        _kernel_gradient(cotangent, x, stride, kernel.shape[0]),
+        _kernel_gradient(cotangent, x, stride, kernel.shape[0], pads_anew=False),
     )
 
 
@@ -96,6 +98,7 @@ def _apply(x, kernel, stride):
         kernel,
         cpu=lambda x, k: _apply_on_cpu(x, k, stride, padding),
         default=lambda x, k: _native(x, k, stride, padding),
+        **_of_tpu(x, stride, lambda x, k: _in_blocks(x, k, stride, padding)),
     )
 
 
@@ -104,8 +107,8 @@ def _adjoint(y, kernel, stride, size):
     padding = same_padding(size, kernel.shape[0], stride)
     x = jax.ShapeDtypeStruct((y.shape[0], *size, kernel.shape[2]), y.dtype)
 
-    def native(y, kernel):
-        return jax.linear_transpose(lambda x: _native(x, kernel, stride, padding), x)(y)[0]
+    def native(y, kernel, form=_native):
+        return jax.linear_transpose(lambda x: form(x, kernel, stride, padding), x)(y)[0]
 
     if _has_unknown_sizes(y):
         return native(y, kernel)
@@ -114,20 +117,50 @@ def _adjoint(y, kernel, stride, size):
         kernel,
         cpu=lambda y, k: _adjoint_on_cpu(y, k, stride, size, padding),
         default=native,
+        **_of_tpu(x, stride, functools.partial(native, form=_in_blocks)),
     )
 
 
-def _kernel_gradient(x, y, stride, k):
-    """Returns the gradient of <y, A x> in A's kernel."""
+def _kernel_gradient(x, y, stride, k, pads_anew):
+    """Returns the gradient of <y, A x> in A's kernel.
+
+    cuDNN pads both sides of a map alike. Where A does not, XLA pads `x` first, and would keep the
+    padded copy from the forward to the backward pass. With `pads_anew` a GPU makes it when `y`, the
+    cotangent, is there.
+    """
     padding = same_padding(x.shape[1:3], k, stride)
     kernel = jax.ShapeDtypeStruct((k, k, x.shape[3], y.shape[3]), x.dtype)
 
-    def native(x, y):
-        return jax.linear_transpose(lambda k: _native(x, k, stride, padding), kernel)(y)[0]
+    def native(x, y, form=_native):
+        return jax.linear_transpose(lambda k: form(x, k, stride, padding), kernel)(y)[0]
 
+    def padded_anew(x, y):
+        zero, y = jax.lax.optimization_barrier((jnp.zeros((), x.dtype), y))
+        padded = jax.lax.pad(x, zero, ((0, 0, 0), *((*p, 0) for p in padding), (0, 0, 0)))
+        valid = ((0, 0), (0, 0))
+        return jax.linear_transpose(lambda k: _native(padded, k, stride, valid), kernel)(y)[0]
+
+    pads_anew = pads_anew and any(before != after for before, after in padding)
     return jax.lax.platform_dependent(
-        x, y, cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding), default=native
+        x,
+        y,
+        cpu=lambda x, y: _kernel_gradient_on_cpu(x, y, stride, k, padding),
+        default=native,
+        **({"cuda": padded_anew, "rocm": padded_anew} if pads_anew else {}),
+        **_of_tpu(x, stride, functools.partial(native, form=_in_blocks)),
     )
+
+
+def _of_tpu(x, stride, function):
+    """Returns `{"tpu": function}` where `_in_blocks` serves on maps like `x`; else nothing.
+
+    Every branch costs time of each start, also where it is not chosen.
+    """
+    _, h, w, c = x.shape
+    serves = (
+        stride > 1 and stride * stride * c <= _BLOCK_CHANNELS and not (h % stride or w % stride)
+    )
+    return {"tpu": function} if serves else {}
 
 
 def _has_unknown_sizes(x):
@@ -139,6 +172,34 @@ def _native(x, kernel, stride, padding):
     return jax.lax.conv_general_dilated(
         x, kernel, (stride, stride), padding, dimension_numbers=_DIMENSIONS
     )
+
+
+def _in_blocks(x, kernel, stride, padding):
+    """Returns `_native` of `x`, whose height and width are multiples of the stride.
+
+    It works on blocks of stride x stride pixels, which become channels. For a TPU that pays on maps
+    of few channels, because it pads them to 128.
+    """
+    k = kernel.shape[0]
+    # Tap t of an axis reads the pixel stride * o + t - before. So with `front` zeros before the
+    # taps, tap t is pixel t % stride of the block o + t // stride + first.
+    pads, around = [], []
+    for before, _ in padding:
+        first = -before // stride
+        front = -before - stride * first
+        blocks = -(-(k + front) // stride)
+        pads.append((front, blocks * stride - k - front))
+        around.append((-first, first + blocks - 1))
+    kernel = jnp.pad(kernel, (*pads, (0, 0), (0, 0)))
+    return _native(_blocks(x, stride), _blocks(kernel[None], stride)[0], 1, around)
+
+
+def _blocks(x, stride):
+    """Returns `[B, H / stride, W / stride, stride * stride * C]` of `x` `[B, H, W, C]`."""
+    b, h, w, *rest = x.shape
+    x = x.reshape(b, h // stride, stride, w // stride, stride, *rest)
+    x = jnp.moveaxis(x, 3, 2)
+    return x.reshape(b, h // stride, w // stride, stride * stride * rest[0], *rest[1:])
 
 
 def _apply_on_cpu(x, kernel, stride, padding):

@@ -1,7 +1,9 @@
-"""Compiles steps and places arrays for data parallelism, by `pmap` or by sharded `jit`.
+"""Compiles steps and places arrays for data parallelism, by `pmap` or by `jit` of `shard_map`.
 
 Both modes keep one replicated state and split each batch over the devices of all processes along
-its first axis, so their numbers and their checkpoints are the same as one device's.
+its first axis. Each device computes the gradients of its own images, and one explicit mean over
+the devices follows. So both modes send the same bytes, and their numbers and their checkpoints are
+the same as one device's.
 """
 
 import functools
@@ -17,14 +19,14 @@ from cyclegan_jax import InputError
 from cyclegan_jax.config import Config, nearest_multiples
 from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.state import Recipe, TrainState, create_state
-from cyclegan_jax.step import Batch, sample_step, train_step, translate_step
+from cyclegan_jax.step import Batch, sample_step, train_steps, translate_step
 from cyclegan_jax.system import runtime
 
 AXIS = "data"
 
 
 class TrainStep:
-    """A compiled `train_step`: a function of state, batch and hyperparameters.
+    """Compiled `train_steps`: a function of state, batch and hyperparameters.
 
     It gives memory back before it compiles, and again before it first runs.
 
@@ -49,7 +51,7 @@ class TrainStep:
         return compiled
 
     def __call__(self, *arguments: Any) -> Any:
-        """Returns the state after the step, and the metrics of the step."""
+        """Returns what `train_steps` returns."""
         if not self.is_compiled:
             self.compile(*arguments)
         result = self._function(*arguments)
@@ -59,8 +61,8 @@ class TrainStep:
 class Parallel:
     """Data parallelism over `devices` in one of two modes. Default: all devices of all processes.
 
-    "pmap": `jax.pmap` with explicit averaging of gradients. "jit": `jax.jit` with shardings, where
-    XLA inserts the same averaging. If there are several processes, each makes the same calls.
+    "pmap": `jax.pmap` of the step. "jit": `jax.jit` of its `jax.shard_map`, its successor, which
+    takes global arrays. If there are several processes, each makes the same calls.
     """
 
     def __init__(self, mode: str, devices: Sequence[Any] | None = None, precision: str = "default"):
@@ -83,13 +85,17 @@ class Parallel:
         self._mesh = Mesh(np.array(self.devices), (AXIS,))
         self._replicated = NamedSharding(self._mesh, PartitionSpec())
         self._split = NamedSharding(self._mesh, PartitionSpec(AXIS))
+        self._split_each = NamedSharding(self._mesh, PartitionSpec(None, AXIS))
 
-    def check_batch_size(self, batch_size: int) -> None:
-        """Raises `InputError` unless every device gets the same number of images."""
-        count = len(self.devices)
+    def check_batch_size(self, batch_size: int, microbatches: int = 1) -> None:
+        """Raises `InputError` unless all parts of all devices get the same number of images."""
+        devices = len(self.devices)
+        count = devices * microbatches
         if batch_size % count:
+            parts = f" in {microbatches} parts each (config.microbatches)"
             raise InputError(
-                f"config.batch_size = {batch_size} cannot be split over {count} devices; "
+                f"config.batch_size = {batch_size} cannot be split over {devices} devices"
+                f"{parts if microbatches > 1 else ''}; "
                 f"use a multiple of {count}, for example {nearest_multiples(batch_size, count)}"
             )
 
@@ -120,12 +126,19 @@ class Parallel:
         """Splits a batch over the devices, as the step of `compile_train_step` takes it.
 
         Args:
-          batch: host arrays `[B / processes, ...]`: this process's share.
+          batch: host arrays, this process's share: `[B / processes, H, W, 1]`, or of several steps
+            in one call `[K, B / processes, H, W, 1]`.
         """
-        if self.mode == "pmap":
-            count = len(self._mesh.local_devices)
-            batch = {k: v.reshape(count, -1, *v.shape[1:]) for k, v in batch.items()}
-        return {k: jax.make_array_from_process_local_data(self._split, v) for k, v in batch.items()}
+        count = len(self._mesh.local_devices)
+
+        def place(images: np.ndarray) -> jax.Array:
+            steps, split = images.shape[:-4], self._split_each if images.ndim == 5 else self._split
+            if self.mode == "pmap":  # the devices come first
+                images = images.reshape(*steps, count, -1, *images.shape[-3:])
+                images, split = np.moveaxis(images, len(steps), 0), self._split
+            return jax.make_array_from_process_local_data(split, images)
+
+        return {name: place(images) for name, images in batch.items()}
 
     def compile_create_state(self, config: Config, recipe: Recipe) -> Callable[[int], TrainState]:
         """Returns `create_state` as a function of the seed, whose result is placed.
@@ -137,11 +150,14 @@ class Parallel:
         return jax.jit(create, out_shardings=self._replicated)
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
-        """Returns `train_step` over all devices. The state passed in is donated."""
-        step = self._precise(functools.partial(train_step, recipe=recipe))
+        """Returns `train_steps` over all devices. The state passed in is donated."""
+        # jit needs no mean over a single device; pmap keeps it, so that old runs resume bit for bit
+        alone = self.mode == "jit" and len(self.devices) == 1
+        axis_name = None if alone else AXIS
+        step = self._precise(functools.partial(train_steps, recipe=recipe, axis_name=axis_name))
         if self.mode == "pmap":
             mapped = jax.pmap(
-                functools.partial(step, axis_name=AXIS),
+                step,
                 axis_name=AXIS,
                 in_axes=(None, 0, None),
                 out_axes=None,  # pyright: ignore[reportArgumentType]  # None is documented
@@ -149,10 +165,20 @@ class Parallel:
                 donate_argnums=0,
             )
             return TrainStep(mapped, None if jax.process_count() == 1 else self._of_all_processes)
+        split = self._split if recipe.steps_per_call == 1 else self._split_each
+        # Without `check_vma`, as in pmap: with it JAX sums the gradients of replicated parameters
+        # over the devices by itself, before the mean that the step takes.
+        mapped = jax.shard_map(
+            step,
+            mesh=self._mesh,
+            in_specs=(PartitionSpec(), split.spec, PartitionSpec()),
+            out_specs=PartitionSpec(),
+            check_vma=False,
+        )
         return TrainStep(
             jax.jit(
-                step,
-                in_shardings=(self._replicated, self._split, self._replicated),
+                mapped,
+                in_shardings=(self._replicated, split, self._replicated),
                 out_shardings=self._replicated,
                 donate_argnums=0,
             )

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from cyclegan_jax.parallel import jax_settings
 from cyclegan_jax.parallel.data_parallel import TrainStep
 from cyclegan_jax.state import Recipe
-from cyclegan_jax.step import train_step
+from cyclegan_jax.step import train_steps
 
 
 class Trials:
@@ -43,8 +43,8 @@ class Trials:
     place_batch = place_state
 
     def compile_train_step(self, recipe: Recipe) -> TrainStep:
-        """Returns `train_step` of every trial at once. The states passed in are donated."""
+        """Returns `train_steps` of every trial at once. The states passed in are donated."""
         step = jax_settings.with_precision(
-            functools.partial(train_step, recipe=recipe), self._precision
+            functools.partial(train_steps, recipe=recipe), self._precision
         )
         return TrainStep(jax.pmap(step, devices=self.devices, donate_argnums=0))

@@ -30,7 +30,7 @@ def train_in_step(
       states: of the runs, on the host, all at the same step.
       trials: places the states and batches.
       train_step: compiled for `trials`.
-      interruption: is asked once after each step.
+      interruption: is asked once after each call of the training step.
       failed: is called with a run that has a loss or a gradient that is not finite; the others
         train on without it.
 
@@ -65,10 +65,11 @@ def train_in_step(
         for batches in itertools.chain([first], read):
             batch = trials.place_batch(trials.stack(batches))
             state, metrics = train_step(state, batch, hyper)
-            step += 1
+            done = runs[0].steps_in(batches[0])
+            step += done
             read_pending()
             pending = (step, metrics, batches)
-            is_interrupted = interruption.after(step)
+            is_interrupted = interruption.after(runs[0].call_number(step))
             due = {i: run.due(step, is_interrupted=is_interrupted) for i, run in training.items()}
             if any(due.values()):
                 read_pending()
@@ -79,7 +80,7 @@ def train_in_step(
                         run.do(due[i], step, each[i])
                 if training:
                     show_loss(bar, next(iter(training.values())).loss)
-            bar.update()
+            bar.update(done)
             if not training or any("end" in work for work in due.values()):
                 break
     for run in training.values():

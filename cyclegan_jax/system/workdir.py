@@ -79,6 +79,11 @@ class Workdir:
         return self.path / "tensorboard"
 
     @property
+    def profile(self) -> Path:
+        """The folder of the profiler's traces."""
+        return self.path / "profile"
+
+    @property
     def samples(self) -> Path:
         """The folder of the sample images."""
         return self.path / "samples"

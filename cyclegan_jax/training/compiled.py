@@ -30,7 +30,7 @@ class Programs:
         config_lib.validate(config)
         self.parallel = Parallel(config.parallel, devices, config.matmul_precision)
         self._precision = config.matmul_precision
-        self.parallel.check_batch_size(config.batch_size)
+        self.parallel.check_batch_size(config.batch_size, config.microbatches)
         self.recipe = build_recipe(config)
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
         self.train_step = self.parallel.compile_train_step(self.recipe)

@@ -49,14 +49,15 @@ class Interruption:
             signal.set_wakeup_fd(self._woken)
             os.close(self._pipe[1])  # which ends the thread
 
-    def after(self, step: int) -> bool:
-        """Returns whether to save and stop after `step`; the answer is the same in every process.
+    def after(self, number: int) -> bool:
+        """Returns whether to save and stop now; the answer is the same in every process.
 
-        Call it once for each step.
+        Call it once after each call of the training step. `number` is that of the call: jax expects
+        it to grow by one.
         """
         if self._alone:
             return self.requested
-        if multihost_utils.reached_preemption_sync_point(step):
+        if multihost_utils.reached_preemption_sync_point(number):
             self.requested = True
             self._restore()
         return self.requested

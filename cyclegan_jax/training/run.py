@@ -218,10 +218,22 @@ class Run:
         return Hyperparameters.of(self.config)
 
     def begin(self, step: int) -> Iterator[dict[str, np.ndarray]]:
-        """Opens the files that training writes to, and returns the batches from `step` on."""
+        """Opens the files that training writes to, and returns the batches from `step` on.
+
+        They are joined for each call of the training step, see `batches.in_calls`.
+        """
         batches = self._open()
         self.start_clock(step)
-        return batches_lib.read_ahead(batches, step, self.config.data.workers)
+        ahead = batches_lib.read_ahead(batches, step, self.config.data.workers)
+        return batches_lib.in_calls(ahead, step, self.config.steps_per_call)
+
+    def steps_in(self, batch: Mapping[str, np.ndarray]) -> int:
+        """Returns the number of steps of the call that takes `batch`, one of those of `begin`."""
+        return 1 if self.config.steps_per_call == 1 else len(batch["x"])
+
+    def call_number(self, step: int) -> int:
+        """Returns the number of the call that ends with `step`; that of the next is one higher."""
+        return -(-step // self.config.steps_per_call)
 
     def start_clock(self, step: int) -> None:
         """Lets the rate that is logged next count from now, when `step` steps are done."""
@@ -313,21 +325,25 @@ class Run:
         self.start_clock(step)  # the rate is that of training alone
 
     def count(self, step: int, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]) -> None:
-        """Counts the metrics of a step, unless the step was skipped.
+        """Counts the metrics of the steps of a call, but for those that were skipped.
 
         Args:
-          step: the step's number.
-          metrics: its metrics, on the host or on the devices.
-          batch: the batch that it saw.
+          step: the number of steps done after the call.
+          metrics: of the call, on the host or on the devices.
+          batch: that the call took.
 
         Raises:
           DivergedError: a metric is not finite.
         """
-        metrics = jax.device_get(metrics)
-        if self._finite_check.is_finite(step, metrics, batch):
-            self._averages.add(metrics)
-        else:
-            self._skipped += 1
+        is_joined = self.config.steps_per_call > 1
+        batches = batches_lib.of_steps(batch, is_joined)
+        each = batches_lib.of_steps(jax.device_get(metrics), is_joined)
+        first = step - len(batches) + 1
+        for number, (terms, images) in enumerate(zip(each, batches, strict=True), first):
+            if self._finite_check.is_finite(number, terms, images):
+                self._averages.add(terms)
+            else:
+                self._skipped += 1
 
     @property
     def _protocol(self) -> str:

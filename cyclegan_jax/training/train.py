@@ -21,29 +21,33 @@ from cyclegan_jax.system.files import write_whole
 from cyclegan_jax.system.workdir import Workdir, writing_workdir
 from cyclegan_jax.training.compiled import Programs
 from cyclegan_jax.training.preemption import Interruption
+from cyclegan_jax.training.profiling import Profile
 from cyclegan_jax.training.run import Run
 
 
-def train(config: config_lib.Config, workdir: Path, init_from: str = "") -> bool:
+def train(config: config_lib.Config, workdir: Path, init_from: str = "", profile: str = "") -> bool:
     """Trains, or resumes the run in `workdir`. `run.Run` lists the files that it writes.
 
     Args:
       config: as a file in `configs/` returns it.
       workdir: is made if need be.
       init_from: whose weights a new run starts from, RUN, RUN@STEP or MODEL; "": new weights.
+      profile: which steps are traced, STEP:COUNT; "": none.
 
     Returns:
       Whether all steps are done. It is False after SIGINT or SIGTERM; the step is saved then.
 
     Raises:
-      InputError: the config, the data, the workdir or `init_from` is bad, a save failed, or a loss
-        or gradient is not finite.
+      InputError: the config, the data, the workdir, `init_from` or `profile` is bad, a save failed,
+        or a loss or gradient is not finite.
     """
     programs = Programs(config)
+    tracing = Profile(profile, config.steps, Workdir(workdir).profile)
     with Run(config, workdir, programs, init_from=init_from) as run:
         print(run.dataset.summary(), flush=True)
         state = run.resume()
         step = int(state.step)
+        tracing.check_start(step)
         print(_summary(state, Workdir(workdir).networks), flush=True)
         weights = config_lib.loss_weights(config)
         used = (f"{kind} {weights[kind]:g}" for kind in config_lib.computed_terms(config))
@@ -54,22 +58,29 @@ def train(config: config_lib.Config, workdir: Path, init_from: str = "") -> bool
         if step == config.steps:
             print(f"{workdir} is trained: {config.steps} steps are done")
         else:
-            with Interruption() as interruption:
-                step = train_loop(run, state, programs, interruption)
+            with Interruption() as interruption, tracing:
+                step = train_loop(run, state, programs, interruption, tracing)
     if step < config.steps:
         print(f"stopped after step {step} of {config.steps}, saved; to resume, launch it again:")
         print("  " + shlex.join(command_line.typed()))
     return step == config.steps
 
 
-def train_loop(run: Run, state: TrainState, programs: Programs, interruption: Interruption) -> int:
+def train_loop(
+    run: Run,
+    state: TrainState,
+    programs: Programs,
+    interruption: Interruption,
+    tracing: Profile | None = None,
+) -> int:
     """Trains a run until its last step, or until an interruption.
 
     Args:
       run: that the state belongs to.
       state: to start from, on the host or on the devices.
       programs: of the run's config.
-      interruption: is asked once after each step.
+      interruption: is asked once after each call of the training step.
+      tracing: traces some of the calls; None: none.
 
     Returns:
       The number of steps done.
@@ -79,30 +90,36 @@ def train_loop(run: Run, state: TrainState, programs: Programs, interruption: In
         finite.
     """
     parallel, train_step = programs.parallel, programs.train_step
+    tracing = tracing or Profile("", run.config.steps, run.workdir)
     step = int(state.step)
     state, hyper = parallel.place_state(state), parallel.place_state(run.hyper)
-    pending: tuple[int, Any, Any] | None = None  # the newest step, its metrics and its batch
+    # the number of steps after the newest call, its metrics and its batch
+    pending: tuple[int, Any, Any] | None = None
     batches = run.begin(step)
     first = next(batches)
     compile_step(train_step, state, parallel.place_batch(first), hyper)
     run.start_clock(step)
     with progress_bar(step, run.config.steps) as bar:
         for batch in itertools.chain([first], batches):
-            state, metrics = train_step(state, parallel.place_batch(batch), hyper)
-            step += 1
-            # An accelerator works on this step while the previous one's numbers are read.
+            done = run.steps_in(batch)
+            step += done
+            tracing.before(step)
+            with jax.profiler.StepTraceAnnotation("train", step_num=step):
+                state, metrics = train_step(state, parallel.place_batch(batch), hyper)
+            tracing.after(step, metrics)
+            # An accelerator works on this call while the previous one's numbers are read.
             if pending is not None:
                 run.count(*pending)
             pending = (step, metrics, batch)
             # Asked once: a signal that comes while this step is written stops the next one, and so
             # never leaves the loop unsaved.
-            due = run.due(step, is_interrupted=interruption.after(step))
+            due = run.due(step, is_interrupted=interruption.after(run.call_number(step)))
             if due:
                 run.count(*pending)
                 pending = None
                 run.do(due, step, state)
                 show_loss(bar, run.loss)
-            bar.update()
+            bar.update(done)
             if "end" in due:
                 break
     run.wait()

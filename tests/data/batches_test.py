@@ -187,3 +187,15 @@ def test_another_error_of_a_worker_stays():
 
     with pytest.raises(FileNotFoundError):
         next(batches._of_workers(start, 2))
+
+
+def test_calls_take_the_batches_of_several_steps_and_end_with_multiples():
+    each = [{d: np.full((2, 4, 4, 1), i) for d in "xy"} for i in range(12)]
+    calls = batches.in_calls(iter(each[2:]), 2, 4)
+    joined = [next(calls), next(calls)]
+    assert [call["y"][:, 0, 0, 0, 0].tolist() for call in joined] == [[2, 3], [4, 5, 6, 7]]
+    assert joined[1]["x"].shape == (4, 2, 4, 4, 1)
+    for i, batch in enumerate(batches.of_steps(joined[1], True)):
+        assert_equal(batch, each[4 + i])
+    assert list(batches.in_calls(iter(each), 3, 1)) == each
+    assert batches.of_steps(each[0], False) == [each[0]]

@@ -1,5 +1,7 @@
 """Both lowerings of the convolutions against the library's, forward and in both gradients."""
 
+import re
+
 import jax
 import jax.export
 import jax.numpy as jnp
@@ -45,12 +47,12 @@ def assert_same(ours, theirs, x, kernel, stride):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * float(jnp.abs(b).max()))
 
 
-@pytest.fixture(params=["cpu", "default"])
+@pytest.fixture(params=["cpu", "cuda", "tpu", "default"])
 def lowering(request, monkeypatch):
     """Every branch runs here, whatever the platform."""
 
     def chosen(*operands, **branches):
-        return branches[request.param](*operands)
+        return branches.get(request.param, branches["default"])(*operands)
 
     monkeypatch.setattr(jax.lax, "platform_dependent", chosen)
     return request.param
@@ -74,6 +76,16 @@ def test_conv_transpose_equals_the_library(lowering, kernel_size, stride, size):
     kernel = normal(1, kernel_size, kernel_size, 5, 3)
     x = normal(0, 2, *size, 3)
     assert conv_transpose(x, kernel, stride).shape == (2, stride * size[0], stride * size[1], 5)
+    assert_same(conv_transpose, library_conv_transpose, x, kernel, stride)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 4])
+@pytest.mark.parametrize(("stride", "channels"), [(2, 1), (2, 2), (3, 1), (2, 3)])
+@pytest.mark.parametrize("size", [(4, 4), (6, 12)])
+def test_maps_of_few_channels_equal_the_library(lowering, kernel_size, stride, channels, size):
+    kernel = normal(1, kernel_size, kernel_size, channels, 5)
+    assert_same(conv, library_conv, normal(0, 2, *size, channels), kernel, stride)
+    x = normal(0, 2, *size, 5)
     assert_same(conv_transpose, library_conv_transpose, x, kernel, stride)
 
 
@@ -118,6 +130,36 @@ def test_one_program_has_products_on_a_cpu_and_convolutions_elsewhere(function):
     for platform in ("cuda", "tpu"):
         assert "stablehlo.convolution" in text(platform)
         assert "stablehlo.dot_general" not in text(platform)
+
+
+@pytest.mark.parametrize(
+    ("channels", "platform", "shape"),
+    [(1, "tpu", "1x4x4x4xf32"), (1, "cuda", "1x8x8x1xf32"), (4, "tpu", "1x8x8x4xf32")],
+)
+def test_pixels_become_channels_on_a_tpu_alone_and_only_of_few_channels(channels, platform, shape):
+    def twice(x, kernel):
+        return conv_transpose(conv(x, kernel, 2), kernel, 2)
+
+    operands = jnp.ones((1, 8, 8, channels)), jnp.ones((3, 3, channels, 16))
+    text = jax.jit(twice).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
+    types = [line.rpartition(" : ")[2] for line in text.splitlines() if ".convolution(" in line]
+    assert len(types) == 2
+    assert types[0].startswith(f"(tensor<{shape}>")
+    assert types[1].endswith(f"tensor<{shape}>")
+
+
+@pytest.mark.parametrize(
+    ("kernel_size", "platform", "pads"),
+    [(3, "cuda", 1), (3, "rocm", 1), (3, "tpu", 0), (4, "cuda", 0), (3, "cpu", 0)],
+)
+def test_a_gpu_pads_anew_for_the_kernel_gradient(kernel_size, platform, pads):
+    def gradient(x, kernel):
+        return jax.grad(lambda k: conv(x, k, 2).sum())(kernel)
+
+    operands = jnp.ones((1, 8, 8, 4)), jnp.ones((kernel_size, kernel_size, 4, 4))
+    text = jax.jit(gradient).trace(*operands).lower(lowering_platforms=(platform,)).as_text()
+    # the zero of this padding comes with the cotangent
+    assert len(re.findall("optimization_barrier", text)) == pads
 
 
 @pytest.mark.parametrize(("size", "filtered"), [(6, False), (8, True)])

@@ -21,10 +21,14 @@ def run(config, batch, mode, devices, steps=3):
     state = over.compile_create_state(config, recipe)(config.seed)
     train = over.compile_train_step(recipe)
     hyper = over.place_state(Hyperparameters.of(config))
-    for i in range(steps):
-        rolled = {k: np.roll(v, i, axis=1) for k, v in batch.items()}
-        state, metrics = train(state, over.place_batch(rolled), hyper)
+    each = [{k: np.roll(v, i, axis=1) for k, v in batch.items()} for i in range(steps)]
+    for images in each if config.steps_per_call == 1 else [joined(each)]:
+        state, metrics = train(state, over.place_batch(images), hyper)
     return jax.device_get((state, metrics))
+
+
+def joined(batches):
+    return {domain: np.stack([batch[domain] for batch in batches]) for domain in batches[0]}
 
 
 @pytest.fixture
@@ -47,6 +51,43 @@ def test_eight_devices_equal_one(full, batch, mode):
         jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True
     ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_several_steps_in_one_call_and_in_parts_on_four_devices_equal_one(full, batch, mode):
+    expected, expected_metrics = run(full, batch, "jit", 1)
+    full.steps_per_call, full.microbatches, full.remat = 3, 2, True
+    state, metrics = run(full, batch, mode, 4)
+    for name, value in expected_metrics.items():
+        assert metrics[name].shape == (3,)
+        assert metrics[name][-1] == pytest.approx(value, rel=1e-5), name
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_gradients_and_losses_are_summed_once_in_float32(tiny, batch, mode):
+    tiny.dtype, tiny.parallel = "bfloat16", mode
+    programs = Programs(tiny)
+    state = programs.create_state(0)
+    size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    arguments = (state, programs.parallel.place_batch(batch), Hyperparameters.of(tiny))
+    text = programs.train_step.compile(*arguments).as_text()
+    sums = re.findall(r"= (.*) all-reduce\(", text)
+    parts = [part for found in sums for part in re.findall(r"(\w+)\[([\d,]*)\]", found)]
+    assert len(sums) <= 4
+    assert {dtype for dtype, _ in parts} == {"f32"}
+    numbers = sum(np.prod([int(n) for n in shape.split(",") if n]) for _, shape in parts)
+    assert size <= numbers <= size + 20  # the losses, too
+    assert not re.search("all-gather|all-to-all|collective-permute|reduce-scatter", text)
+
+
+def test_jit_on_one_device_sums_nothing(tiny, batch):
+    tiny.parallel = "jit"
+    programs = Programs(tiny, jax.devices()[:1])
+    arguments = (programs.create_state(0), programs.parallel.place_batch(batch))
+    text = programs.train_step._function.lower(*arguments, Hyperparameters.of(tiny)).as_text()
+    assert "all_reduce" not in text
 
 
 def test_the_state_is_not_stacked(full, batch):
@@ -83,6 +124,8 @@ def test_batch_that_cannot_be_split_names_the_nearest():
     with pytest.raises(InputError, match="for example 8"):
         Parallel("jit").check_batch_size(3)
     Parallel("pmap").check_batch_size(16)
+    with pytest.raises(InputError, match=r"8 devices in 2 parts each.*microbatches.*16 or 32"):
+        Parallel("pmap").check_batch_size(24, 2)
 
 
 @pytest.mark.parametrize("count", [1, 8, 19])
@@ -99,13 +142,13 @@ def test_translation_takes_any_number_of_images(tiny, count):
 @pytest.mark.parametrize("mode", ["pmap", "jit"])
 def test_the_step_is_traced_and_compiled_once(mode, tiny, batch, monkeypatch):
     traces, events = [], []
-    original = data_parallel.train_step
+    original = data_parallel.train_steps
 
     def traced(*arguments, **options):
         traces.append(mode)
         return original(*arguments, **options)
 
-    monkeypatch.setattr(data_parallel, "train_step", traced)
+    monkeypatch.setattr(data_parallel, "train_steps", traced)
     parallel = Parallel(mode)
     recipe = build_recipe(tiny)
     state = parallel.compile_create_state(tiny, recipe)(tiny.seed)
@@ -180,5 +223,5 @@ def test_samples_and_translations_have_the_precision_too(tiny, monkeypatch):
     monkeypatch.setattr(data_parallel.jax_settings, "with_precision", spy)
     tiny.matmul_precision = "high"
     Programs(tiny)
-    names = ["sample_step", "train_step", "translate_step", "translate_step"]
+    names = ["sample_step", "train_steps", "translate_step", "translate_step"]
     assert sorted(seen) == [(name, "high") for name in names]

@@ -53,7 +53,7 @@ def poison(monkeypatch, where):
 
 def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatch):
     traces = []
-    for name in ("train_step", "create_state"):
+    for name in ("train_steps", "create_state"):
         original = getattr(data_parallel, name)
 
         def traced(*args, _name=name, _original=original, **kwargs):
@@ -68,7 +68,7 @@ def test_all_trials_train_and_share_one_compilation(config, tmp_path, monkeypatc
     sweep = expand(config, declared)
     runner.claim(sweep, tmp_path / "sweep", DIGESTS)
     assert runner.train_trials(sweep, tmp_path / "sweep")
-    assert sorted(traces) == ["create_state", "train_step"]
+    assert sorted(traces) == ["create_state", "train_steps"]
     for i in sweep.indices:
         folder = Workdir(tmp_path / "sweep").trial(i)
         assert runner.ending(tmp_path / "sweep", i) == (runner.DONE, "")
@@ -92,18 +92,19 @@ def test_another_shape_is_another_compilation(
     key, values, field, expected, config, tmp_path, monkeypatch
 ):
     kinds = []
-    original = data_parallel.train_step
+    original = data_parallel.train_steps
 
     def traced(*args, recipe, **kwargs):
         kinds.append(getattr(recipe.objective, field))
         return original(*args, recipe=recipe, **kwargs)
 
-    monkeypatch.setattr(data_parallel, "train_step", traced)
+    monkeypatch.setattr(data_parallel, "train_steps", traced)
     assert runner.train_trials(expand(config, {key: values}), tmp_path)
     assert kinds == expected
 
 
-def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
+@pytest.mark.parametrize("steps_per_call", [1, 2])
+def test_trials_at_once_equal_trials_in_turn(config, tmp_path, steps_per_call):
     config.steps = 20
     config.ema_decay, config.history_size = 0.9, 5
     # Adam divides by the gradient's size: a small rate keeps rounding from growing
@@ -111,7 +112,9 @@ def test_trials_at_once_equal_trials_in_turn(config, tmp_path):
     config.log_every = config.eval_every = 20
     sweep = expand(config, [{WEIGHT: 5.0}, {WEIGHT: 20.0}, {"seed": 1}])
     assert runner.train_trials(sweep, tmp_path / "turn")
-    assert runner.train_trials(sweep, tmp_path / "once", at_once=3)
+    config.steps_per_call = steps_per_call
+    in_calls = expand(config, [{WEIGHT: 5.0}, {WEIGHT: 20.0}, {"seed": 1}])
+    assert runner.train_trials(in_calls, tmp_path / "once", at_once=3)
     finals = []
     for i in sweep.indices:
         turn, once = (Workdir(tmp_path / n).trial(i) for n in ("turn", "once"))
