@@ -106,6 +106,7 @@ def test_the_largest_batch_is_a_multiple_of_devices_and_views(tiny, monkeypatch)
 
     monkeypatch.setattr(facts, "compile_step", compiled)
     monkeypatch.setattr(facts.devices_lib, "devices_of", lambda target: jax.devices()[:6])
+    monkeypatch.setattr(facts.devices_lib, "compiler", lambda target: "libtpu 1")
     tiny.batch_size, tiny.data.views, tiny.data.contrast = 12, 4, 0.2
     found = facts.gather(tiny, parse("tpu:v5e:2x3"), find_largest=True)["largest_batch"]
     # 15.75 GiB hold 59 images; 48 is the multiple of 6 and of 4
