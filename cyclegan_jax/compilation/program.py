@@ -96,7 +96,7 @@ def abstract_arguments(config: Config, parallel: Parallel) -> tuple[Any, dict[st
     else:
         first = (*steps, config.batch_size)
     images = jax.ShapeDtypeStruct((*first, size, size, 1), "float32")
-    batch = dict.fromkeys(DOMAINS, images)
+    batch = {domain: images for domain in DOMAINS}  # noqa: C420 - the type of its keys
     return _abstract_state(config, build_recipe(config)), batch, Hyperparameters.of(config)
 
 
