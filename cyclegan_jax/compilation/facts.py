@@ -50,6 +50,9 @@ def gather(config: Config, target: Target, find_largest: bool) -> dict[str, Any]
         "dtype": config.dtype,
         "parallel": config.parallel,
         "matmul_precision": config.matmul_precision,
+        "remat": config.remat,
+        "microbatches": config.microbatches,
+        "steps_per_call": config.steps_per_call,
         "lowering_seconds": program.lowering_seconds,
         "compile_seconds": program.compile_seconds,
         "bytes": {
@@ -101,7 +104,7 @@ def _largest(
 
     chip = target.accelerator
     assert chip.memory is not None
-    multiple = math.lcm(target.devices, config.data.views)
+    multiple = math.lcm(target.devices * config.microbatches, config.data.views)
     start = max(multiple, config.batch_size // multiple * multiple)
     return largest_batch.find(peak_of, start, multiple, chip.usable * chip.memory)
 

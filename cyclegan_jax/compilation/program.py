@@ -64,7 +64,7 @@ def compile_step(config: Config, devices: Sequence[Any]) -> Program:
         the memory is too small.
     """
     parallel = Parallel(config.parallel, devices, config.matmul_precision)
-    parallel.check_batch_size(config.batch_size)
+    parallel.check_batch_size(config.batch_size, config.microbatches)
     step = parallel.compile_train_step(build_recipe(config))
     started = time.perf_counter()
     lowered = step.lower(*abstract_arguments(config, parallel))
@@ -89,11 +89,14 @@ def compile_step(config: Config, devices: Sequence[Any]) -> Program:
 
 def abstract_arguments(config: Config, parallel: Parallel) -> tuple[Any, dict[str, Any], Any]:
     """Returns shapes and types of state and batch as the step takes them, and hyperparameters."""
-    count, size = len(parallel.devices), config.image_size
-    shape = (config.batch_size, size, size, 1)
+    devices, size = len(parallel.devices), config.image_size
+    steps = () if config.steps_per_call == 1 else (config.steps_per_call,)
     if parallel.mode == "pmap":
-        shape = (count, config.batch_size // count, *shape[1:])
-    batch = {domain: jax.ShapeDtypeStruct(shape, "float32") for domain in DOMAINS}
+        first = (devices, *steps, config.batch_size // devices)
+    else:
+        first = (*steps, config.batch_size)
+    images = jax.ShapeDtypeStruct((*first, size, size, 1), "float32")
+    batch = {domain: images for domain in DOMAINS}  # noqa: C420 - the type of its keys
     return _abstract_state(config, build_recipe(config)), batch, Hyperparameters.of(config)
 
 
