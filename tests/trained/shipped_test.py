@@ -13,7 +13,12 @@ from cyclegan_jax.system.shipped import find
 from cyclegan_jax.trained.model_folder import read_model
 from cyclegan_jax.trained.shipped import find_model, models
 
-RECIPES = {"brainweb": "brainweb43_best", "ixi-2mm": "ixi_small", "phantom": "quickstart"}
+RECIPES = {
+    "brainweb": "brainweb43_best",
+    "ixi-2mm": "ixi_small",
+    "ixi-brain-2mm": "ixi_brain",
+    "phantom": "quickstart",
+}
 
 
 def test_the_models_are_these():
