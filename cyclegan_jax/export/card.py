@@ -7,6 +7,7 @@ import html
 import json
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from cyclegan_jax.config import flatten
 from cyclegan_jax.domains import CONTRASTS, DIRECTIONS, DOMAINS, label
@@ -146,6 +147,7 @@ def _limits(facts: Facts) -> str:
         "A translation can invent or remove anatomy, lesions among it, and holds no information "
         "that the source did not hold."
     )
+    limits.append(_lesions_kept(facts["scores"] or {}))
     limits.append(
         f"The networks see one {data['axis']} slice at a time, so planes across slices can show "
         "steps."
@@ -162,6 +164,16 @@ def _limits(facts: Facts) -> str:
         limits.append(f"Slices more than {reach:g} mm below the vertex may be wrong.")
     limits.append("Scores say nothing about scans of other people, scanners and sequences.")
     return "\n".join(f"- {sentence}" for sentence in limits)
+
+
+def _lesions_kept(scores: dict[str, Any]) -> str:
+    if "lesions" not in scores:
+        return "Whether it keeps lesions was not tested."
+    counts = []
+    for direction, found in scores["lesions"].items():
+        retained = sum(head["retained"] for head in found["heads"].values())
+        counts.append(f"{label(direction)} keeps {retained} of {found['lesions']}")
+    return f"Of the lesions of the test above, {' and '.join(counts)}."
 
 
 def _files(facts: Facts) -> str:
