@@ -102,10 +102,10 @@ _ADDED = (
     "loss.structure_weight",
     "loss.start_weight",
     "loss.start_steps",
-    "average_mirrored",
     "remat",
     "microbatches",
     "steps_per_call",
+    "average_mirrored",
 )
 
 

@@ -75,7 +75,7 @@ def _phantoms(folder: Path) -> None:
     from cyclegan_jax.data.preparation.write import prepare
 
     facts: dict[str, Any] = {"subjects": 2, "held_out": 1, "unpaired": "disjoint", "slices": 2}
-    facts |= {"lesions": False, "noise": 0.03, "bias": 0.15, "size": 16}
+    facts |= {"lesions": False, "lesions_in": "both", "noise": 0.03, "bias": 0.15, "size": 16}
     prepare(phantom_source(**facts), folder)
 
 
