@@ -12,7 +12,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,13 @@ def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str
     return c.lock()
 
 
-def training(config: Config, steps: int, profile: Path | None, started: float) -> dict[str, Any]:
+def training(
+    config: Config,
+    steps: int,
+    profile: Path | None,
+    started: float,
+    devices: Sequence[Any] | None = None,
+) -> dict[str, Any]:
     """Times the start and `steps` training steps on random images.
 
     Args:
@@ -62,8 +68,9 @@ def training(config: Config, steps: int, profile: Path | None, started: float) -
       steps: that are timed, after some that are not.
       profile: folder for a trace of three more steps, or None.
       started: `time.perf_counter()` when the program started.
+      devices: to train on; default: all.
     """
-    programs = Programs(config)
+    programs = Programs(config, devices)
     parallel = programs.parallel
     state, init_seconds = _clocked(
         lambda: jax.block_until_ready(programs.create_state(config.seed))

@@ -25,6 +25,7 @@ COMMANDS = {  # {name: what it does}, in the order of use
     "checkpoint": "list, verify or export checkpoints",
     "compile": "compile the training step for GPUs or TPUs that need not be there",
     "benchmark": "time the training step, translation and the input",
+    "device_check": "check the GPU or TPU of this machine, and write a report to send",
 }
 
 

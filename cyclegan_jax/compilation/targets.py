@@ -176,6 +176,21 @@ ACCELERATORS = {
     "cpu": Accelerator("CPU", "cpu"),
 }
 
+# The target of one chip, by what JAX calls it (`device_kind`; of TPUs as in
+# https://github.com/jax-ml/jax, jax/_src/pallas/mosaic/tpu_info.py).
+_ONE_CHIP = {
+    "TPU v4": "tpu:v4:1x1x1",
+    "TPU v5 lite": "tpu:v5e:1x1",
+    "TPU v5": "tpu:v5p:1x1x1",
+    "TPU v6 lite": "tpu:v6e:1x1",
+    "NVIDIA A100-SXM4-40GB": "cuda:a100-40:1",
+    "NVIDIA A100-SXM4-80GB": "cuda:a100:1",
+    "NVIDIA H100 80GB HBM3": "cuda:h100:1",
+    "NVIDIA H200": "cuda:h200:1",
+    "NVIDIA B200": "cuda:b200:1",
+    "cpu": "cpu:1",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -230,6 +245,11 @@ def parse(text: str) -> Target:
         }
         raise InputError(f"--target={text}: after {chip}: must come {what[platform]}")
     return Target(text, accelerator, shape)
+
+
+def of_one_chip(device_kind: str) -> str | None:
+    """Returns what `--target` names one chip that JAX calls `device_kind`; None: no known chip."""
+    return _ONE_CHIP.get(device_kind)
 
 
 def environment(target: Target, before: Mapping[str, str]) -> dict[str, str]:

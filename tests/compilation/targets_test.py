@@ -3,6 +3,7 @@
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.compilation import targets
 from cyclegan_jax.compilation.targets import ACCELERATORS, environment, parse
 
 
@@ -75,3 +76,10 @@ def test_jax_is_kept_from_looking_for_devices():
     found = environment(parse("cpu:4"), {"XLA_FLAGS": "--xla_a=1"})
     assert found["XLA_FLAGS"] == "--xla_a=1 --xla_force_host_platform_device_count=4"
     assert "XLA_FLAGS" not in environment(parse("cuda:a100:1"), {"XLA_FLAGS": "--xla_a=1"})
+
+
+def test_one_chip_that_jax_finds_has_its_target():
+    found = {kind: parse(targets.of_one_chip(kind)) for kind in targets._ONE_CHIP}
+    assert {target.devices for target in found.values()} == {1}
+    assert {target.text.rpartition(":")[0] for target in found.values()} == ACCELERATORS.keys()
+    assert targets.of_one_chip("NVIDIA GeForce RTX 4090") is None
