@@ -60,7 +60,7 @@ def _losses(
     parallel, train_step = programs.parallel, programs.train_step
     state = programs.create_state(config.seed)
     hyper = parallel.place_state(Hyperparameters.of(config))
-    batches = from_config.training_batches(config, from_config.open_data(config))
+    batches: Any = from_config.training_batches(config, from_config.open_data(config))
     found: dict[str, list[float]] = {}
     for step in range(steps):
         state, metrics = train_step(state, parallel.place_batch(batches[step]), hyper)
