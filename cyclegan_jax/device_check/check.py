@@ -168,7 +168,7 @@ def _host() -> dict[str, Any]:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "system": f"{platform.system()} {platform.machine()}",
+        "system": f"{sys.platform} {platform.machine()}",
         "cpu": names[0] if names else "unknown",
         "cores": os.cpu_count(),
     }
