@@ -7,7 +7,7 @@ from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint
 from cyclegan_jax.config import Config
 from cyclegan_jax.data.phantom.head import FIELD_OF_VIEW
-from cyclegan_jax.data.slicing import alike
+from cyclegan_jax.data.through_plane import wanted_at
 from cyclegan_jax.domains import DIRECTIONS, DOMAINS, Direction
 from cyclegan_jax.models.networks import Networks, init_params
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -107,10 +107,8 @@ def slice_jump_wanted(saved: Checkpoint, domain: str, between: float | None) -> 
       between: the distance of its slices in mm, if it is known; it must be that of training.
     """
     facts = saved.meta.get("data", {})
-    trained = facts.get("slice_mm", {}).get(domain)
-    if between is None or trained is None or not alike((between,), (trained,)):
-        return None
-    return facts.get("slice_jump", {}).get(domain)
+    jump, trained = (facts.get(key, {}).get(domain) for key in ("slice_jump", "slice_mm"))
+    return wanted_at(jump, between, trained)
 
 
 def pixels_in_training(saved: Checkpoint) -> dict[str, tuple[float, float]]:

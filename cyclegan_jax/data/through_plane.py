@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from cyclegan_jax.data.intensity import HEAD
+from cyclegan_jax.data.slicing import alike
 
 _MOST_WEIGHT = 1 / 3  # of each neighbour: then all three slices count alike
 _HALVINGS = 12  # of the interval that holds the weight
@@ -48,6 +49,19 @@ def links_of(chosen: np.ndarray) -> Links:
     """Returns the neighbours among the chosen slices of a volume, bool `[N]`."""
     below = np.flatnonzero(chosen[:-1] & chosen[1:])
     return below, below + 1
+
+
+def wanted_at(wanted: float | None, between: float | None, trained: float | None) -> float | None:
+    """Returns the jump that is wanted of slices, or None where nothing is known of such slices.
+
+    Args:
+      wanted: the jump of the training scans.
+      between: the distance of the slices in mm.
+      trained: that of training, where `wanted` was measured.
+    """
+    if between is None or trained is None or not alike((between,), (trained,)):
+        return None
+    return wanted
 
 
 def smoothed(images: np.ndarray, wanted: float, links: Links) -> np.ndarray:

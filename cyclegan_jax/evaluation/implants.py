@@ -11,17 +11,13 @@ import zlib
 import numpy as np
 
 from cyclegan_jax.data.pairs import Pairs
-from cyclegan_jax.data.phantom.head import (
-    T1_WEIGHTED,
-    T2_WEIGHTED,
-    TISSUES,
-    tissue_signal,
-)
+from cyclegan_jax.data.phantom.head import T1_WEIGHTED, T2_WEIGHTED, TISSUES, tissue_signal
 from cyclegan_jax.data.phantom.truth import Head, HeadImages
 from cyclegan_jax.data.slicing import subject_of_slice
 from cyclegan_jax.domains import DOMAINS
+from cyclegan_jax.evaluation.regions import WHITE, pixels_of
 
-_WHITE, _FLUID = ("white", "white_matter"), ("ventricle", "csf")  # names of the tissues
+_FLUID = ("ventricle", "csf")  # names of the tissue
 _SEQUENCES = dict(zip(DOMAINS, (T1_WEIGHTED, T2_WEIGHTED), strict=True))
 _AXES_MM = (2.5, 6.5)  # half lengths of the ellipses, as of the phantom's lesions
 _STRENGTHS = (0.5, 1.0)  # shares of a lesion's contrast
@@ -45,7 +41,7 @@ def heads_with_implants(pairs: Pairs, pixel: tuple[float, float]) -> list[Head]:
       A head for each subject; none where no labels say what is white matter and what is fluid. Of
       `TISSUES` their labels have only white matter and lesions.
     """
-    white, fluid = (_pixels_of(pairs, names) for names in (_WHITE, _FLUID))
+    white, fluid = (pixels_of(pairs, names) for names in (WHITE, _FLUID))
     if not white.any() or not fluid.any():
         return []
     subjects = np.array([subject_of_slice(name) for name in pairs.names])
@@ -73,13 +69,6 @@ def heads_with_implants(pairs: Pairs, pixel: tuple[float, float]) -> list[Head]:
             )
         )
     return heads
-
-
-def _pixels_of(pairs: Pairs, names: tuple[str, ...]) -> np.ndarray:
-    labels = [label for name in names for label in pairs.tissues.get(name, ())]
-    if pairs.labels is None or not labels:
-        return np.zeros(pairs.x.shape[:-1], bool)
-    return np.isin(pairs.labels, labels)
 
 
 def _place_of_lesions(sequence: tuple[float, float]) -> float:

@@ -15,6 +15,7 @@ from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.evaluation.metrics import mean_and_sd
 
 METRICS = ("mae", "intensity_error", "median", "true_median", "median_error")
+WHITE = ("white", "white_matter")  # names of the tissue
 _GREY_AND_WHITE = (("cortex", "white"), ("grey_matter", "white_matter"))  # names of the two
 
 Tissues = Mapping[str, Sequence[int]]  # the labels of each
@@ -44,6 +45,14 @@ def tissue_scores(
         }
         for direction, errors in _of_subjects(pairs, translated, labels, tissues).items()
     }
+
+
+def pixels_of(pairs: Pairs, names: Sequence[str]) -> np.ndarray:
+    """Returns the pixels of the tissues with these names, bool `[N, H, W]`; none if not known."""
+    labels = [label for name in names for label in pairs.tissues.get(name, ())]
+    if pairs.labels is None or not labels:
+        return np.zeros(pairs.x.shape[:-1], bool)
+    return np.isin(pairs.labels, labels)
 
 
 def polarity(

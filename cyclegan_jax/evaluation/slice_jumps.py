@@ -66,8 +66,8 @@ def as_volumes(
     result = images.copy()
     for below, above in _neighbours(names):
         own, places = np.unique([below, above], return_inverse=True)
-        links = (places.reshape(2, -1)[0], places.reshape(2, -1)[1])
-        result[own, ..., 0] = through_plane.smoothed(images[own, ..., 0], wanted, links)
+        first, second = places.reshape(2, -1)
+        result[own, ..., 0] = through_plane.smoothed(images[own, ..., 0], wanted, (first, second))
     return result
 
 

@@ -22,9 +22,10 @@ from cyclegan_jax.data.slicing import scan_of_slice, subject_of_slice
 from cyclegan_jax.domains import DIRECTIONS
 from cyclegan_jax.evaluation.metrics import mean_and_sd
 from cyclegan_jax.evaluation.region_scores import region_names
+from cyclegan_jax.evaluation.regions import WHITE, pixels_of
 
 _LATERAL = re.compile(r"(?<!inf )(?<!inferior )lateral ventricles?", re.IGNORECASE)
-_FLUID, _WHITE = "ventricle", ("white", "white_matter")  # names of tissues
+_FLUID = "ventricle"  # name of a tissue
 _MARGIN_MM, _MARGIN = 4.0, 2  # by which labels grow; in pixels where their size is not known
 _LIMITS = 1.96  # standard deviations: 95 % of a normal distribution
 
@@ -55,11 +56,10 @@ def ventricle_volumes(
       of `bland_altman`.
     """
     what, labels = _lateral(pairs)
-    white = [n for name in _WHITE for n in pairs.tissues.get(name, ())]
-    if pairs.labels is None or not labels or not white:
+    if pairs.labels is None or not labels:
         return {}
     fluid = np.isin(pairs.labels, labels)
-    is_white = np.isin(pairs.labels, white)
+    is_white = pixels_of(pairs, WHITE)
     if not fluid.any() or not is_white.any():
         return {}
     margin = max(1, round(_MARGIN_MM * 2 / (voxel[0] + voxel[1]))) if voxel else _MARGIN

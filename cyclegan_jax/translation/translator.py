@@ -263,11 +263,10 @@ class Translator:
         between = self.source.get("slice_mm", slicing.across(spacing, self.axis))
         return slicing.voxel((height, width), between, self.axis)
 
-    def slices_as_in_training(self, spacing: tuple[float, float, float]) -> bool:
-        """Returns whether slices of voxels of this size in mm are as far apart as in training."""
-        trained = self.source.get("slice_mm")
+    def slice_jump_at(self, spacing: tuple[float, float, float]) -> float | None:
+        """Returns `slice_jump` for a volume of this voxel size in mm; see `wanted_at`."""
         own = slicing.across(spacing, self.axis)
-        return trained is not None and slicing.alike((own,), (trained,))
+        return through_plane.wanted_at(self.slice_jump, own, self.source.get("slice_mm"))
 
     def pixel_note(self, shape: tuple[int, ...], spacing: tuple[float, float, float]) -> str:
         """Returns a note where the networks see other pixels than in training, else "".

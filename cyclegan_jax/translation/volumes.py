@@ -78,8 +78,8 @@ def _translate_at(
 ) -> TranslatedVolume:
     note = translator.pixel_note(volume.data.shape, volume.spacing)
     wanted = translator.spacing_wanted(volume.spacing) if resample and note else None
-    if not translator.slices_as_in_training(wanted or volume.spacing):
-        translator = dataclasses.replace(translator, slice_jump=None)
+    jump = translator.slice_jump_at(wanted or volume.spacing)
+    translator = dataclasses.replace(translator, slice_jump=jump)
     if wanted is None:
         made = _translate(translator, volume.data, volume.spacing, also)
         return dataclasses.replace(made, notes=[*made.notes, note]) if note else made
