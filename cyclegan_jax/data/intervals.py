@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from cyclegan_jax.data.intensity import head_mask
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)  # shares of the voxels of heads whose true value is inside
-MAIN = 0.9  # at which tissues and heights are measured
+MAIN = 0.9  # at which tissues and heights are measured, and by whose width voxels are sorted
+KEPT = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of voxels, see `sparsification`
 GROUPS = {"source": 6, "made": 6, "depth": 4, "below": 4}  # of each quantity, see `Voxels`
 _SIZE = math.prod(GROUPS.values())
 _FEWEST = 200  # voxels of a group; a smaller one gets the quantiles of a larger one around it
@@ -127,8 +128,9 @@ def measured(subjects: Sequence[Voxels], others: Sequence[Voxels] = ()) -> dict[
     Returns:
       `Intervals` of all of `subjects`, with "subjects" (their number), "left_out" (whether each was
       measured by the rest), and "coverage" `{level: {mean, least, most, n, width}}` over the
-      measured subjects, where width is in parts of the range, and "parts", the coverage at `MAIN`
-      for tissues and heights, `{name: {mean, least, most, n}}`.
+      measured subjects, where width is in parts of the range; "parts", the coverage at `MAIN` for
+      tissues and heights, `{name: {mean, least, most, n}}`; and "sparsification", the means over
+      the measured subjects of what that function returns.
     """
     subjects, others = [*map(_thinned, subjects)], [*map(_thinned, others)]
     found = _together(subjects)
@@ -138,6 +140,7 @@ def measured(subjects: Sequence[Voxels], others: Sequence[Voxels] = ()) -> dict[
     coverage: dict[str, list[float]] = {str(level): [] for level in LEVELS}
     widths: dict[str, list[float]] = {str(level): [] for level in LEVELS}
     parts: dict[str, list[float]] = {}
+    curves = []
     for intervals, test in tests:
         for level in LEVELS:
             low, high = bounds(intervals, level, test)
@@ -145,6 +148,7 @@ def measured(subjects: Sequence[Voxels], others: Sequence[Voxels] = ()) -> dict[
             coverage[str(level)].append(float(inside.mean()))
             widths[str(level)].append(float((high - low).mean()) / 2)
             if level == MAIN:
+                curves.append(sparsification(np.abs(test["truth"] - test["made"]), high - low))
                 for name, where in _parts(test).items():
                     parts.setdefault(name, []).append(float(inside[where].mean()))
     return {
@@ -156,7 +160,39 @@ def measured(subjects: Sequence[Voxels], others: Sequence[Voxels] = ()) -> dict[
             for level, values in coverage.items()
         },
         "parts": {name: _summary(values) for name, values in parts.items()},
+        "sparsification": {
+            key: np.round(np.mean([curve[key] for curve in curves], axis=0), 4).tolist()
+            for key in curves[0]
+        },
     }
+
+
+def sparsification(error: np.ndarray, uncertainty: np.ndarray) -> dict[str, Any]:
+    """Returns how far the mean error falls if the most uncertain voxels are left out.
+
+    This is the sparsification curve (Ilg et al. 2018, https://arxiv.org/abs/1802.07095).
+
+    Args:
+      error: absolute errors `[V]`, in [0, 2].
+      uncertainty: `[V]`, larger where a voxel is trusted less.
+
+    Returns:
+      "error", the mean error in parts of the intensity range for each share in `KEPT` of the
+      voxels, the least uncertain ones; "best", the same if voxels are left out by their error; and
+      "order", the area between the whole error and the curve over the area to the best curve: 1 if
+      voxels are sorted as by their error, 0 as at random.
+    """
+    # without their places, which would decide between voxels that are equally uncertain
+    shuffled = np.random.default_rng(0).permutation(len(error))
+    error, uncertainty = error[shuffled].astype(np.float64) / 2, uncertainty[shuffled]
+    left = np.arange(1, len(error) + 1)
+    curve, best = (
+        np.cumsum(error[np.argsort(key, kind="stable")]) / left for key in (uncertainty, error)
+    )
+    places = np.ceil(np.array(KEPT) * len(error)).astype(int) - 1
+    whole = error.mean()
+    order = (whole - curve.mean()) / max(whole - best.mean(), np.finfo(float).tiny)
+    return {"error": curve[places], "best": best[places], "order": order}
 
 
 def check_intervals(intervals: Any) -> None:
@@ -176,6 +212,9 @@ def check_intervals(intervals: Any) -> None:
     _numbers([entry["width"] for entry in intervals["coverage"].values()], (len(LEVELS),))
     if type(intervals["subjects"]) is not int or type(intervals["left_out"]) is not bool:
         raise ValueError("intervals do not say which subjects they were measured on")
+    if curve := intervals.get("sparsification"):  # models of earlier versions have none
+        for key, shape in (("error", (len(KEPT),)), ("best", (len(KEPT),)), ("order", ())):
+            _numbers(curve[key], shape)
     if not all(isinstance(name, str) and name.isprintable() for name in intervals["parts"]):
         raise ValueError("a part has no printable name")
 

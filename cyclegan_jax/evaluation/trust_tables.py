@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cyclegan_jax.data.familiarity import shown
-from cyclegan_jax.data.intervals import MAIN
+from cyclegan_jax.data.intervals import KEPT, MAIN
 from cyclegan_jax.data.scan_measures import QUANTITIES
 from cyclegan_jax.domains import CONTRASTS, DOMAINS, label
 from cyclegan_jax.render.text_table import Table
@@ -25,7 +25,7 @@ _NAMES = {
 
 
 def interval_tables(intervals: Mapping[str, Any]) -> list[Table]:
-    """Returns the calibration curve of each direction, and its coverage of parts of the head.
+    """Returns the calibration and sparsification curves of each direction, and parts of the head.
 
     Args:
       intervals: `{direction: data.intervals.Intervals}`; may be empty.
@@ -52,7 +52,25 @@ def interval_tables(intervals: Mapping[str, Any]) -> list[Table]:
             rows = [[name, *_shares(part)] for name, part in found["parts"].items()]
             title = f"coverage of the intervals of {_percent(MAIN)}, {label(direction)}"
             tables.append(Table(title, "", ["", "measured", "least", "most"], rows))
+        if curve := found.get("sparsification"):  # models of earlier versions have none
+            tables.append(_sparsification_table(label(direction), curve))
     return tables
+
+
+def _sparsification_table(direction: str, curve: Mapping[str, Any]) -> Table:
+    """Returns the curve as rows of the share of voxels that is left."""
+    note = (
+        "This is the mean absolute error of the voxels in the head that are left, in parts of the "
+        f"intensity range, if those with the widest intervals of {_percent(MAIN)} are left out, "
+        "and the least that any order could give. The area above the curve is "
+        f"{_percent(curve['order'])} of that above the least errors."
+    )
+    rows = [
+        [_percent(kept), f"{100 * error:.1f} %", f"{100 * best:.1f} %"]
+        for kept, error, best in zip(KEPT, curve["error"], curve["best"], strict=True)
+    ]
+    header = ["voxels left", "by width", "least"]
+    return Table(f"sparsification, {direction}", note, header, rows)
 
 
 def limit_table(training_scans: Mapping[str, Any]) -> list[Table]:

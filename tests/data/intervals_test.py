@@ -133,9 +133,36 @@ def test_a_group_with_few_voxels_has_the_quantiles_of_more():
     assert len(np.unique(table)) < len(table) / 2
 
 
+def test_the_sparsification_curve_lies_between_the_best_and_the_order_of_chance(found):
+    rng = np.random.default_rng(3)
+    spread = rng.uniform(0.01, 0.2, VOXELS)
+    error = np.abs(rng.normal(0, spread))
+    best, known, unknown = (i.sparsification(error, by) for by in (error, spread, np.zeros(VOXELS)))
+    assert best["order"] == 1
+    np.testing.assert_allclose(best["error"], best["best"])
+    assert best["error"][0] == pytest.approx(error.mean() / 2)
+    assert best["error"][-1] == pytest.approx(np.sort(error)[: VOXELS // 10].mean() / 2)
+    assert 0.3 < known["order"] < 0.7
+    assert abs(unknown["order"]) < 0.03
+    opposite = i.sparsification(error, -error)
+    assert opposite["order"] < -0.5
+    # the widths of intervals of people who did not calibrate them know where errors are large
+    curve = found["sparsification"]
+    assert curve["order"] > 0.3
+    assert len(curve["error"]) == len(curve["best"]) == len(i.KEPT)
+    assert all(a >= b for a, b in zip(curve["error"], curve["best"], strict=True))
+
+
+def test_voxels_that_are_equally_uncertain_are_left_out_at_random():
+    """Their order in the volume says nothing: air at its edges would come first."""
+    error = np.linspace(0, 1, VOXELS)
+    np.testing.assert_allclose(i.sparsification(error, np.ones(VOXELS))["error"], 0.25, atol=0.01)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
+        {"sparsification": {"error": [0.1], "best": [0.1], "order": 0.5}},
         {"edges": {name: [0.0] * n for name, n in i.GROUPS.items()}},
         {"edges": {name: [-k for k in range(n - 1)] for name, n in i.GROUPS.items()}},
         {"low": {}},

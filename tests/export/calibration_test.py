@@ -101,6 +101,7 @@ def test_intervals_of_held_out_pairs_are_stored_and_used(tiny, tmp_path):
     for words in (
         "**intervals, T1→T2**",
         "| 90 % |",
+        "**sparsification, T1→T2**",
         "**training scans**",
         "| noise, sd",
         "**regions, T1→T2**",
