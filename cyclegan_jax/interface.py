@@ -15,6 +15,7 @@ from nibabel.spatialimages import SpatialImage
 from cyclegan_jax import InputError
 from cyclegan_jax.data.formats import nifti, readers
 from cyclegan_jax.data.formats.orientation import Volume
+from cyclegan_jax.data.intervals import MAIN
 from cyclegan_jax.domains import DIRECTIONS, Direction
 from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.system.workdir import Workdir
@@ -117,20 +118,71 @@ class Model:
           InputError: the scan cannot be read or used, it is refused, or its name or header says
             that it already has the contrast to make.
         """
+        translator, name, found = self._read(scan, direction, spacing, frame)
+        if isinstance(found, np.ndarray):
+            made, notes = _image(translator, name, found, strict)
+            _warn(notes)
+            return made
+        volume, made = translate_scan(translator, name, found, resample, strict=strict)
+        _warn([*volume.notes, *made.notes])
+        return _as_given(scan, made.data, volume, translator)
+
+    def interval(
+        self,
+        scan: np.ndarray | SpatialImage | str | os.PathLike[str],
+        direction: str,
+        level: float = MAIN,
+        *,
+        spacing: tuple[float, float, float] | None = None,
+        frame: int | None = None,
+        resample: bool = True,
+        strict: bool = False,
+    ) -> tuple[Any, Any]:
+        """Returns the ends of the calibrated interval of each voxel, as `translate --interval` does.
+
+        The true intensity lies between them in a share of `level` of the head's voxels, on average
+        over people like those that calibrated the model; docs/trust.md says what was measured.
+
+        Args:
+          scan: a volume, see `translate`.
+          direction: see `translate`.
+          level: 0.5, 0.8, 0.9 or 0.95.
+          spacing: see `translate`.
+          frame: see `translate`.
+          resample: see `translate`.
+          strict: see `translate`.
+
+        Returns:
+          The lower and the upper ends, each as `translate` returns a volume.
+
+        Raises:
+          InputError: the model has no calibrated intervals, or not of `level`; the scan is an
+            image; else as `translate`.
+        """
+        translator, name, found = self._read(scan, direction, spacing, frame)
+        if isinstance(found, np.ndarray):
+            raise InputError(f"{name}: only volumes have intervals, and this is an image")
+        volume, made = translate_scan(translator, name, found, resample, strict=strict, level=level)
+        _warn([*volume.notes, *made.notes])
+        lower, upper = (_as_given(scan, end, volume, translator) for end in made.interval or ())
+        return lower, upper
+
+    def _read(
+        self, scan: Any, direction: str, spacing: Any, frame: int | None
+    ) -> tuple[Translator, Path, Volume | np.ndarray]:
+        """Returns what translates a scan, the scan's name, and it as a volume or an image."""
         translator = self._translators[_direction(direction)]
         if isinstance(scan, np.ndarray):
             _refuse_options(_ARRAY, frame=frame)
-            if scan.ndim == 2:
-                _refuse_options(_ARRAY, spacing=spacing)
-                return _image(translator, _ARRAY, scan, strict)
-            volume = _volume_of(scan, spacing)
-            return _volume(translator, _ARRAY, volume, resample, strict)[0]
+            if scan.ndim != 2:
+                return translator, _ARRAY, _volume_of(scan, spacing)
+            _refuse_options(_ARRAY, spacing=spacing)
+            return translator, _ARRAY, scan
         _refuse_options(_IMAGE, spacing=spacing)
         if isinstance(scan, SpatialImage):
             name = Path(scan.get_filename() or _IMAGE)
             check_name(name, translator.direction)
-            volume = nifti.as_volume(name, scan, frame)
-            return _volume(translator, name, volume, resample, strict)[1]
+            return translator, name, nifti.as_volume(name, scan, frame)
         if not isinstance(scan, str | os.PathLike):
             raise InputError(f"a {type(scan).__name__} is no scan; give one path, image or array")
         path = Path(scan)
@@ -140,8 +192,8 @@ class Model:
             raise InputError(f"{path}: there is no such file or folder")
         if row.kind == "image":
             _refuse_options(path, frame=frame)
-            return _image(translator, path, row.read(path), strict)
-        return _volume(translator, path, readers.read_volume(path, frame), resample, strict)[1]
+            return translator, path, row.read(path)
+        return translator, path, readers.read_volume(path, frame)
 
 
 def load_model(name: str | os.PathLike[str], checkpoint: str | int = BEST) -> Model:
@@ -175,7 +227,9 @@ def _refuse_options(name: Path, **given: Any) -> None:
             raise InputError(f"{option}={value!r} does not fit {name}; omit it")
 
 
-def _image(translator: Translator, name: Path, pixels: np.ndarray, strict: bool) -> np.ndarray:
+def _image(
+    translator: Translator, name: Path, pixels: np.ndarray, strict: bool
+) -> tuple[np.ndarray, list[str]]:
     if pixels.dtype not in _INTEGERS or 0 in pixels.shape:
         raise InputError(
             f"the array: has type {pixels.dtype} and shape {pixels.shape}; give an image as uint8 "
@@ -183,17 +237,14 @@ def _image(translator: Translator, name: Path, pixels: np.ndarray, strict: bool)
         )
     unlike = unlike_training(translator, pixels, name, strict=strict)
     made, notes = translator.image(pixels)
-    _warn([*unlike, *notes])
-    return made
+    return made, [*unlike, *notes]
 
 
-def _volume(
-    translator: Translator, name: Path, volume: Volume, resample: bool, strict: bool
-) -> tuple[np.ndarray, Nifti1Image]:
-    """Returns a translation in RAS+, and as an image on the grid of its source."""
-    volume, made = translate_scan(translator, name, volume, resample, strict=strict)
-    _warn([*volume.notes, *made.notes])
-    return made.data, nifti.to_image(made.data, volume, translator.descrip)
+def _as_given(scan: Any, data: np.ndarray, volume: Volume, translator: Translator) -> Any:
+    """Returns a result in RAS+ as an array for an array, and else as an image on its grid."""
+    if isinstance(scan, np.ndarray):
+        return data
+    return nifti.to_image(data, volume, translator.descrip)
 
 
 def _volume_of(array: np.ndarray, spacing: tuple[float, float, float] | None) -> Volume:
@@ -214,5 +265,6 @@ def _volume_of(array: np.ndarray, spacing: tuple[float, float, float] | None) ->
 
 
 def _warn(notes: list[str]) -> None:
+    """Warns at the line of the user's code that called the public method which calls this."""
     for note in notes:
-        warnings.warn(note, stacklevel=4)
+        warnings.warn(note, stacklevel=3)

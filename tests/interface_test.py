@@ -14,9 +14,11 @@ from PIL import Image
 import cyclegan_jax
 from cyclegan_jax import InputError
 from cyclegan_jax.domains import Direction
+from cyclegan_jax.export.calibration import calibrate_model
 from cyclegan_jax.export.model import export_model
 from cyclegan_jax.trained import shipped
-from cyclegan_jax.trained.origin import Run
+from cyclegan_jax.trained.origin import ModelFolder, Run
+from cyclegan_jax.training import train
 from cyclegan_jax.translation import translate_files
 
 ZOOMS = (9.0, 14.1, 20.0)
@@ -144,6 +146,37 @@ def test_what_a_user_must_know_is_a_warning(model, head):
             warnings.simplefilter("always")
             model.translate(head(18, 15, 7), "t1_to_t2", spacing=(5, 5, 9), resample=resample)
         assert [w for w in found if re.match(words, str(w.message))]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_intervals_are_those_that_the_command_writes(tiny, tmp_path, head):
+    tiny.data.phantom.held_out = 3
+    train.train(tiny, tmp_path / "run")
+    folder = tmp_path / "tiny"
+    export_model(tmp_path / "run", "latest", folder)
+    path = tmp_path / "a_T1.nii"
+    save(path, head(18, 15, 7).astype(np.int16), "PSL")
+    with pytest.raises(InputError, match="has no calibrated intervals"):
+        cyclegan_jax.load_model(folder).interval(path, "t1_to_t2")
+    calibrate_model(folder)
+    way, out = Direction.T1_TO_T2, tmp_path / "out"
+    assert translate_files.translate([ModelFolder(folder)], way, [path], out, level=0.8) == 0
+    model = cyclegan_jax.load_model(folder)
+    for scan in (path, nib.load(path)):
+        for end, name in zip(
+            model.interval(scan, "t1_to_t2", 0.8), ("lower", "upper"), strict=True
+        ):
+            written = nib.load(out / f"a_T2_{name}.nii.gz")
+            assert end.to_bytes() == written.to_bytes()
+    array = head(18, 15, 7)
+    lower, upper = model.interval(array, "t1_to_t2", spacing=ZOOMS)
+    assert lower.shape == upper.shape == array.shape
+    assert (lower <= upper).all()
+    assert (lower < upper).any()
+    with pytest.raises(InputError, match="give one of 0.5, 0.8"):
+        model.interval(array, "t1_to_t2", 0.7, spacing=ZOOMS)
+    with pytest.raises(InputError, match="only volumes have intervals"):
+        model.interval(np.ones((16, 16), np.uint8), "t1_to_t2")
 
 
 CUBE = np.arange(8000, dtype=np.float32).reshape(20, 20, 20)
