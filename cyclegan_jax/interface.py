@@ -138,10 +138,10 @@ class Model:
         resample: bool = True,
         strict: bool = False,
     ) -> tuple[Any, Any]:
-        """Returns the ends of the calibrated interval of each voxel, as `translate --interval` does.
+        """Returns the ends of the calibrated interval of each voxel, see docs/trust.md.
 
         The true intensity lies between them in a share of `level` of the head's voxels, on average
-        over people like those that calibrated the model; docs/trust.md says what was measured.
+        over people like those that calibrated the model. `translate --interval` writes the same.
 
         Args:
           scan: a volume, see `translate`.

@@ -173,7 +173,7 @@ def test_intervals_are_those_that_the_command_writes(tiny, tmp_path, head):
     assert lower.shape == upper.shape == array.shape
     assert (lower <= upper).all()
     assert (lower < upper).any()
-    with pytest.raises(InputError, match="give one of 0.5, 0.8"):
+    with pytest.raises(InputError, match=r"give one of 0\.5, 0\.8"):
         model.interval(array, "t1_to_t2", 0.7, spacing=ZOOMS)
     with pytest.raises(InputError, match="only volumes have intervals"):
         model.interval(np.ones((16, 16), np.uint8), "t1_to_t2")

@@ -20,6 +20,7 @@ COMMANDS = {  # {name: what it does}, in the order of use
     "report": "write the page of a run or of a model",
     "sweep": "train many runs over config values, and compare them",
     "export": "write what a run has learned as a model folder, ONNX or StableHLO",
+    "refine": "improve trained models by each other's translations, without pairs",
     "calibrate": "add to a model how far its translations can be trusted",
     "web": "write a page that translates in the browser",
     "checkpoint": "list, verify or export checkpoints",

@@ -19,6 +19,7 @@ from cyclegan_jax.evaluation.comparable import check_comparable
 from cyclegan_jax.evaluation.region_scores import score_regions, summarised
 from cyclegan_jax.evaluation.slice_jumps import as_volumes
 from cyclegan_jax.export.card import card
+from cyclegan_jax.export.model import open_data_of
 from cyclegan_jax.inference import TrainedGenerators
 from cyclegan_jax.report.result import SUBJECTS, WORST
 from cyclegan_jax.system.files import write_whole
@@ -58,7 +59,7 @@ def calibrate_model(folder: Path, data_dir: str = "") -> Calibrated:
         folder cannot be written.
     """
     saved = read_model(folder)
-    dataset = _open(folder, saved, data_dir)
+    dataset = open_data_of(folder, saved, data_dir)
     facts, done = dict(saved.meta), Calibrated([], [])
     if scans := _training_scans(saved, dataset, done.notes):
         facts["data"] = {
@@ -82,17 +83,6 @@ def calibrate_model(folder: Path, data_dir: str = "") -> Calibrated:
             f"{folder}: cannot be written ({error.strerror}); copy the folder to a place of yours"
         ) from error
     return done
-
-
-def _open(folder: Path, saved: Checkpoint, data_dir: str) -> Dataset:
-    config = saved.config
-    if not data_dir and config.data.dir:
-        raise InputError(
-            f"--model={folder} needs --data_dir, the prepared data set that it was trained on"
-        )
-    with config.unlocked():
-        config.data.dir = data_dir
-    return from_config.open_data(config)
 
 
 def _of_pairs(

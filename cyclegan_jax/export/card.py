@@ -85,9 +85,20 @@ def _training(folder: str, facts: Facts) -> str:
         f"- Slices: {data['axis']}, {side}x{side} pixels, pixel size {sizes or 'not known'}",
         f"- What was kept: {kept}",
     ]
+    if refined := facts.get("refined"):
+        names = ", ".join(_plain(model["name"]) for model in refined["models"])
+        lines.append(
+            f"- Refined by {refined['steps']} steps of back-translation, from the weights of the "
+            f"first of these models, with the translations of all: {names}"
+        )
     which = " (DATA is the prepared data set)" if own else ""
     command = f"cyclegan-jax train --config={shlex.quote(f'{folder}/{MODEL}')} --workdir=RUN{own}"
-    return "\n".join(lines) + f"\n\nThis trains the same anew{which}:\n\n```bash\n{command}\n```"
+    anew = (
+        "This trains the model before its refinement anew"
+        if refined
+        else "This trains the same anew"
+    )
+    return "\n".join(lines) + f"\n\n{anew}{which}:\n\n```bash\n{command}\n```"
 
 
 def _scores(facts: Facts) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 from cyclegan_jax import InputError
 from cyclegan_jax.checkpoints.contents import Checkpoint, inference_item
+from cyclegan_jax.data import from_config
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.evaluation.tables import polarity_verdicts
 from cyclegan_jax.export.card import card
@@ -57,8 +59,29 @@ def export_model(
     evaluation = _evaluation(workdir, saved.step)
     facts = _facts(saved, workdir, texts, evaluation)
     arrays = saved.items[inference_item(saved.items)]
-    _write(out, facts, arrays, stored_as, evaluation)
+    write_folder(out, facts, arrays, stored_as, evaluation)
     return saved.step
+
+
+def open_data_of(folder: Path, saved: Checkpoint, data_dir: str) -> Dataset:
+    """Opens a data set for a model, which becomes that of the model's config.
+
+    Args:
+      folder: of the model, for messages.
+      saved: the model.
+      data_dir: a prepared data set; "" is for models of phantoms.
+
+    Raises:
+      InputError: there is no such data set, or none is named for a model that needs one.
+    """
+    config = saved.config
+    if not data_dir and config.data.dir:
+        raise InputError(
+            f"--model={folder} needs --data_dir, the prepared data set that it was trained on"
+        )
+    with config.unlocked():
+        config.data.dir = data_dir
+    return from_config.open_data(config)
 
 
 def _evaluation(workdir: Path, step: int) -> Evaluation | None:
@@ -116,13 +139,22 @@ def _warnings(workdir: Path) -> list[str]:
     return list(dict.fromkeys(path.read_text().splitlines())) if path.exists() else []
 
 
-def _write(
+def write_folder(
     out: Path,
     facts: Facts,
     arrays: dict[str, np.ndarray],
     stored_as: str,
     evaluation: Evaluation | None,
 ) -> None:
+    """Writes a model folder with its card and the pictures of an evaluation, whole or not at all.
+
+    Args:
+      out: the folder to make.
+      facts: see `write_model`.
+      arrays: see `write_model`.
+      stored_as: see `write_model`.
+      evaluation: of the weights; None if there is none.
+    """
     with new_folder(out) as work:
         write_model(work, facts, arrays, stored_as)
         pictures = []

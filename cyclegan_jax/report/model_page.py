@@ -91,6 +91,9 @@ def _model(facts: Facts) -> list[html.PagePart]:
         ["training data", about["data"] or "not given"],
         ["licence of the data", about["license"] or "not given"],
     ]
+    if refined := facts.get("refined"):
+        names = ", ".join(model["name"] for model in refined["models"])
+        rows.append(["refined", f"{refined['steps']} steps, with {names}"])
     config = html.Code(json.dumps(facts["config"], indent=2))
     data = html.Code(json.dumps(facts["data"], indent=2))
     return [

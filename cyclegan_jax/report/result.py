@@ -81,10 +81,16 @@ def newest_evaluation(workdir: Path, step: int | None = None) -> Evaluation | No
     *earlier, newest = [None, *sorted(found, key=lambda path: path.stat().st_mtime)]
     if newest is None:
         return None
-    scores = json.loads(newest.read_text())
+    found = read_evaluation(newest.parent)
+    return found._replace(earlier=[path for path in earlier if path is not None])
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Returns the evaluation in a folder; raises as `newest_evaluation` does."""
+    scores = json.loads((folder / SCORES).read_text())
     if "step" not in scores:
-        raise KeyError(f"{newest} was written by an older version")
-    return Evaluation(newest.parent, scores, [path for path in earlier if path is not None])
+        raise KeyError(f"{folder / SCORES} was written by an older version")
+    return Evaluation(folder, scores, [])
 
 
 def result(workdir: Path, last_step: int) -> list[html.PagePart]:

@@ -41,7 +41,8 @@ CARD = "README.md"
 # says of the data: {"data", "license"}), "scores" (the content of a `scores.json`, or null),
 # "failures" (sentences) and "weights" ({"type", "bytes", "sha256"} of their file). A calibrated
 # model also has "intervals", `{direction: data.intervals.Intervals}`, and "regions", the worst of
-# the calibrating pairs (see `evaluation.region_scores.summarised`).
+# the calibrating pairs (see `evaluation.region_scores.summarised`). A refined model has "refined",
+# {"steps", "models": [{"name", "sha256"} of each that translated]}.
 Facts = dict[str, Any]
 
 _MOST_FACTS, _MOST_HEADER = 2**24, 2**20  # bytes
@@ -232,6 +233,10 @@ def _check(facts: Facts) -> None:
     if _stored_as(facts) not in TYPES:
         raise ValueError(f"no type of weights can be {str(_stored_as(facts))[:80]!r}")
     check_training_facts(facts["data"])
+    if refined := facts.get("refined"):
+        check_text("number of steps", f"{refined['steps']:d}", _LONGEST_NAME)
+        for model in refined["models"]:
+            check_text("name", model["name"], _LONGEST_NAME)
     for direction, intervals in facts.get("intervals", {}).items():
         if direction not in DIRECTIONS:
             raise ValueError(f"no direction can be {str(direction)[:80]!r}")
