@@ -4,8 +4,8 @@ A trained G, whose weights are fixed, makes a T2 scan of a real T1 scan, and F l
 real T1 scan of it; and conversely. So each generator learns from inputs that are nearly right and
 targets that are real. Sennrich et al. 2016 (https://arxiv.org/abs/1511.06709) do so with sentences.
 It is the cycle term of the CycleGAN without the gradient through the first of its translations: G
-cannot hide in its output what F needs. Several models translate, and F gets a mean of them with
-random weights. docs/experiments.md has what it brings, and that G must not change meanwhile.
+cannot hide in its output what F needs. Several models translate in turn. docs/experiments.md has
+what it brings, and that G must not change meanwhile.
 """
 
 import functools
@@ -18,7 +18,6 @@ import numpy as np
 import optax
 
 from cyclegan_jax import InputError
-from cyclegan_jax.checkpoints.contents import GENERATORS
 from cyclegan_jax.config import Config
 from cyclegan_jax.data import from_config
 from cyclegan_jax.data.batches import read_ahead
@@ -46,8 +45,8 @@ def refine(
       config: of the first model. Its options of the data, the batch size, the learning rate of the
         generators (which falls linearly to 0) and the seed are used.
       dataset: whose training images are used.
-      models: parameters of trained generators. The first one is refined. All of them translate, and
-        none of them changes.
+      models: parameters of trained generators. The first one is refined. All of them translate, one
+        after the other from step to step, and none of them changes.
       steps: how many.
 
     Returns:
@@ -63,10 +62,8 @@ def refine(
     modules = build_recipe(config).modules
     rate = optax.linear_schedule(config.optimizer.generator_learning_rate, 0.0, steps)
     optimizer = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
-    mirrored = config.average_mirrored
     step = jax.jit(
-        functools.partial(_step, modules=modules, optimizer=optimizer, mirrored=mirrored),
-        donate_argnums=(0, 1),
+        functools.partial(_step, modules=modules, optimizer=optimizer), donate_argnums=(0, 1)
     )
     fixed = [parallel.place_state(model) for model in models]
     # an array of its own, since a step overwrites it
@@ -80,7 +77,8 @@ def refine(
         for number in range(steps):
             batch = parallel.place_batch(next(batches))
             of_step = jax.random.fold_in(key, number)
-            params, opt_state, loss = step(params, opt_state, fixed, batch, of_step)
+            model = fixed[number % len(fixed)]
+            params, opt_state, loss = step(params, opt_state, model, batch, of_step)
             recent.append(loss)
             if len(recent) == _SHOWN_EVERY or number + 1 == steps:
                 losses.append(_mean(recent, number + 1))
@@ -93,19 +91,17 @@ def refine(
 def _step(
     params: Any,
     opt_state: Any,
-    fixed: Sequence[Networks],
+    fixed: Networks,
     batch: Batch,
     key: jax.Array,
     modules: Networks,
     optimizer: optax.GradientTransformation,
-    mirrored: bool,
 ) -> tuple[Any, Any, jax.Array]:
     """Returns the parameters and the state of Adam after a step, and the loss before it."""
     x, y = batch["x"], batch["y"]
     keys = jax.random.split(key)
-    of_g, of_f = ([getattr(m, name) for m in fixed] for name in GENERATORS)
-    fake_y = _translated(modules.generator_g, of_g, x, keys[0], mirrored)
-    fake_x = _translated(modules.generator_f, of_f, y, keys[1], mirrored)
+    fake_y = _with_noise(apply_network(modules.generator_g, fixed.generator_g, x), keys[0])
+    fake_x = _with_noise(apply_network(modules.generator_f, fixed.generator_f, y), keys[1])
 
     def loss_of(params: Any) -> jax.Array:
         back_x = apply_network(modules.generator_f, params.generator_f, fake_y)
@@ -117,20 +113,9 @@ def _step(
     return optax.apply_updates(params, updates), opt_state, loss
 
 
-def _translated(
-    module: Any, models: Sequence[Any], images: jax.Array, key: jax.Array, mirrored: bool
-) -> jax.Array:
-    """Returns a mean of the models' translations with random weights, and noise on its head."""
-    of_weights, of_noise = jax.random.split(key)
-    made = [apply_network(module, params, images) for params in models]
-    if mirrored:  # as these models translate
-        other = images[:, :, ::-1]
-        turned = [apply_network(module, params, other)[:, :, ::-1] for params in models]
-        made = [(a + b) / 2 for a, b in zip(made, turned, strict=True)]
-    weights = jax.random.dirichlet(of_weights, jnp.ones(len(models)), (len(images),))
-    mean = jnp.einsum("bk,kbhwc->bhwc", weights, jnp.stack(made))
-    noisy = mean + NOISE * jax.random.normal(of_noise, mean.shape, mean.dtype)
-    return jnp.where(mean > HEAD, noisy, mean)
+def _with_noise(images: jax.Array, key: jax.Array) -> jax.Array:
+    noisy = images + NOISE * jax.random.normal(key, images.shape, images.dtype)
+    return jnp.where(images > HEAD, noisy, images)
 
 
 def _mean(losses: Sequence[jax.Array], step: int) -> float:

@@ -51,27 +51,18 @@ def test_both_generators_learn_the_way_back_from_fixed_models(tiny, data):
 def test_the_first_model_is_refined_and_all_of_them_translate(tiny, data):
     a, b = (generators(tiny, seed) for seed in (0, 1))
     (alone, _), (together, _), (again, _) = (
-        refine(tiny, data, models, 1) for models in ([a], [a, b], [a, b])
+        refine(tiny, data, models, 2) for models in ([a], [a, b], [a, b])
     )
     for refined in (alone, together):
         moved = jax.tree.map(lambda new, old: np.abs(new - old).max(), refined, a)
-        # Adam's first step is one learning rate, in the direction of the gradient
-        assert max(jax.tree.leaves(moved)) < 1.1 * tiny.optimizer.generator_learning_rate
+        # each of Adam's first steps is at most one learning rate
+        assert max(jax.tree.leaves(moved)) < 2.1 * tiny.optimizer.generator_learning_rate
     differ = jax.tree.map(lambda one, other: (one != other).any(), alone, together)
     assert all(any(jax.tree.leaves(d)) for d in (differ.generator_g, differ.generator_f))
     jax.tree.map(np.testing.assert_array_equal, together, again)
 
 
-def test_a_model_that_averages_mirror_images_translates_so(tiny, data):
-    models = [generators(tiny, 0)]
-    plain, _ = refine(tiny, data, models, 1)
-    tiny.average_mirrored = True
-    averaged, _ = refine(tiny, data, models, 1)
-    differ = jax.tree.map(lambda one, other: (one != other).any(), plain, averaged)
-    assert any(jax.tree.leaves(differ))
-
-
 def test_a_loss_that_is_not_finite_stops_it(tiny, data):
     broken = jax.tree.map(lambda a: np.full_like(a, np.nan), generators(tiny, 1))
-    with pytest.raises(InputError, match="a loss is not finite before step 3"):
-        refine(tiny, data, [generators(tiny, 0), broken], 3)
+    with pytest.raises(InputError, match="a loss is not finite before step 2"):
+        refine(tiny, data, [generators(tiny, 0), broken], 2)
