@@ -23,7 +23,7 @@ _DATA_DIR = flags.DEFINE_string(
     "The prepared data set that the models were trained on; models of phantoms need none.",
 )
 _OUT = flags.DEFINE_string("out", None, "Folder to make; it must not exist.", required=True)
-_STEPS = flags.DEFINE_integer("steps", 1000, "Number of steps.")
+_STEPS = flags.DEFINE_integer("steps", 2000, "Number of steps.")
 _NAME = flags.DEFINE_string("name", "", "Name of the model; default: that of the first one.")
 _DATA = flags.DEFINE_string("data", "", "The training data in words; default: as the first one.")
 _LICENSE = flags.DEFINE_string(

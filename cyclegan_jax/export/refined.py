@@ -25,7 +25,7 @@ from cyclegan_jax.trained.model_folder import Facts, read_model, write_model
 from cyclegan_jax.trained.origin import ModelFolder
 from cyclegan_jax.training.back_translation import refine
 
-STEPS = 1000
+STEPS = 2000
 
 
 def refine_models(
