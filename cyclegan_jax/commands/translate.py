@@ -37,6 +37,12 @@ _CYCLE_ERROR = flags.DEFINE_bool(
     "translating back does not return the source. NOT a calibrated uncertainty: a CycleGAN can "
     "have a small one where its translation is wrong.",
 )
+_MOVED = flags.DEFINE_bool(
+    "moved_copies",
+    False,
+    "Translate five copies of each slice, four of them moved by a few pixels. The result is their "
+    "mean, and <subject>_<contrast>_sd.nii.gz says where they differ. It takes five times as long.",
+)
 _RESAMPLE = flags.DEFINE_bool(
     "resample",
     True,
@@ -97,6 +103,7 @@ def main(arguments: list[str]) -> int:
         read_filters(_FILTER.value),
         _STRICT.value,
         _INTERVAL.value,
+        _MOVED.value,
     )
     if failed:
         print(f"{failed} of the scans failed; see above")

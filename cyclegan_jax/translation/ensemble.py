@@ -7,7 +7,7 @@ not see an error that all of them share.
 
 import dataclasses
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from cyclegan_jax.domains import Direction
 from cyclegan_jax.system.command_line import start_of
 from cyclegan_jax.translation.translator import Translator
 from cyclegan_jax.translation.volumes import TranslatedVolume, translate_volume
+
+# By how many pixels copies are moved, down and to the right; docs/experiments.md has what they say.
+MOVES = ((0, 0), (4, 0), (-4, 0), (0, 5), (0, -5))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +113,64 @@ class Ensemble:
         ]
 
 
-def ensemble_of(translators: Sequence[Translator]) -> Translator | Ensemble:
-    """Returns the only translator, or several as one."""
-    return translators[0] if len(translators) == 1 else Ensemble(tuple(translators))
+@dataclasses.dataclass(frozen=True)
+class MovedCopies(Ensemble):
+    """One translator that sees each slice at several places, see `moved_copies`."""
+
+    @property
+    def model(self) -> str:
+        """The name of the model."""
+        return self.members[0].model
+
+    @property
+    def step(self) -> str:
+        """The step of the model."""
+        return str(self.members[0].step)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the model, or "" if it is not known."""
+        return self.members[0].weights_sha256
+
+    @property
+    def descrip(self) -> str:
+        """The text in a file's header that says what made it."""
+        return self.members[0].descrip
+
+
+def ensemble_of(translators: Sequence[Translator], moved: bool = False) -> Translator | Ensemble:
+    """Returns the only translator, or several as one.
+
+    Args:
+      translators: of one direction.
+      moved: whether the only one becomes its `moved_copies`.
+
+    Raises:
+      InputError: there are several, and `moved` is wanted.
+    """
+    if len(translators) > 1 and moved:
+        raise InputError("--moved_copies: several models say where they differ already; omit it")
+    if len(translators) > 1:
+        return Ensemble(tuple(translators))
+    return moved_copies(translators[0]) if moved else translators[0]
+
+
+def moved_copies(translator: Translator) -> MovedCopies:
+    """Returns a translator of slices that are moved by each of `MOVES`, translated and moved back.
+
+    A generator should not mind where in its frame a head lies. Where it does, it is not sure. This
+    is test-time augmentation (Wang et al. 2019, https://arxiv.org/abs/1807.07356).
+    """
+
+    def at(move: tuple[int, int]) -> Callable[[Direction, np.ndarray], np.ndarray]:
+        def generate(direction: Direction, images: np.ndarray) -> np.ndarray:
+            # what leaves the frame enters it again at the other side, and comes back with it
+            made = translator.generate(direction, np.roll(images, move, (1, 2)))
+            return np.roll(made, (-move[0], -move[1]), (1, 2))
+
+        return generate
+
+    return MovedCopies(tuple(dataclasses.replace(translator, generate=at(m)) for m in MOVES))
 
 
 def translated(
@@ -140,6 +198,10 @@ def check_level(translator: Translator | Ensemble, level: float | None) -> None:
     """Refuses the level of an interval that cannot be computed; None asks for no interval."""
     if level is None:
         return
+    if isinstance(translator, MovedCopies):
+        raise InputError(
+            f"--interval={level:g}: intervals are of a plain translation; omit --moved_copies"
+        )
     if isinstance(translator, Ensemble):
         raise InputError(f"--interval={level:g}: each model has its own; give one --model")
     if level not in LEVELS:

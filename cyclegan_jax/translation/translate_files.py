@@ -148,6 +148,7 @@ def translate(
     filters: Sequence[Filter] = (),
     strict: bool = False,
     level: float | None = None,
+    moved: bool = False,
 ) -> int:
     """Translates scans and folders of them; one that fails is reported, the rest continue.
 
@@ -166,6 +167,7 @@ def translate(
       filters: which of its scans are translated, see `derivative.plan_derivative`.
       strict: see `translate_file`.
       level: see `translate_file`.
+      moved: whether the only model translates moved copies, see `ensemble.moved_copies`.
 
     Returns:
       The number of scans that failed.
@@ -180,7 +182,7 @@ def translate(
         pairs = plan_derivative(bids, out, direction, filters, notes)
     for note in notes:
         print(f"note: {note}", flush=True)
-    translator = ensemble_of([load_translator(origin, direction) for origin in origins])
+    translator = ensemble_of([load_translator(origin, direction) for origin in origins], moved)
     check_level(translator, level)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -193,6 +195,8 @@ def translate(
         options += " strict=True"
     if level is not None:
         options += f" interval={level:g}"
+    if moved:
+        options += " moved_copies=True"
     record = record_of(out, translator, options, bids)
     there = {target for source, target in pairs if record.is_made(source, target)}
     _print_there(record, [target for _, target in pairs], there)

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Image
 
+from cyclegan_jax import InputError
 from cyclegan_jax.data.formats.orientation import Volume
 from cyclegan_jax.data.intensity import IntensityRange
-from cyclegan_jax.translation.ensemble import Ensemble, ensemble_of, translated
+from cyclegan_jax.translation.ensemble import (
+    MOVES,
+    Ensemble,
+    check_level,
+    ensemble_of,
+    translated,
+)
 from cyclegan_jax.translation.translate_files import translate_file
 from cyclegan_jax.translation.volumes import translate_volume
 
@@ -92,6 +99,50 @@ def test_files_get_the_standard_deviation_beside_them(three, tmp_path):
     np.testing.assert_array_equal(made.affine, sd.affine)
     assert (sd.get_fdata() >= 0).all()
     assert sd.get_fdata().max() > 10
+
+
+def test_moved_copies_say_where_a_model_minds_the_place(translator):
+    """A model that works on each pixel alone does not; one that paints by place does."""
+    volume, options = ball(), {"resample": True, "cycle_error": True}
+    plain = translator(lambda images: images * 0.5 - 0.5, source=RANGE, target=RANGE)
+    moved = ensemble_of([plain], moved=True)
+    assert (moved.model, moved.step, moved.descrip) == (plain.model, str(plain.step), plain.descrip)
+    made = translated(moved, volume, **options)
+    alone = translate_volume(plain, volume, **options)
+    np.testing.assert_allclose(made.data, alone.data, atol=1e-4)
+    np.testing.assert_allclose(made.cycle_error, alone.cycle_error, atol=1e-6)
+    assert made.notes == alone.notes
+    assert made.sd.max() < 1e-4
+
+    def by_place(images):
+        rows = np.linspace(0, 1, images.shape[1], dtype=np.float32)[:, None, None]
+        return (images + 1) * (0.5 + 0.5 * rows) - 1
+
+    made = translated(
+        ensemble_of([translator(by_place, source=RANGE, target=RANGE)], moved=True),
+        volume,
+        **options,
+    )
+    copies = []
+    for down, right in MOVES:
+        at_place = translator(
+            lambda images, d=down, r=right: np.roll(
+                by_place(np.roll(images, (d, r), (1, 2))), (-d, -r), (1, 2)
+            ),
+            source=RANGE,
+            target=RANGE,
+        )
+        copies.append(translate_volume(at_place, volume, **options).data)
+    np.testing.assert_allclose(made.data, np.mean(copies, axis=0), atol=1e-4)
+    np.testing.assert_allclose(made.sd, np.std(copies, axis=0, ddof=1), atol=1e-4)
+    assert made.sd.max() > 1
+
+
+def test_moved_copies_are_of_one_plain_model(three):
+    with pytest.raises(InputError, match="several models say where they differ already"):
+        ensemble_of(three, moved=True)
+    with pytest.raises(InputError, match="omit --moved_copies"):
+        check_level(ensemble_of(three[:1], moved=True), 0.9)
 
 
 def test_the_flag_takes_several_models(tmp_path, script):
