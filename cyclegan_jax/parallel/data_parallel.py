@@ -16,8 +16,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from cyclegan_jax import InputError
+from cyclegan_jax import config as config_lib
 from cyclegan_jax.config import Config, nearest_multiples
-from cyclegan_jax.parallel import jax_settings
+from cyclegan_jax.parallel import jax_settings, traced_programs
 from cyclegan_jax.state import Recipe, TrainState, create_state
 from cyclegan_jax.step import Batch, sample_step, train_steps, translate_step
 from cyclegan_jax.system import runtime
@@ -33,9 +34,21 @@ class TrainStep:
     Otherwise a process keeps the memory that making the state and compiling took while it trains.
     """
 
-    def __init__(self, function: Any, finish: Callable[[Any], Any] | None = None):
-        """Takes what `jax.jit` or `jax.pmap` returns, and what is done to each of its results."""
-        self._function, self._finish = function, finish
+    def __init__(
+        self,
+        function: Any,
+        finish: Callable[[Any], Any] | None = None,
+        kept: Callable[[Sequence[Any]], Any] | None = None,
+    ):
+        """Compiles nothing yet.
+
+        Args:
+          function: what `jax.jit` or `jax.pmap` returns.
+          finish: is done to each of its results.
+          kept: returns for given arguments what takes the place of `function`, or None; see
+            `traced_programs.kept`.
+        """
+        self._function, self._finish, self._kept = function, finish, kept
         self.is_compiled = False
 
     def lower(self, *arguments: Any) -> Any:
@@ -45,6 +58,8 @@ class TrainStep:
     def compile(self, *arguments: Any) -> Any:
         """Returns what JAX's `lower(...).compile()` returns. Later calls find the step compiled."""
         runtime.release_memory()
+        if self._kept is not None:
+            self._function = self._kept(arguments) or self._function
         compiled = self._function.lower(*arguments).compile()
         runtime.release_memory()
         self.is_compiled = True
@@ -147,15 +162,36 @@ class Parallel:
         two leaves share a buffer (a step that donates its state needs that).
         """
         create = functools.partial(create_state, config, recipe)
-        return jax.jit(create, out_shardings=self._replicated)
+        jit = functools.partial(jax.jit, out_shardings=self._replicated)
+        kept = self._kept("create_state", config_lib.compilation_key(config), jit, create)
 
-    def compile_train_step(self, recipe: Recipe) -> TrainStep:
-        """Returns `train_steps` over all devices. The state passed in is donated."""
+        @functools.cache
+        def program() -> Any:
+            return (kept and kept([np.int32(0)])) or jit(create)
+
+        return lambda seed: program()(seed)
+
+    def compile_train_step(self, recipe: Recipe, key: str | None = None) -> TrainStep:
+        """Returns `train_steps` over all devices. The state passed in is donated.
+
+        Args:
+          recipe: of the steps.
+          key: `config.compilation_key` of the recipe, so that a later start of a command need not
+            trace the step again; None: it is not kept.
+        """
         # jit needs no mean over a single device; pmap keeps it, so that old runs resume bit for bit
         alone = self.mode == "jit" and len(self.devices) == 1
         axis_name = None if alone else AXIS
         step = self._precise(functools.partial(train_steps, recipe=recipe, axis_name=axis_name))
-        if self.mode == "pmap":
+        is_pmap = self.mode == "pmap"
+        split = self._split if is_pmap or recipe.steps_per_call == 1 else self._split_each
+        jit = functools.partial(
+            jax.jit,
+            in_shardings=(self._replicated, split, self._replicated),
+            out_shardings=self._replicated,
+            donate_argnums=0,
+        )
+        if is_pmap:
             mapped = jax.pmap(
                 step,
                 axis_name=AXIS,
@@ -164,8 +200,8 @@ class Parallel:
                 devices=self.devices,
                 donate_argnums=0,
             )
-            return TrainStep(mapped, None if jax.process_count() == 1 else self._of_all_processes)
-        split = self._split if recipe.steps_per_call == 1 else self._split_each
+            finish = None if jax.process_count() == 1 else self._of_all_processes
+            return TrainStep(mapped, finish, self._kept("train_steps", key, jit, mapped))
         # Without `check_vma`, as in pmap: with it JAX sums the gradients of replicated parameters
         # over the devices by itself, before the mean that the step takes.
         mapped = jax.shard_map(
@@ -175,13 +211,16 @@ class Parallel:
             out_specs=PartitionSpec(),
             check_vma=False,
         )
-        return TrainStep(
-            jax.jit(
-                mapped,
-                in_shardings=(self._replicated, split, self._replicated),
-                out_shardings=self._replicated,
-                donate_argnums=0,
-            )
+        return TrainStep(jit(mapped), kept=self._kept("train_steps", key, jit, mapped))
+
+    def _kept(
+        self, name: str, key: str | None, jit: Callable[[Any], Any], function: Any
+    ) -> Callable[[Sequence[Any]], Any] | None:
+        """Returns `traced_programs.kept` as a function of the arguments; None: nothing is kept."""
+        if key is None or jax.process_count() > 1:  # pmap takes arrays of one process alone
+            return None
+        return lambda arguments: traced_programs.kept(
+            name, key, jit, function, arguments, self.devices
         )
 
     def _of_all_processes(self, result: Any) -> Any:

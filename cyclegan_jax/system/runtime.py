@@ -9,9 +9,11 @@ import gc
 import os
 import platform
 import tempfile
+import time
 from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -4, -8  # malloc.h of the GNU C library
+_started: list[float] = []  # the time of `tune_process`
 
 
 def cache_folder() -> Path:
@@ -57,6 +59,12 @@ def tune_process() -> None:
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     gc.set_threshold(10_000)
+    _started.append(time.time())
+
+
+def started() -> float | None:
+    """Returns when this process called `tune_process`, None if it is none of the commands."""
+    return _started[-1] if _started else None
 
 
 def release_memory() -> None:

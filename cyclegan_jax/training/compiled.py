@@ -33,7 +33,9 @@ class Programs:
         self.parallel.check_batch_size(config.batch_size, config.microbatches)
         self.recipe = build_recipe(config)
         self.create_state = self.parallel.compile_create_state(config, self.recipe)
-        self.train_step = self.parallel.compile_train_step(self.recipe)
+        self.train_step = self.parallel.compile_train_step(
+            self.recipe, config_lib.compilation_key(config)
+        )
         self.sample_step = self.parallel.compile_sample_step(self.recipe)
         self.compiled_generators = CompiledGenerators(
             self.recipe.modules, self.parallel, config.average_mirrored
