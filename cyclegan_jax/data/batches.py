@@ -22,11 +22,12 @@ from cyclegan_jax import InputError
 from cyclegan_jax.data.augmentation import Augmentation, augmented
 from cyclegan_jax.data.framing import fit
 from cyclegan_jax.data.intensity import from_storage
+from cyclegan_jax.data.order import RandomOrder
 from cyclegan_jax.domains import DOMAINS
 
 _SHARED_MEMORY = "/dev/shm"
 _LOST_WORKER = ("No space left", "terminated unexpectedly", "Cannot allocate memory")
-_IMAGES = 10**9  # more than any run needs; an endless repeat overflows with one image in a batch
+_STEPS = 2**31  # more than any run has
 
 
 def unpaired_batches(
@@ -59,35 +60,31 @@ def unpaired_batches(
       Elements `{"x": [B / n, H, W, 1], "y": [B / n, H, W, 1]}` float32 in [-1, 1].
     """
     part, parts = share
-    whole, views_each = batch_size // augmentation.views, augmentation.views
+    whole, views = batch_size // augmentation.views, augmentation.views
     begin, end = (batch_size * p // parts for p in (part, part + 1))
     # the records whose views are in the share; a record's views may lie in two shares
-    first, own = begin // views_each, -(-end // views_each) - begin // views_each
-    skipped = begin - first * views_each
+    first, last = begin // views, -(-end // views)
+    skipped = begin - first * views
 
-    def views(record: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
-        image, _ = fit(from_storage(record["image"][..., 0]), (image_size, image_size), mode)
-        return augmented(image, augmentation, rng)[..., None]
+    def of_domain(records: Sequence[Any], order: RandomOrder, step: int) -> np.ndarray:
+        images = np.empty(((last - first) * views, image_size, image_size, 1), np.float32)
+        for i in range(last - first):
+            position = step * whole + first + i
+            stored = records[order.record(position)]["image"][..., 0]
+            image, _ = fit(from_storage(stored), (image_size, image_size), mode)
+            changed = augmented(image, augmentation, order.generator(position))
+            images[i * views : (i + 1) * views, ..., 0] = changed
+        return images[skipped : skipped + end - begin]
 
-    def of_domain(records: Sequence[Any], number: int) -> grain.MapDataset:
-        # an own seed for each domain, or both would be shuffled alike and come out paired
-        order = np.random.SeedSequence([seed, number]).generate_state(1)[0]
-        source: Any = records
-        shuffled = grain.MapDataset.source(source).seed(int(order)).shuffle()
-        return shuffled.repeat(_IMAGES)[:_IMAGES].random_map(views)
+    # an own seed for each domain, or both would be shuffled alike and come out paired
+    seeds = (np.random.SeedSequence([seed, number]).generate_state(1)[0] for number in (0, 1))
+    orders = [RandomOrder(len(r), int(s)) for r, s in zip((x, y), seeds, strict=True)]
 
-    def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        images = (a.reshape(-1, *a.shape[2:]) for a in pair)
-        return {d: a[skipped : skipped + end - begin] for d, a in zip(DOMAINS, images, strict=True)}
+    def batch(step: int) -> dict[str, np.ndarray]:
+        sources = zip(DOMAINS, (x, y), orders, strict=True)
+        return {domain: of_domain(records, order, step) for domain, records, order in sources}
 
-    zipped = grain.experimental.ZipMapDataset([of_domain(x, 0), of_domain(y, 1)])
-
-    def record(index: int) -> Any:
-        """Returns the share's records, one batch after the other."""
-        return zipped[index // own * whole + first + index % own]
-
-    chosen = grain.MapDataset.range(_IMAGES // whole * own).map(record)
-    return chosen.batch(own).map(merge_views)
+    return grain.MapDataset.range(_STEPS).map(batch)
 
 
 def read_ahead(

@@ -157,7 +157,6 @@ def test_a_share_may_begin_and_end_within_a_records_views():
 
 
 def test_batches_of_one_image_start_anywhere():
-    # an endless repeat would overflow here, and only here
     batches = data_set(ALL, batch_size=1)
     assert_equal(next(read_ahead(batches, 5, workers=0)), batches[5])
 
