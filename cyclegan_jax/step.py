@@ -12,6 +12,7 @@ from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.image_pool import ImagePool, query
 from cyclegan_jax.losses import Metrics, discriminator_loss, generator_loss
 from cyclegan_jax.models.networks import Networks, apply_network, apply_to_both
+from cyclegan_jax.ops.augmentation import images_of
 from cyclegan_jax.optimizer import Hyperparameters, at_step, update_networks
 from cyclegan_jax.state import Recipe, TrainState
 
@@ -64,7 +65,8 @@ def train_step(
 
     Args:
       state: before the step.
-      batch: `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1], unpaired.
+      batch: `{"x": [B, H, W, 1], "y": [B, H, W, 1]}` float32 in [-1, 1], unpaired; or plain images
+        and the changes that the step makes to them (`ops.augmentation`).
       hyper: loss weights and learning rates.
       recipe: modules, optimizers and the kind of the losses.
       axis_name: the axis of devices over which gradients, metrics and the queries of the image
@@ -75,6 +77,7 @@ def train_step(
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
       the recipe skips such steps, only `step` and the learning rates have changed in the state.
     """
+    batch = images_of(batch)
     gradients, metrics, pools = _gradients(state, batch, hyper, recipe, axis_name)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)

@@ -60,7 +60,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
         return np.zeros(1, np.uint32)
     bits = max((count - 2).bit_length(), _LEAST_BITS)
     bits += bits % 2
-    numbers = np.arange(2**bits, dtype=np.uint32)
+    numbers = np.arange(2**bits)
     table = _encrypted(numbers, _round_keys(seed), bits // 2)
     places = table[np.arange(count) % len(table)]
     # `table` leads 1, 2, 4, ... encryptions on, but stays at the number of a record
@@ -68,6 +68,7 @@ def shuffled(count: int, seed: int) -> np.ndarray:
     while (places >= count).any():
         places = table[places]
         table = table[table]
+    places = places.astype(np.uint32)
     places.flags.writeable = False
     return places
 
@@ -75,18 +76,18 @@ def shuffled(count: int, seed: int) -> np.ndarray:
 def _encrypted(values: np.ndarray, keys: list[int], width: int) -> np.ndarray:
     """Encrypts blocks of two words of `width` bits by the rounds of the cipher Simon.
 
-    Beaulieu et al. 2013, https://eprint.iacr.org/2013/404. All is uint32.
+    Beaulieu et al. 2013, https://eprint.iacr.org/2013/404.
     """
-    mask = np.uint32(2**width - 1)
+    words, mask = np.arange(2**width), 2**width - 1
 
-    def turned(x: np.ndarray, by: int) -> np.ndarray:
-        return ((x << np.uint32(by)) | (x >> np.uint32(width - by))) & mask
+    def turned(by: int) -> np.ndarray:
+        return (words << by | words >> (width - by)) & mask
 
-    left, right = values >> np.uint32(width) & mask, values & mask
+    mixed = (turned(1) & turned(8)) ^ turned(2)  # of each word
+    left, right = values >> width & mask, values & mask
     for key in keys:  # each round changes the word that the last one did not
-        mixed = (turned(right, 1) & turned(right, 8)) ^ turned(right, 2) ^ (np.uint32(key) & mask)
-        left, right = right, left ^ mixed
-    return left << np.uint32(width) | right
+        left, right = right, left ^ (mixed ^ key & mask)[right]
+    return left << width | right
 
 
 def _round_keys(seed: int) -> list[int]:
