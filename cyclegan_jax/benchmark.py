@@ -165,8 +165,9 @@ def input_pipeline(size: int, batches: int) -> dict[str, Any]:
       batches: that are timed, of 32 images of each domain.
 
     Returns:
-      The images of both domains in a second, with 0, 1 and 2 worker processes; with augmentation on
-      the host, and with `config.augment_on_device`.
+      The images of both domains in a second, with 0, 1 and 2 worker processes, and without workers
+      in a second of processor time; with augmentation on the host, and in the step
+      (`config.augment_on_device`).
     """
     c = base_config()
     c.image_size, c.data.contrast, c.data.shift = size, 0.2, 8
@@ -176,19 +177,28 @@ def input_pipeline(size: int, batches: int) -> dict[str, Any]:
     for c.augment_on_device, where in ((False, "host"), (True, "device")):
         found[f"images_per_second_augmented_on_{where}"] = rates = {}
         for c.data.workers in (0, 1, 2):
-            seconds = _seconds_per_batch(c, dataset, batches)
+            seconds, busy = _seconds_per_batch(c, dataset, batches)
             rates[f"{c.data.workers}_workers"] = 2 * c.batch_size / seconds
+            if c.data.workers == 0:
+                rates["of_a_core"] = 2 * c.batch_size / busy
     return found
 
 
-def _seconds_per_batch(config: Config, dataset: Dataset, batches: int) -> float:
+def _seconds_per_batch(config: Config, dataset: Dataset, batches: int) -> tuple[float, float]:
+    """Returns the seconds of a batch, and those of processor time of this process."""
     # a pass over the images, which stay in memory from then on
     workers = max(config.data.workers, 1)  # each of them has its own memory
     first = workers * -(-len(dataset.names("train_x")) // config.batch_size) + _WARM_UP
     source = from_config.training_batches(config, dataset)
     ahead = batches_lib.read_ahead(source, 0, config.data.workers)
-    seconds = [time.perf_counter() for _ in itertools.islice(ahead, first + batches + 1)]
-    return (seconds[-1] - seconds[first]) / batches
+    clocks = [
+        (time.perf_counter(), time.process_time())
+        for _ in itertools.islice(ahead, first + batches + 1)
+    ]
+    seconds, busy = (
+        (end - begin) / batches for begin, end in zip(clocks[first], clocks[-1], strict=True)
+    )
+    return seconds, busy
 
 
 def peak_gflops(dtype: str) -> float:

@@ -77,7 +77,6 @@ def train_step(
       weighted total, and the norm of each network's gradient. Where one of these is not finite and
       the recipe skips such steps, only `step` and the learning rates have changed in the state.
     """
-    batch = images_of(batch)
     gradients, metrics, pools = _gradients(state, batch, hyper, recipe, axis_name)
     if axis_name is not None:
         gradients, metrics = jax.lax.pmean((gradients, metrics), axis_name)
@@ -106,6 +105,7 @@ def _gradients(
 ) -> tuple[Networks, Metrics, Pools | None]:
     """Returns each network's gradient on this device's images, the losses, and the new pools."""
     params, modules, objective = state.params, recipe.modules, recipe.objective
+    given, batch = batch, images_of(batch)
     weights = objective.weights_at(state.step, hyper.loss_weights)
 
     def of_generators(batch: Batch) -> tuple[Any, Batch]:
@@ -123,6 +123,10 @@ def _gradients(
         return (gradients, metrics), None
 
     (generators, metrics), fakes = _by_parts(of_generators, batch, recipe.microbatches)
+    if batch is not given:
+        # Without it XLA for GPUs keeps maps of the discriminators while it computes those of the
+        # generators: 0.43 GiB more at 256x256, batch 32.
+        batch, fakes, generators = jax.lax.optimization_barrier((batch, fakes, generators))
     key = jax.random.fold_in(jax.random.key(state.seed), state.step)
     pools, pooled = _through_pools(state.pools, fakes, key, axis_name)
     (discriminators, more), _ = _by_parts(of_discriminators, (batch, pooled), recipe.microbatches)

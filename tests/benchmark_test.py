@@ -86,7 +86,7 @@ def test_training_prints_one_json_line_and_a_ratio_and_writes_a_trace(tmp_path):
     assert found["peak_mebibytes"] > 10
     for where in ("host", "device"):
         rates = found["input"][f"images_per_second_augmented_on_{where}"]
-        assert rates.keys() == {"0_workers", "1_workers", "2_workers"}
+        assert rates.keys() == {"0_workers", "of_a_core", "1_workers", "2_workers"}
         assert min(rates.values()) > 0
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
 
