@@ -24,6 +24,7 @@ from cyclegan_jax import InputError, __version__
 from cyclegan_jax.config import Config, base_config, validate
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.models.networks import init_params
 from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -49,7 +50,6 @@ def reference_config(size: int, batch: int, base: int, dtype: str, parallel: str
     widths = tuple(base * min(2**level, 8) for level in range(levels))
     c.generator.features, c.discriminator.features = widths, widths[:-1]
     c.discriminator.strides = (2,) * (levels - 1)
-    c.data.phantom.subjects, c.data.phantom.held_out = 2, 1
     validate(c)
     return c.lock()
 
@@ -157,21 +157,48 @@ def against(
     }
 
 
-def input_pipeline(config: Config, batches: int) -> dict[str, float]:
-    """Times the input pipeline alone, on phantoms, with every augmentation that is not views."""
-    c = config.copy_and_resolve_references().unlock()
-    c.data.contrast, c.data.shift = 0.2, 8
+def input_pipeline(size: int, batches: int) -> dict[str, Any]:
+    """Times the input pipeline alone, on phantoms, with every augmentation that is not views.
+
+    Args:
+      size: height and width of the images.
+      batches: that are timed, of 32 images of each domain.
+
+    Returns:
+      The images of both domains in a second, with 0, 1 and 2 worker processes, and without workers
+      in a second of processor time; with augmentation on the host, and in the step
+      (`config.augment_on_device`).
+    """
+    c = base_config()
+    c.image_size, c.data.contrast, c.data.shift = size, 0.2, 8
+    c.data.phantom.subjects, c.data.phantom.held_out = 8, 1
     dataset = from_config.open_data(c)
+    found: dict[str, Any] = {"batch": c.batch_size, "images": len(dataset.names("train_x"))}
+    for c.augment_on_device, where in ((False, "host"), (True, "device")):
+        found[f"images_per_second_augmented_on_{where}"] = rates = {}
+        for c.data.workers in (0, 1, 2):
+            seconds, busy = _seconds_per_batch(c, dataset, batches)
+            rates[f"{c.data.workers}_workers"] = 2 * c.batch_size / seconds
+            if c.data.workers == 0:
+                rates["of_a_core"] = 2 * c.batch_size / busy
+    return found
+
+
+def _seconds_per_batch(config: Config, dataset: Dataset, batches: int) -> tuple[float, float]:
+    """Returns the seconds of a batch, and those of processor time of this process."""
     # a pass over the images, which stay in memory from then on
-    first = -(-len(dataset.names("train_x")) // c.batch_size) + _WARM_UP
-    source = from_config.training_batches(c, dataset)
-    seconds = []
-    for index, _ in enumerate(batches_lib.read_ahead(source, 0, c.data.workers)):
-        seconds.append(time.perf_counter())
-        if index == first + batches:
-            break
-    per_batch = (seconds[-1] - seconds[first]) / batches
-    return {"seconds_per_batch": per_batch, "images_per_second": 2 * c.batch_size / per_batch}
+    workers = max(config.data.workers, 1)  # each of them has its own memory
+    first = workers * -(-len(dataset.names("train_x")) // config.batch_size) + _WARM_UP
+    source = from_config.training_batches(config, dataset)
+    ahead = batches_lib.read_ahead(source, 0, config.data.workers)
+    clocks = [
+        (time.perf_counter(), time.process_time())
+        for _ in itertools.islice(ahead, first + batches + 1)
+    ]
+    seconds, busy = (
+        (end - begin) / batches for begin, end in zip(clocks[first], clocks[-1], strict=True)
+    )
+    return seconds, busy
 
 
 def peak_gflops(dtype: str) -> float:

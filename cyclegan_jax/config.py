@@ -76,7 +76,7 @@ _WHEN = (*_WORK, "keep")
 _ARGUMENTS = ("_weight", "_ratio", "_learning_rate")
 
 # How the same step is computed.
-_HOW = ("parallel", "remat", "microbatches", "steps_per_call")
+_HOW = ("parallel", "remat", "microbatches", "steps_per_call", "augment_on_device")
 
 # A run may be resumed with these changed: they change no result of a step whose numbers are finite.
 FREE_ON_RESUME = (*_HOW, "on_nonfinite", "data.dir", "data.workers", *_WHEN)
@@ -105,6 +105,7 @@ _ADDED = (
     "remat",
     "microbatches",
     "steps_per_call",
+    "augment_on_device",
     "average_mirrored",
 )
 
@@ -124,6 +125,8 @@ def base_config() -> Config:
     c.remat = False  # computes the generators again in the backward pass: less memory, more work
     c.microbatches = 1  # parts of each device's images computed in turn: less memory, same step
     c.steps_per_call = 1  # steps between two returns to the host; log_every, ... are multiples
+    # The step mirrors, shifts and changes the contrast of the images: less work for the host.
+    c.augment_on_device = False
 
     c.data = ConfigDict()
     c.data.dir = ""  # folder made by `cyclegan-jax prepare`; "" is the embedded phantom
@@ -267,7 +270,9 @@ def compilation_key(config: Config) -> str:
         and not key.endswith(_ARGUMENTS)
         and key not in ("seed", *_WHEN)
     }
-    return json.dumps(inside | {"terms": computed_terms(config)}, sort_keys=True)
+    inside["terms"] = computed_terms(config)
+    inside["type of images"] = config.augment_on_device and config.data.fit
+    return json.dumps(inside, sort_keys=True)
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

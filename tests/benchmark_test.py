@@ -84,7 +84,10 @@ def test_training_prints_one_json_line_and_a_ratio_and_writes_a_trace(tmp_path):
     assert found["images_per_second"] == pytest.approx(2 / times["median"])
     assert found["ratio_to_peer"] == pytest.approx(found["images_per_second"] / 2)
     assert found["peak_mebibytes"] > 10
-    assert found["input"]["images_per_second"] > 0
+    for where in ("host", "device"):
+        rates = found["input"][f"images_per_second_augmented_on_{where}"]
+        assert rates.keys() == {"0_workers", "of_a_core", "1_workers", "2_workers"}
+        assert min(rates.values()) > 0
     assert list((tmp_path / "trace").rglob("*.xplane.pb"))
 
 

@@ -157,6 +157,10 @@ def test_compilation_key_changes_with_the_program_alone():
         assert key(**free) == key()
     for compiled in ({"loss.identity_ratio": 0.0}, {"steps": 7}, {"loss.adversarial": "lsgan"}):
         assert key(**compiled) != key()
+    # scaled images are sent in another type
+    assert key(**{"data.fit": "resize"}) == key()
+    on_device = {"augment_on_device": True}
+    assert key(**on_device, **{"data.fit": "resize"}) != key(**on_device) != key()
 
 
 def test_an_option_that_an_earlier_version_did_not_have_gets_what_it_did():

@@ -68,7 +68,7 @@ def main(arguments: list[str]) -> int:
         result["peak_gflops_per_second"] = peak
         devices = result["versions"]["devices"]
         result["fraction_of_peak"] = result["gflops_per_second"] / (peak * devices)
-        result["input"] = benchmark.input_pipeline(config, _STEPS.value)
+        result["input"] = benchmark.input_pipeline(_SIZE.value, _STEPS.value)
     if peer is not None:
         result["ratio_to_peer"] = rate / peer
     print(json.dumps(result) if _JSON.value else _text(result))

@@ -17,6 +17,7 @@ from cyclegan_jax.compilation.program import (
 )
 from cyclegan_jax.compilation.targets import Target
 from cyclegan_jax.config import Config
+from cyclegan_jax.ops import augmentation
 
 
 def gather(config: Config, target: Target, find_largest: bool) -> dict[str, Any]:
@@ -53,6 +54,7 @@ def gather(config: Config, target: Target, find_largest: bool) -> dict[str, Any]
         "remat": config.remat,
         "microbatches": config.microbatches,
         "steps_per_call": config.steps_per_call,
+        "augment_on_device": config.augment_on_device,
         "lowering_seconds": program.lowering_seconds,
         "compile_seconds": program.compile_seconds,
         "bytes": {
@@ -65,7 +67,7 @@ def gather(config: Config, target: Target, find_largest: bool) -> dict[str, Any]
         "usable": chip.usable,
         "largest_batch": None if largest is None else largest._asdict(),
         "flops": flops,
-        "convolutions": _convolutions(program),
+        "convolutions": _convolutions(config, program),
         "copies": program.copies,
         "parameter_bytes": parameter_bytes(config),
         "collectives": [dataclasses.asdict(part) for part in program.collectives],
@@ -109,10 +111,11 @@ def _largest(
     return largest_batch.find(peak_of, start, multiple, chip.usable * chip.memory)
 
 
-def _convolutions(program: Program) -> str:
+def _convolutions(config: Config, program: Program) -> str:
     """Returns in words whether the convolutions are native, or products of patches."""
     count = program.operations.get
     native, products = count("convolution", 0), count("dot_general", 0)
+    products -= augmentation.PRODUCTS if config.augment_on_device else 0
     if not products:
         return f"all native ({native} in the program)"
     return f"{native} native, {products} as matrix products of patches"

@@ -10,6 +10,7 @@ import jax
 
 from cyclegan_jax.compilation import flops, hlo
 from cyclegan_jax.config import Config
+from cyclegan_jax.data.batches import of_each_image
 from cyclegan_jax.domains import DOMAINS
 from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -89,14 +90,17 @@ def compile_step(config: Config, devices: Sequence[Any]) -> Program:
 
 def abstract_arguments(config: Config, parallel: Parallel) -> tuple[Any, dict[str, Any], Any]:
     """Returns shapes and types of state and batch as the step takes them, and hyperparameters."""
-    devices, size = len(parallel.devices), config.image_size
+    devices = len(parallel.devices)
     steps = () if config.steps_per_call == 1 else (config.steps_per_call,)
     if parallel.mode == "pmap":
         first = (devices, *steps, config.batch_size // devices)
     else:
         first = (*steps, config.batch_size)
-    images = jax.ShapeDtypeStruct((*first, size, size, 1), "float32")
-    batch = {domain: images for domain in DOMAINS}  # noqa: C420 - the type of its keys
+    layout = of_each_image(config.image_size, config.data.fit, config.augment_on_device)
+    batch = {
+        name: jax.ShapeDtypeStruct((*first, *shape), dtype)
+        for name, (shape, dtype) in layout.items()
+    }
     return _abstract_state(config, build_recipe(config)), batch, Hyperparameters.of(config)
 
 

@@ -36,6 +36,8 @@ def _step(facts: dict[str, Any], target: Target) -> Table:
         largest = max(bound, key=lambda kind: bound[kind])
         parts = ", ".join(f"{kind} {1e3 * seconds:.2f}" for kind, seconds in bound.items())
         rows.append(("lower bound of a step", f"{1e3 * bound[largest]:.2f} ms ({parts})"))
+        images = 2 * facts["batch_size"] / bound[largest]  # of both domains
+        rows.append(("images it takes at that rate", f"{images:,.0f} in a second"))
     title = (
         f"{facts['devices']} x {target.accelerator.name}, batch {facts['batch_size']}, "
         f"{facts['image_size']}x{facts['image_size']}, {facts['dtype']}, {facts['parallel']}"

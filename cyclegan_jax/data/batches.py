@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,75 +19,94 @@ import grain
 import numpy as np
 
 from cyclegan_jax import InputError
-from cyclegan_jax.data.augmentation import Augmentation, augmented
-from cyclegan_jax.data.framing import fit
-from cyclegan_jax.data.intensity import from_storage
+from cyclegan_jax.data.augmentation import (
+    CHANGES,
+    COLUMNS,
+    Augmentation,
+    augmented,
+    random_changes,
+)
+from cyclegan_jax.data.frames import Frames, frame_type, normalised
+from cyclegan_jax.data.order import RandomOrder
 from cyclegan_jax.domains import DOMAINS
+from cyclegan_jax.system import runtime
 
 _SHARED_MEMORY = "/dev/shm"
 _LOST_WORKER = ("No space left", "terminated unexpectedly", "Cannot allocate memory")
-_IMAGES = 10**9  # more than any run needs; an endless repeat overflows with one image in a batch
+_STEPS = 2**31  # more than any run has
+_AHEAD = 4  # batches that a process keeps
+
+
+def of_each_image(size: int, mode: str, on_device: bool) -> dict[str, tuple[Any, str]]:
+    """Returns shape and type of what a batch has for each image, by the names in the batch.
+
+    Args:
+      size: height and width of the images.
+      mode: "pad" or "resize", see `framing.fit`.
+      on_device: whether images are changed on the device.
+    """
+    image: tuple[Any, str] = (size, size, 1), frame_type(mode) if on_device else "float32"
+    parts = {domain: image for domain in DOMAINS}  # noqa: C420 - the type of its keys
+    changes: tuple[Any, str] = (1, 1, COLUMNS), "float32"
+    return parts | {domain + CHANGES: changes for domain in DOMAINS if on_device}
 
 
 def unpaired_batches(
-    x: Sequence[Any],
-    y: Sequence[Any],
+    x: Frames,
+    y: Frames,
     augmentation: Augmentation,
     *,
-    image_size: int,
-    mode: str,
     batch_size: int,
     seed: int,
     share: tuple[int, int] = (0, 1),
+    on_device: bool = False,
 ) -> grain.MapDataset:
     """Returns a random-access data set of unpaired batches; element i is the batch of step i.
 
     It has no end in practice.
 
     Args:
-      x: records of `Dataset.split("train_x")`.
-      y: records of `Dataset.split("train_y")`.
+      x: the images of "train_x".
+      y: the images of "train_y", at the same size.
       augmentation: the random changes of the training images.
-      image_size: height and width of the batches.
-      mode: "pad" or "resize", see `framing.fit`.
       batch_size: number of images of each domain in a batch, views counted.
       seed: fixes order and augmentation; each domain is shuffled on its own.
       share: (i, n) is the i-th of n equal, contiguous parts of each batch. The batch is the same
         for every n, and nothing outside the part is read. n must divide `batch_size`.
+      on_device: leaves the changes to the training step, see below.
 
     Returns:
-      Elements `{"x": [B / n, H, W, 1], "y": [B / n, H, W, 1]}` float32 in [-1, 1].
+      Elements `{"x": [B / n, H, W, 1], "y": [B / n, H, W, 1]}` float32 in [-1, 1]. With `on_device`
+      these are the plain images, in the type of the frames, and "x_changes" and "y_changes" float32
+      `[B / n, 1, 1, 4]` lie beside them (`augmentation.random_changes`).
     """
     part, parts = share
-    whole, views_each = batch_size // augmentation.views, augmentation.views
+    whole, views = batch_size // augmentation.views, augmentation.views
     begin, end = (batch_size * p // parts for p in (part, part + 1))
     # the records whose views are in the share; a record's views may lie in two shares
-    first, own = begin // views_each, -(-end // views_each) - begin // views_each
-    skipped = begin - first * views_each
+    first, last = begin // views, -(-end // views)
+    skipped = begin - first * views
+    layout = of_each_image(x.size, x.mode, on_device)
+    # an own seed for each domain, or both would be shuffled alike and come out paired
+    seeds = (np.random.SeedSequence([seed, number]).generate_state(1)[0] for number in (0, 1))
+    orders = [RandomOrder(len(r), int(s)) for r, s in zip((x, y), seeds, strict=True)]
 
-    def views(record: dict[str, Any], rng: np.random.Generator) -> np.ndarray:
-        image, _ = fit(from_storage(record["image"][..., 0]), (image_size, image_size), mode)
-        return augmented(image, augmentation, rng)[..., None]
+    def batch(step: int) -> dict[str, np.ndarray]:
+        count = (last - first) * views
+        made = {name: np.empty((count, *shape), dtype) for name, (shape, dtype) in layout.items()}
+        for domain, frames, order in zip(DOMAINS, (x, y), orders, strict=True):
+            for i in range(last - first):
+                position = step * whole + first + i
+                frame, rng = frames[order.record(position)], order.generator(position)
+                here = slice(i * views, (i + 1) * views)
+                if on_device:
+                    made[domain][here, ..., 0] = frame
+                    made[domain + CHANGES][here] = random_changes(augmentation, rng)
+                else:
+                    made[domain][here, ..., 0] = augmented(normalised(frame), augmentation, rng)
+        return {name: values[skipped : skipped + end - begin] for name, values in made.items()}
 
-    def of_domain(records: Sequence[Any], number: int) -> grain.MapDataset:
-        # an own seed for each domain, or both would be shuffled alike and come out paired
-        order = np.random.SeedSequence([seed, number]).generate_state(1)[0]
-        source: Any = records
-        shuffled = grain.MapDataset.source(source).seed(int(order)).shuffle()
-        return shuffled.repeat(_IMAGES)[:_IMAGES].random_map(views)
-
-    def merge_views(pair: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
-        images = (a.reshape(-1, *a.shape[2:]) for a in pair)
-        return {d: a[skipped : skipped + end - begin] for d, a in zip(DOMAINS, images, strict=True)}
-
-    zipped = grain.experimental.ZipMapDataset([of_domain(x, 0), of_domain(y, 1)])
-
-    def record(index: int) -> Any:
-        """Returns the share's records, one batch after the other."""
-        return zipped[index // own * whole + first + index % own]
-
-    chosen = grain.MapDataset.range(_IMAGES // whole * own).map(record)
-    return chosen.batch(own).map(merge_views)
+    return grain.MapDataset.range(_STEPS).map(batch)
 
 
 def read_ahead(
@@ -99,10 +118,12 @@ def read_ahead(
       InputError: a worker process has ended, as when the shared memory is too small.
     """
     if workers:
-        rest = batches[start_step:].to_iter_dataset(grain.ReadOptions(num_threads=1))
+        # by default each worker would keep 500 batches
+        one = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_AHEAD)
+        rest = batches[start_step:].to_iter_dataset(one)
         options = grain.MultiprocessingOptions(num_workers=workers)
         return _of_workers(lambda: rest.mp_prefetch(options, worker_init_fn=_begin_worker), workers)
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=_AHEAD)
     return iter(batches[start_step:].to_iter_dataset(options))
 
 
@@ -123,7 +144,7 @@ def in_calls(
         yield from batches
         return
     while joined := list(itertools.islice(batches, steps_per_call - step % steps_per_call)):
-        yield {domain: np.stack([batch[domain] for batch in joined]) for domain in DOMAINS}
+        yield {name: np.stack([batch[name] for batch in joined]) for name in joined[0]}
         step += len(joined)
 
 
@@ -155,8 +176,9 @@ def _of_workers(start: Callable[[], Iterable[Any]], workers: int) -> Iterator[An
 
 
 def _begin_worker(index: int, count: int) -> None:
-    """Makes a worker process live exactly as long as the run."""
+    """Makes a worker process live exactly as long as the run, and use its memory again."""
     del index, count
+    runtime.keep_freed_memory()
     # a terminal's Ctrl-C and a scheduler's SIGTERM may go to the workers too, but the run still has
     # a step to finish
     signal.signal(signal.SIGINT, signal.SIG_IGN)

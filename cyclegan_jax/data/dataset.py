@@ -162,12 +162,6 @@ class Dataset:
             )
         return found
 
-    def image_bytes(self, split: str) -> int:
-        """Returns an upper bound of the memory in bytes that the decoded images of `split` need."""
-        entry = self.manifest["splits"][split]
-        largest = max(height * width for height, width in entry["sizes"])
-        return len(entry["names"]) * largest * np.dtype(np.uint16).itemsize
-
     def summary(self) -> str:
         """Returns a few lines to print: the kind, the images and subjects of each split, notes."""
         lines = [f"data: {self.folder} ({self.manifest['source']['kind']})"]

@@ -31,6 +31,17 @@ def fit(image: np.ndarray, frame: tuple[int, int], mode: str) -> tuple[np.ndarra
     return framed, mask
 
 
+def pad_stored(stored: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
+    """Brings uint16 `[H, W]`, as images are stored, to `frame` as mode "pad" of `fit` does.
+
+    The result is uint16 `[*frame]`; 0 is air.
+    """
+    framed = np.zeros(frame, np.uint16)
+    target, origin = _centred(stored.shape, frame)
+    framed[target] = stored[origin]
+    return framed
+
+
 def fit_labels(labels: np.ndarray, frame: tuple[int, int], mode: str) -> np.ndarray:
     """Brings the labels `[H, W]` of an image's pixels to where `fit` brings the image.
 
@@ -41,10 +52,7 @@ def fit_labels(labels: np.ndarray, frame: tuple[int, int], mode: str) -> np.ndar
         height, width = fitted_size(labels.shape, frame)
         pixels = Image.fromarray(np.asarray(labels, np.float32))
         labels = np.asarray(pixels.resize((width, height), Image.Resampling.NEAREST))
-    framed = np.zeros(frame, np.uint16)
-    target, origin = _centred(labels.shape, frame)
-    framed[target] = labels[origin]
-    return framed
+    return pad_stored(labels, frame)
 
 
 def cropped_share(mask: np.ndarray, frame: tuple[int, int]) -> float:

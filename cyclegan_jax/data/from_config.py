@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from cyclegan_jax.config import Config, image_size_multiple
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import unpaired_batches
 from cyclegan_jax.data.dataset import Dataset, open_dataset
+from cyclegan_jax.data.frames import Frames
 from cyclegan_jax.data.framing import cropped_share, pixel_as_seen
 from cyclegan_jax.data.intensity import HEAD, from_storage
 from cyclegan_jax.data.manifest import labels_of
@@ -24,8 +25,8 @@ from cyclegan_jax.data.preparation.write import prepare
 from cyclegan_jax.domains import CONTRASTS, DOMAINS
 from cyclegan_jax.system.runtime import cache_folder
 
-# Training images of both domains that are kept decoded, in every process that reads; larger sets
-# are read again in each epoch.
+# Training images of both domains that are kept at the networks' size, in every process that reads;
+# larger sets are read again in each epoch.
 _KEPT_BYTES = 2**30
 _PHANTOM_HAS = "labels, measures"  # what a cached phantom must have that earlier ones lack
 _SAGITTAL = "sagittal"
@@ -98,19 +99,25 @@ def training_batches(
     for domain, contrast in CONTRASTS.items():
         if not dataset.names(f"train_{domain}"):
             raise InputError(f"{dataset.folder} has no {contrast} training image")
-    x, y = dataset.split("train_x"), dataset.split("train_y")
-    if dataset.image_bytes("train_x") + dataset.image_bytes("train_y") <= _KEPT_BYTES:
-        x, y = _Kept(x), _Kept(y)
     return unpaired_batches(
-        x,
-        y,
+        *_frames(config, dataset),
         Augmentation(d.views, d.flip and dataset.axis != _SAGITTAL, d.contrast, d.shift),
-        image_size=config.image_size,
-        mode=d.fit,
         batch_size=config.batch_size,
         seed=config.seed,
         share=share,
+        on_device=config.augment_on_device,
     )
+
+
+def _frames(config: Config, dataset: Dataset) -> tuple[Frames, Frames]:
+    """Returns the training images of both domains, which stay in memory if there is room."""
+    made = [
+        Frames(dataset.split(f"train_{domain}"), config.image_size, config.data.fit)
+        for domain in DOMAINS
+    ]
+    keep = sum(frames.bytes for frames in made) <= _KEPT_BYTES
+    x, y = (frames.kept() if keep else frames for frames in made)
+    return x, y
 
 
 def cropped_heads(config: Config, dataset: Dataset, splits: Iterable[str] = ()) -> str:
@@ -239,19 +246,3 @@ def scored_split(dataset: Dataset, wanted: str = "") -> str:
     if wanted and wanted not in there_are:
         raise InputError(f"--split={wanted}: {dataset.folder} has {', '.join(there_are)}")
     return wanted or there_are[0]
-
-
-class _Kept(Sequence[Any]):
-    """Records that stay in memory from their first use on."""
-
-    def __init__(self, records: Sequence[Any]):
-        self._records = records
-        self._kept: list[Any] = [None] * len(records)
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def __getitem__(self, index: Any) -> Any:
-        if self._kept[index] is None:
-            self._kept[index] = self._records[index]
-        return self._kept[index]

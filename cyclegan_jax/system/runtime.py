@@ -53,13 +53,18 @@ def tune_process() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder() / "compiled"))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["MPLBACKEND"] = "agg"
+    keep_freed_memory()
+    gc.set_threshold(10_000)
+    _started.append(time.time())
+
+
+def keep_freed_memory() -> None:
+    """Lets the GNU C library keep what this process frees; the process need not get it again."""
     if platform.libc_ver()[0] == "glibc" and not _malloc_is_set():
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, 1)  # XLA allocates in threads, whose own arenas must be small
         mallopt(_M_MMAP_MAX, 0)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-    gc.set_threshold(10_000)
-    _started.append(time.time())
 
 
 def started() -> float | None:

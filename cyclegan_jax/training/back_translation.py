@@ -25,6 +25,7 @@ from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.data.intensity import HEAD
 from cyclegan_jax.losses import mean_absolute_error
 from cyclegan_jax.models.networks import Networks, apply_network
+from cyclegan_jax.ops.augmentation import images_of
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.step import Batch
@@ -98,6 +99,7 @@ def _step(
     optimizer: optax.GradientTransformation,
 ) -> tuple[Any, Any, jax.Array]:
     """Returns the parameters and the state of Adam after a step, and the loss before it."""
+    batch = images_of(batch)
     x, y = batch["x"], batch["y"]
     keys = jax.random.split(key)
     fake_y = _with_noise(apply_network(modules.generator_g, fixed.generator_g, x), keys[0])

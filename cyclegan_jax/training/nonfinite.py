@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data.augmentation import as_seen
 from cyclegan_jax.render.image_grid import save_grid
 from cyclegan_jax.step import GRADIENT
 from cyclegan_jax.system.files import write_whole
@@ -59,7 +60,7 @@ class FiniteCheck:
         Args:
           step: its number, from 1.
           terms: its metrics, as `step.train_step` returns them.
-          batch: the images that it saw, on the host.
+          batch: that it took, on the host.
 
         Raises:
           DivergedError: the run does not skip, or has skipped `MOST_SKIPPED_IN_A_ROW` steps. The
@@ -69,6 +70,7 @@ class FiniteCheck:
         if not found:
             self._in_a_row = 0
             return True
+        batch = as_seen(batch)
         self._skipped += 1
         self._in_a_row += 1
         must_stop = not self._skips or self._in_a_row == MOST_SKIPPED_IN_A_ROW

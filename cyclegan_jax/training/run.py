@@ -19,6 +19,7 @@ from cyclegan_jax.checkpoints.manager import Checkpoints, saved_steps
 from cyclegan_jax.checkpoints.paths import check_path
 from cyclegan_jax.data import batches as batches_lib
 from cyclegan_jax.data import from_config
+from cyclegan_jax.data.augmentation import as_seen
 from cyclegan_jax.data.pairs import spread
 from cyclegan_jax.domains import CONTRASTS
 from cyclegan_jax.evaluation import unpaired
@@ -255,7 +256,7 @@ class Run:
             # Without pairs training images serve as samples, those of the primary in all processes.
             _, processes = self._programs.parallel.share
             first: Any = from_config.training_batches(c, self.dataset, (0, processes))[0]
-            self._samples = {k: v[:_SAMPLE_ROWS] for k, v in first.items()}
+            self._samples = {k: v[:_SAMPLE_ROWS] for k, v in as_seen(first).items()}
             self._monitor = PatchMonitor(compiled, **unpaired.training_images(c, self.dataset))
             self._print("no pairs to score; `best` is chosen by patches of training images")
         else:

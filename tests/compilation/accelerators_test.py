@@ -45,6 +45,7 @@ def test_a_step_compiles_for_hardware_that_is_not_there(
         "--config=quickstart",
         f"--config.batch_size={devices}",
         f"--config.parallel={mode}",
+        f"--config.augment_on_device={mode == 'jit'}",
         *SMALL,
         "--nolargest_batch",
         "--json",

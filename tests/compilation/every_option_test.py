@@ -9,6 +9,7 @@ import pytest
 
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.compilation import hlo, program
+from cyclegan_jax.ops import augmentation
 from cyclegan_jax.parallel.data_parallel import Parallel
 from cyclegan_jax.state import build_recipe
 
@@ -21,6 +22,7 @@ VALUES = {
     "remat": (True,),
     "microbatches": (2,),
     "steps_per_call": (2,),
+    "augment_on_device": (True,),
     "image_size": (32,),
     "generator.type": tuple(config_lib.GENERATORS),
     "generator.features": ((4, 8, 8),),
@@ -61,7 +63,10 @@ ELSEWHERE = {
 CASES = [(key, value) for key, values in VALUES.items() for value in values]
 
 PRODUCTS = {"dot_general", "dot", "gather", "dynamic_gather", "custom_call"}
-TABLES = {"loss.start_weight": {"gather"}}  # of quantiles, in which each pixel is looked up
+ALLOWED = {
+    "loss.start_weight": {"gather"},  # of quantiles, in which each pixel is looked up
+    "augment_on_device": {"dot_general"},  # with the matrices that shift and mirror images
+}
 
 # The most all-reduces of a step between eight devices, and how many times the bytes of the
 # parameters they may have: the metrics are a little more.
@@ -77,6 +82,7 @@ EVERYTHING = {
     "remat": True,
     "microbatches": 2,
     "batch_size": 16,
+    "augment_on_device": True,
 }
 
 
@@ -104,7 +110,9 @@ def test_convolutions_are_native_on_accelerators(tiny, key, value):
     for found in lowered_for(tiny, "tpu", "cuda"):
         # each generator and each discriminator has two down-samplings and what follows
         assert found["convolution"] >= 20
-        assert (PRODUCTS - TABLES.get(key, set())).isdisjoint(found)
+        assert (PRODUCTS - ALLOWED.get(key, set())).isdisjoint(found)
+        shifts = augmentation.PRODUCTS if key == "augment_on_device" else 0
+        assert found.get("dot_general", 0) == shifts
 
 
 def test_on_a_cpu_they_are_products_of_patches(tiny):

@@ -47,6 +47,7 @@ def test_the_tables_show_the_facts(gathered):
     step, memory, collectives = (as_text(table) for table in tables.tables(shown, target))
     assert step.startswith("8 x NVIDIA H100 80GB HBM3, batch 8, 16x16, float32, pmap: ")
     assert "2.50 ms (operations 1.00, memory 2.50, links 0.00)" in step
+    assert "6,400 in a second" in step  # eight images of each domain in 2.5 ms
     assert f"jax {jax.__version__}" in step
     assert "all-reduce" in collectives
     lines = [line.split() for line in memory.split("\n")]

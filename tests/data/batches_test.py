@@ -7,8 +7,9 @@ import pytest
 
 from cyclegan_jax import InputError
 from cyclegan_jax.data import batches
-from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.augmentation import Augmentation, as_seen
 from cyclegan_jax.data.batches import read_ahead, unpaired_batches
+from cyclegan_jax.data.frames import Frames
 from cyclegan_jax.data.intensity import to_storage
 
 PLAIN = Augmentation(views=1, flip=False, contrast=0.0, shift=0)
@@ -34,8 +35,10 @@ def data_set(
     augmentation: Augmentation = PLAIN, x: list[dict[str, Any]] | None = None, **changed: Any
 ) -> Any:  # to a type checker, the elements of a grain.MapDataset could be None
     """Batches of `x`, else the images 0 to 6, and for y the images 50 to 54."""
-    options = {"image_size": 8, "mode": "pad", "batch_size": 4, "seed": 3} | changed
-    return unpaired_batches(x or numbered(7, 0), numbered(5, 50), augmentation, **options)
+    options = {"batch_size": 4, "seed": 3} | changed
+    mode = options.pop("mode", "pad")
+    frames = (Frames(records, 8, mode) for records in (x or numbered(7, 0), numbered(5, 50)))
+    return unpaired_batches(*frames, augmentation, **options)
 
 
 def numbers(batches: list[dict[str, np.ndarray]], domain: str) -> list[int]:
@@ -45,8 +48,9 @@ def numbers(batches: list[dict[str, np.ndarray]], domain: str) -> list[int]:
 
 
 def assert_equal(a: dict[str, np.ndarray], b: dict[str, np.ndarray]):
-    for domain in "xy":
-        np.testing.assert_array_equal(a[domain], b[domain])
+    assert a.keys() == b.keys()
+    for name, values in a.items():
+        np.testing.assert_array_equal(values, b[name])
 
 
 @pytest.mark.parametrize("mode", ["pad", "resize"])
@@ -89,8 +93,8 @@ def test_batches_depend_on_seed_and_step_only():
 
 
 def test_augmentation_is_drawn_anew_in_every_epoch_and_domain():
-    one = records(image(8, 8))
-    batches: Any = unpaired_batches(one, one, ALL, image_size=8, mode="pad", batch_size=8, seed=0)
+    one = Frames(records(image(8, 8)), 8, "pad")
+    batches: Any = unpaired_batches(one, one, ALL, batch_size=8, seed=0)
     views = {view.tobytes() for i in range(2) for d in "xy" for view in batches[i][d]}
     assert len(views) == 32
 
@@ -105,6 +109,25 @@ def test_batch_keeps_the_views_of_an_image_together():
     assert not np.array_equal(batch["x"][0], batch["x"][4])
 
 
+@pytest.mark.parametrize("share", [(0, 1), (0, 2), (1, 2), (3, 4)])
+@pytest.mark.parametrize("augmentation", [PLAIN, ALL, FOUR])
+@pytest.mark.parametrize("mode", ["pad", "resize"])
+def test_changes_for_the_device_are_those_of_the_host(mode, augmentation, share):
+    x = records(*(image(h, 11, seed=h) for h in (5, 8, 13)))
+    options = {"x": x, "mode": mode, "batch_size": 8, "share": share}
+    host, device = (data_set(augmentation, on_device=on, **options) for on in (False, True))
+    for step in (0, 1, 5):
+        batch = device[step]
+        images, changes = batch["x"], batch["y_changes"]
+        assert images.dtype == {"pad": np.uint16, "resize": np.float32}[mode]
+        assert images.shape == host[step]["x"].shape == (8 // share[1], 8, 8, 1)
+        assert (changes.dtype, changes.shape) == (np.float32, (8 // share[1], 1, 1, 4))
+        assert_equal(as_seen(batch), host[step])
+    layout = batches.of_each_image(8, mode, True)
+    found = {name: (values.shape[1:], str(values.dtype)) for name, values in batch.items()}
+    assert found == layout
+
+
 @pytest.mark.parametrize("start", [0, 3, 1000])
 def test_iterator_starts_at_any_step(start):
     batches = data_set(ALL)
@@ -113,8 +136,9 @@ def test_iterator_starts_at_any_step(start):
         assert_equal(next(iterator), batches[step])
 
 
-def test_workers_give_the_same_batches():
-    batches = data_set(ALL)
+@pytest.mark.parametrize("on_device", [False, True])
+def test_workers_give_the_same_batches(on_device):
+    batches = data_set(ALL, on_device=on_device)
     iterator = read_ahead(batches, 2, workers=2)
     for step in range(2, 6):
         assert_equal(next(iterator), batches[step])
@@ -157,7 +181,6 @@ def test_a_share_may_begin_and_end_within_a_records_views():
 
 
 def test_batches_of_one_image_start_anywhere():
-    # an endless repeat would overflow here, and only here
     batches = data_set(ALL, batch_size=1)
     assert_equal(next(read_ahead(batches, 5, workers=0)), batches[5])
 

@@ -151,7 +151,6 @@ def _dataset(folder: Path) -> None:
     assert all(line.isprintable() for line in dataset.summary().split("\n"))
     assert dataset.has("train_x")
     for split in dataset.manifest["splits"]:
-        assert dataset.image_bytes(split) >= 0
         records = dataset.split(split)
         assert len(records) == len(dataset.names(split))
         assert records[0]["image"].dtype == np.uint16

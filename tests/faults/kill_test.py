@@ -111,12 +111,13 @@ import numpy as np
 from absl import flags
 from cyclegan_jax.data.augmentation import Augmentation
 from cyclegan_jax.data.batches import read_ahead, unpaired_batches
+from cyclegan_jax.data.frames import Frames
 
 if __name__ == "__main__":
     flags.FLAGS(sys.argv)
-    images = [{"image": np.zeros((8, 8, 1), np.uint8)}] * 4
+    images = Frames([{"image": np.zeros((8, 8, 1), np.uint16)}] * 4, 8, "pad")
     plain = Augmentation(1, False, 0.0, 0)
-    options = dict(image_size=8, mode="pad", batch_size=1, seed=0)
+    options = dict(batch_size=1, seed=0)
     batches = read_ahead(unpaired_batches(images, images, plain, **options), 0, 2)
     next(batches)
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)

@@ -204,7 +204,7 @@ def killed(processes, victim):
 
 
 def test_a_run_of_two_processes_is_that_of_one(launch, tmp_path, monkeypatch):
-    processes = launch(0.3)
+    processes = launch(0.3, "--config.augment_on_device=True")
     processes.wait_for_step(2)
     step = stopped(processes, 1, signal.SIGTERM)
     own = GLOO.sub("", processes.said(1, "out")).split()

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from cyclegan_jax import InputError
+from cyclegan_jax.data.augmentation import Augmentation
+from cyclegan_jax.data.batches import unpaired_batches
+from cyclegan_jax.data.frames import Frames
 from cyclegan_jax.optimizer import Hyperparameters
 from cyclegan_jax.parallel import data_parallel
 from cyclegan_jax.parallel.data_parallel import Parallel
@@ -16,12 +19,16 @@ from cyclegan_jax.training.compiled import Programs
 
 def run(config, batch, mode, devices, steps=3):
     """The last metrics and the state after some steps, each on a different batch."""
+    each = [{k: np.roll(v, i, axis=1) for k, v in batch.items()} for i in range(steps)]
+    return run_on(config, each, mode, devices)
+
+
+def run_on(config, each, mode, devices):
     recipe = build_recipe(config)
     over = Parallel(mode, jax.devices()[:devices])
     state = over.compile_create_state(config, recipe)(config.seed)
     train = over.compile_train_step(recipe)
     hyper = over.place_state(Hyperparameters.of(config))
-    each = [{k: np.roll(v, i, axis=1) for k, v in batch.items()} for i in range(steps)]
     for images in each if config.steps_per_call == 1 else [joined(each)]:
         state, metrics = train(state, over.place_batch(images), hyper)
     return jax.device_get((state, metrics))
@@ -60,6 +67,25 @@ def test_several_steps_in_one_call_and_in_parts_on_four_devices_equal_one(full, 
     state, metrics = run(full, batch, mode, 4)
     for name, value in expected_metrics.items():
         assert metrics[name].shape == (3,)
+        assert metrics[name][-1] == pytest.approx(value, rel=1e-5), name
+    for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("fit", ["pad", "resize"])
+@pytest.mark.parametrize("mode", ["pmap", "jit"])
+def test_images_that_the_step_changes_equal_those_of_the_host(full, mode, fit):
+    rng = np.random.default_rng(0)
+    records = [{"image": rng.integers(0, 2**16, (18, 15, 1)).astype(np.uint16)} for _ in range(9)]
+    x, y = (Frames(part, 16, fit) for part in (records, records[:5]))
+    every = Augmentation(views=1, flip=True, contrast=0.3, shift=3)
+    host, device = (
+        unpaired_batches(x, y, every, batch_size=8, seed=1, on_device=on) for on in (False, True)
+    )
+    expected, expected_metrics = run_on(full, [host[i] for i in range(3)], "jit", 1)
+    full.steps_per_call, full.microbatches = 3, 2
+    state, metrics = run_on(full, [device[i] for i in range(3)], mode, 4)
+    for name, value in expected_metrics.items():
         assert metrics[name][-1] == pytest.approx(value, rel=1e-5), name
     for ours, theirs in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

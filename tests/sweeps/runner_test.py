@@ -106,6 +106,7 @@ def test_another_shape_is_another_compilation(
 @pytest.mark.parametrize("steps_per_call", [1, 2])
 def test_trials_at_once_equal_trials_in_turn(config, tmp_path, steps_per_call):
     config.steps = 20
+    config.augment_on_device, config.data.shift = steps_per_call == 2, 2
     config.ema_decay, config.history_size = 0.9, 5
     # Adam divides by the gradient's size: a small rate keeps rounding from growing
     config.optimizer.generator_learning_rate = config.optimizer.discriminator_learning_rate = 1e-5

@@ -62,6 +62,18 @@ def test_the_first_model_is_refined_and_all_of_them_translate(tiny, data):
     jax.tree.map(np.testing.assert_array_equal, together, again)
 
 
+def test_images_that_the_step_augments_give_the_same(tiny, data):
+    tiny.data.shift = 2
+    models = [generators(tiny, 0)]
+    on_host, losses = refine(tiny, data, models, 1)
+    tiny.augment_on_device = True
+    on_device, same = refine(tiny, data, models, 1)
+    assert losses == pytest.approx(same, rel=1e-5)
+    # Adam's first step has the size of the rate, whatever the gradient's, so rounding can turn it
+    moved = jax.tree.map(lambda a, b: np.mean(np.abs(a - b) > 1e-6), on_host, on_device)
+    assert max(jax.tree.leaves(moved)) < 0.1
+
+
 def test_a_loss_that_is_not_finite_stops_it(tiny, data):
     broken = jax.tree.map(lambda a: np.full_like(a, np.nan), generators(tiny, 1))
     with pytest.raises(InputError, match="a loss is not finite before step 2"):

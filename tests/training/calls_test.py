@@ -84,6 +84,44 @@ def test_a_run_of_calls_equals_one_of_steps_also_if_it_is_stopped_and_resumed(
     assert_close(losses(tmp_path / "calls")[8], losses(tmp_path / "one_by_one")[8])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_augments_on_the_device_resumes_bit_for_bit(
+    config, tmp_path, monkeypatch, workers
+):
+    config.data.contrast, config.data.shift = 0.3, 3
+    assert train.train(config, tmp_path / "host")
+    config.augment_on_device = True
+    assert train.train(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        after(patch, 2, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert not train.train(config, tmp_path / "parts")
+    config.data.workers = workers
+    assert train.train(config, tmp_path / "parts")
+    whole, parts, host = (final_state(config, tmp_path / n) for n in ("whole", "parts", "host"))
+    for ours, theirs in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert_close(whole, host)
+
+
+def test_a_bad_batch_is_kept_as_the_step_saw_it(config, tmp_path, monkeypatch):
+    config.data.contrast, config.data.shift, config.on_nonfinite = 0.3, 3, "skip"
+    original = run_lib.Run.count
+
+    def count(self, step, metrics, batch):
+        bad = {name: np.full_like(v, np.nan) for name, v in metrics.items()}
+        original(self, step, bad if step == 2 else metrics, batch)
+
+    monkeypatch.setattr(run_lib.Run, "count", count)
+    kept = {}
+    for config.augment_on_device in (False, True):
+        workdir = tmp_path / str(config.augment_on_device)
+        assert train.train(config, workdir)
+        kept[config.augment_on_device] = np.load(workdir / "nonfinite" / "step_0000002.npz")
+    assert kept[True].files == kept[False].files == ["step", "x", "y"]
+    for name in ("x", "y"):
+        np.testing.assert_array_equal(kept[True][name], kept[False][name])
+
+
 def test_a_step_that_is_not_finite_is_named_within_its_call(config, tmp_path, monkeypatch):
     original = run_lib.batches_lib.read_ahead
 
