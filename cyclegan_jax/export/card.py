@@ -61,7 +61,7 @@ def _use(folder: str) -> str:
     return (
         "With the package `cyclegan_jax` installed, beside this folder:\n\n"
         f"```bash\n{shell}\n```\n\nIn Python:\n\n"
-        "```python\nimport cyclegan_jax\n"
+        "```python\nimport cyclegan_jax\n\n"
         f"model = cyclegan_jax.load_model({json.dumps(folder)})\n"
         f'out = model.translate("{scans[0]}", direction="{DIRECTIONS[0]}")\n```'
     )
