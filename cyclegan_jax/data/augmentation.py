@@ -6,7 +6,7 @@ The changes are drawn on the host, and made there (`augmented`) or by the traini
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,15 +28,6 @@ class Augmentation:
     shift: int
 
 
-class _Draw(NamedTuple):
-    """What was drawn for one image: pixels down and to the right, gamma, whether to mirror."""
-
-    down: int
-    right: int
-    gamma: float
-    mirrored: bool
-
-
 def augmented(image: np.ndarray, a: Augmentation, rng: np.random.Generator) -> np.ndarray:
     """Returns random views of one image.
 
@@ -49,22 +40,24 @@ def augmented(image: np.ndarray, a: Augmentation, rng: np.random.Generator) -> n
     Returns:
       `[views, H, W]`; four views are the image, its mirror image, its contrast change and both.
     """
-    drawn = _draw(a, rng)
-    if a.shift:
-        image = _shifted(image, drawn.down, drawn.right)
-    changed = _gamma_curve(image, drawn.gamma) if a.contrast else image
-    if a.views == 1:
-        return (changed[:, ::-1] if drawn.mirrored else changed)[None]
-    return np.stack([image, image[:, ::-1], changed, changed[:, ::-1]])
+    return _views(image, random_changes(a, rng))
 
 
 def random_changes(a: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Returns what `augmented` would do to each view, as float32 `[views, 1, 1, COLUMNS]`."""
-    down, right, gamma, mirrored = _draw(a, rng)
+    """Returns what `augmented` does to each view, as float32 `[views, 1, 1, COLUMNS]`.
+
+    The columns are pixels down and to the right, gamma, and 1 for the mirror image.
+    """
+    # what is not asked for is not drawn: older runs resume exactly
+    down, right, gamma = 0, 0, 1.0
+    if a.shift:
+        down, right = rng.integers(-a.shift, a.shift, size=2, endpoint=True).tolist()
+    if a.contrast:
+        gamma = float(np.exp(rng.uniform(-a.contrast, a.contrast)))
     if a.views == 1:
-        views = [(down, right, gamma, mirrored)]
+        views = [(down, right, gamma, a.flip and rng.random() < 0.5)]
     else:
-        views = [(down, right, g, m) for g in (1.0, gamma) for m in (False, True)]
+        views = [(down, right, g, mirrored) for g in (1.0, gamma) for mirrored in (False, True)]
     return np.array(views, np.float32)[:, None, None]
 
 
@@ -81,25 +74,22 @@ def as_seen(batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     for domain in DOMAINS:
         images, changes = batch[domain], batch.get(domain + CHANGES)
         if changes is not None:
-            each = zip(normalised(images)[..., 0], changes[:, 0, 0].tolist(), strict=True)
-            images = np.stack([_changed(image, *of_image) for image, of_image in each])[..., None]
+            each = zip(normalised(images)[..., 0], changes, strict=True)
+            views = [_views(image, of_image[None]) for image, of_image in each]
+            images = np.concatenate(views)[..., None]
         seen[domain] = images
     return seen
 
 
-def _draw(a: Augmentation, rng: np.random.Generator) -> _Draw:
-    # what is not asked for is not drawn: older runs resume exactly
-    down, right, gamma = 0, 0, 1.0
-    if a.shift:
-        down, right = rng.integers(-a.shift, a.shift, size=2, endpoint=True).tolist()
-    if a.contrast:
-        gamma = float(np.exp(rng.uniform(-a.contrast, a.contrast)))
-    return _Draw(down, right, gamma, a.views == 1 and a.flip and rng.random() < 0.5)
+def _views(image: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    return np.stack([_view(image, *of_view) for of_view in changes[:, 0, 0].tolist()])
 
 
-def _changed(image: np.ndarray, down: float, right: float, gamma: float, mirrored: float) -> Any:
-    image = _shifted(image, int(down), int(right))
-    image = image if gamma == 1 else _gamma_curve(image, gamma)
+def _view(image: np.ndarray, down: float, right: float, gamma: float, mirrored: float) -> Any:
+    if down or right:
+        image = _shifted(image, int(down), int(right))
+    if gamma != 1:
+        image = _gamma_curve(image, gamma)
     return image[:, ::-1] if mirrored else image
 
 
