@@ -27,6 +27,7 @@ from cyclegan_jax.losses import mean_absolute_error
 from cyclegan_jax.models.networks import Networks, apply_network
 from cyclegan_jax.ops.augmentation import images_of
 from cyclegan_jax.parallel.data_parallel import Parallel
+from cyclegan_jax.parallel.jax_settings import with_precision
 from cyclegan_jax.state import build_recipe
 from cyclegan_jax.step import Batch
 from cyclegan_jax.training.train import progress_bar, show_loss
@@ -58,14 +59,13 @@ def refine(
       InputError: the batch cannot be split over the devices, the data set has no training images,
         or a loss is not finite.
     """
-    parallel = Parallel("jit", precision=config.matmul_precision)
+    parallel = Parallel("jit")
     parallel.check_batch_size(config.batch_size)
     modules = build_recipe(config).modules
     rate = optax.linear_schedule(config.optimizer.generator_learning_rate, 0.0, steps)
     optimizer = optax.adam(rate, b1=config.optimizer.b1, b2=config.optimizer.b2)
-    step = jax.jit(
-        functools.partial(_step, modules=modules, optimizer=optimizer), donate_argnums=(0, 1)
-    )
+    step = functools.partial(_step, modules=modules, optimizer=optimizer)
+    step = jax.jit(with_precision(step, config.matmul_precision), donate_argnums=(0, 1))
     fixed = [parallel.place_state(model) for model in models]
     # an array of its own, since a step overwrites it
     params: Any = jax.tree.map(jnp.copy, fixed[0])
