@@ -12,6 +12,7 @@ import numpy as np
 from cyclegan_jax import InputError
 from cyclegan_jax import config as config_lib
 from cyclegan_jax.checkpoints.contents import Checkpoint, generators_by_path
+from cyclegan_jax.data import from_config
 from cyclegan_jax.data.dataset import Dataset
 from cyclegan_jax.evaluation.evaluate import evaluate
 from cyclegan_jax.evaluation.tables import polarity_verdicts
@@ -24,15 +25,14 @@ from cyclegan_jax.system.files import new_folder
 from cyclegan_jax.trained.model_folder import Facts, read_model, write_model
 from cyclegan_jax.trained.origin import ModelFolder
 from cyclegan_jax.training.back_translation import refine
-
-STEPS = 2000
+from cyclegan_jax.training.init_from import changes_in_words
 
 
 def refine_models(
     folders: Sequence[Path],
     data_dir: str,
     out: Path,
-    steps: int = STEPS,
+    steps: int,
     texts: dict[str, str] | None = None,
     stored_as: str = "float32",
 ) -> Evaluation | None:
@@ -86,11 +86,10 @@ def refine_models(
 def _check_same_generators(folders: Sequence[Path], models: Sequence[Checkpoint]) -> None:
     for folder, model in zip(folders[1:], models[1:], strict=True):
         changed = config_lib.changes(models[0].config, model.config)
-        other = {key: pair for key, pair in changed.items() if key.startswith("generator.")}
-        if other:
+        if other := changes_in_words("generator.", changed):
             raise InputError(
-                f"--model={folder} has other generators than {folders[0]}: "
-                f"{'; '.join(config_lib.as_lines(other))}; give models of one recipe"
+                f"--model={folder} has other generators than {folders[0]}: {other}; give models of "
+                "one recipe"
             )
 
 
@@ -131,7 +130,7 @@ def _scored(
     scratch: Path, facts: Facts, arrays: dict[str, Any], dataset: Dataset, data_dir: str
 ) -> Evaluation | None:
     """Returns the scores of the generators on held-out pairs, or None if there are none."""
-    if not any(dataset.has(f"{s}_x") and dataset.has(f"{s}_y") for s in ("val", "test")):
+    if from_config.scored_split(dataset) == "train":
         return None
     folder, out = scratch / "model", scratch / "scores"
     with new_folder(folder) as work:

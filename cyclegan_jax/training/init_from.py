@@ -62,7 +62,7 @@ def read_initial_weights(source: str, config: config_lib.Config, like: Networks)
     saved = _read(source, "weights")
     with _naming(source):
         changed = config_lib.changes(saved.config, config)
-    if other := _of("generator.", changed):
+    if other := changes_in_words("generator.", changed):
         raise InputError(
             f"--init_from={source} has other generators (there -> here): {other}; give the values "
             "from there, or start without --init_from"
@@ -76,7 +76,7 @@ def read_initial_weights(source: str, config: config_lib.Config, like: Networks)
             "ones are trained"
         )
     else:
-        why = _of("discriminator.", changed)
+        why = changes_in_words("discriminator.", changed)
         if not why:
             try:
                 discriminators = saved.discriminators(like)
@@ -219,6 +219,7 @@ def _facts(source: str, saved: Checkpoint) -> Facts:
     return facts if before is None else {**facts, "init_from": before}
 
 
-def _of(section: str, changed: Mapping[str, list[Any]]) -> str:
+def changes_in_words(section: str, changed: Mapping[str, list[Any]]) -> str:
+    """Returns what changed of a section of the config, "generator." for example, or ""."""
     inside = {key: pair for key, pair in changed.items() if key.startswith(section)}
     return "; ".join(config_lib.as_lines(inside))

@@ -79,18 +79,18 @@ def test_what_was_measured_on_the_first_model_does_not_stay(tiny, tmp_path):
 def test_what_cannot_be_refined_is_refused_before_any_work(models, data, tiny, tmp_path, fails):
     out = tmp_path / "new"
     with fails(models[1], "is there already"):
-        refine_models(models, data, models[1])
+        refine_models(models, data, models[1], 1)
     with pytest.raises(InputError, match="--steps=0: give at least 1"):
         refine_models(models, data, out, 0)
     with fails(models[0], "needs --data_dir"):
-        refine_models(models, "", out)
+        refine_models(models, "", out, 1)
     tiny.generator.features = (4, 6)
     train.train(tiny, tmp_path / "run")
     export_model(tmp_path / "run", "latest", tmp_path / "c")
     with fails(tmp_path / "c", "has other generators than", "generator.features"):
-        refine_models([*models, tmp_path / "c"], data, out)
+        refine_models([*models, tmp_path / "c"], data, out, 1)
     tiny.data.phantom.noise = 0.1
     other = from_config.open_data(tiny).folder
     with fails(models[0], "was trained on other data than"):
-        refine_models(models, str(other), out)
+        refine_models(models, str(other), out, 1)
     assert not out.exists()
